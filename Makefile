@@ -1,0 +1,61 @@
+# Everything a checkout needs, from set-up to the first result. `make help` lists the targets.
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+VENV ?= .venv
+RUN ?= runs/quickstart
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+START_S := $(shell date +%s)
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint types bench clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo "  PYTHON=python3.12      the interpreter (3.11 or newer) that makes $(VENV)"
+	@echo "  PIP_FLAGS='...'        options for pip, for example an index with CPU-only builds of PyTorch"
+
+quickstart: $(INSTALLED)  ## train a policy, export it, run its controller, compare it on the fifteen rows
+	$(BIN)/dqgym train configs/quickstart.yaml --run-dir $(RUN) --reuse
+	$(BIN)/dqgym export $(RUN) --force
+	$(BIN)/dqgym control $(RUN)/bundle --backend model --suite cover-letter
+	$(BIN)/dqgym evaluate $(RUN) --suite cover-letter --out $(RUN)/report
+	@echo "make quickstart took $$(( $$(date +%s) - $(START_S) )) s"
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## check types
+	$(BIN)/mypy
+
+bench: $(INSTALLED)  ## measure environment steps/s, training frames/s and the latency of a decision
+	$(BIN)/dqgym bench env
+	$(BIN)/dqgym bench train
+	$(BIN)/dqgym bench policy
+
+clean:  ## delete the virtual environment and all caches (runs/ stays)
+	rm -rf $(VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find agents configs dqgym experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The virtual environment; made again from the start when its last making was interrupted.
+$(INSTALLED): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found: install Python 3.11 or newer (Debian, Ubuntu: apt install python3 python3-venv)," \
+	    "or say which one to use: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "$$($(PYTHON) --version) is too old: dqgym needs Python 3.11 or newer;" \
+	    "say which one to use: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$$($(PYTHON) --version) cannot make virtual environments: apt install" \
+	    "python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv (or python3-venv)" >&2; exit 1; }
+	@echo "setting up $(VENV); the first time, this downloads PyTorch and takes a few minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Learned policies: Stable-Baselines3 algorithms and policies for the migration environments."""

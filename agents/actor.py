@@ -1,0 +1,72 @@
+"""The deterministic policy inside a trained model, without the training around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.sac.policies import SACPolicy
+from torch import nn
+
+from agents.per_vcpu_network import ActorNetwork
+from agents.per_vcpu_policy import PerVcpuPolicy
+from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
+
+Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Observations [N, D] -> actions [N, V] in [-1, 1]; both float32."""
+
+
+def load_actor(path: Path) -> tuple[nn.Module, Act]:
+    """The deterministic actor of a model zip, on the CPU.
+
+    Returns:
+        The module (observations -> actions, made for export) and the same as a function of numpy arrays. Neither checks
+        the observations against the training's spaces: a per-vcpu policy takes any number of vCPU slots.
+    """
+    actor = deterministic_actor(load_policy(path))
+    return actor, as_function(actor)
+
+
+def load_policy(path: Path) -> BasePolicy:
+    """The policy of a model zip, on the CPU, without an algorithm around it."""
+    data, parameters, _ = load_from_zip_file(path, device="cpu")
+    policy = data["policy_class"](
+        data["observation_space"], data["action_space"], lambda _: 0.0, **data["policy_kwargs"]
+    )
+    policy.load_state_dict(parameters["policy"])
+    policy.set_training_mode(False)
+    return policy
+
+
+def deterministic_actor(policy: BasePolicy) -> nn.Module:
+    """The part of a policy that maps observations [N, D] to its deterministic actions [N, V].
+
+    It shares the policy's weights: it follows while the training goes on.
+    """
+    match policy:
+        case PerVcpuPolicy():
+            return policy.actor
+        case PerVcpuSacPolicy():
+            return policy.actor.network
+        case ActorCriticPolicy():
+            return nn.Sequential(policy.mlp_extractor.policy_net, policy.action_net, nn.Hardtanh())
+        case SACPolicy():
+            return nn.Sequential(policy.actor.latent_pi, policy.actor.mu, nn.Tanh())
+    raise TypeError(f"no deterministic actor for a {type(policy).__name__}")
+
+
+def as_function(actor: nn.Module) -> Act:
+    """A deterministic actor as a function of numpy arrays."""
+    device = next(actor.parameters()).device
+    forward = actor.deterministic_actions if isinstance(actor, ActorNetwork) else actor
+
+    def act(observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            return forward(torch.as_tensor(observations, device=device)).cpu().numpy()
+
+    return act

@@ -1,0 +1,202 @@
+"""What happens beside the learning: logs, checkpoints, the best model so far, progress, a stop on Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.checkpoints import save_algorithm, save_checkpoint, write_atomically
+
+LOGGED_OUTCOMES = {
+    "term_time": "reward/time",
+    "term_stall": "reward/stall",
+    "term_downtime": "reward/downtime",
+    "term_deadline": "reward/deadline",
+    "time_over_t0": "migration/time_over_t0",
+    "guest_runtime": "migration/guest_runtime",
+    "worst_vcpu_runtime": "migration/worst_vcpu_runtime",
+    "converged": "migration/converged",
+    "cost": "migration/cost",
+}
+"""Field of an ended environment's outcome -> name in TensorBoard."""
+RATE_WINDOW_S = 1.0
+
+
+class OutcomeLogger(BaseCallback):
+    """Logs the mean outcome of the migrations that ended since the last log, and the frames per second."""
+
+    def _on_training_start(self) -> None:
+        self._since_s, self._since_frames = time.monotonic(), self.model.num_timesteps
+
+    def _on_step(self) -> bool:
+        infos = self.locals["infos"]
+        for index in np.flatnonzero(self.locals["dones"]):
+            outcome = infos[index]["outcome"]
+            for field, name in LOGGED_OUTCOMES.items():
+                self.logger.record_mean(name, outcome[field])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        now_s, frames = time.monotonic(), self.model.num_timesteps
+        if now_s - self._since_s >= RATE_WINDOW_S:
+            self.logger.record("time/frames_per_s", (frames - self._since_frames) / (now_s - self._since_s))
+            self._since_s, self._since_frames = now_s, frames
+
+
+class PeriodicCallback(BaseCallback):
+    """Acts between an update and the next rollout, each time another ``every_frames`` have passed."""
+
+    def __init__(self, every_frames: int) -> None:
+        super().__init__()
+        self.every_frames = every_frames
+
+    @abstractmethod
+    def act(self) -> None:
+        """What is done periodically."""
+
+    def _on_training_start(self) -> None:
+        self._periods = self._periods_so_far()
+
+    def _on_rollout_start(self) -> None:
+        periods = self._periods_so_far()
+        if periods > self._periods:
+            self._periods = periods
+            self.act()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _periods_so_far(self) -> int:
+        return self.model.num_timesteps // self.every_frames
+
+
+class CheckpointCallback(PeriodicCallback):
+    """Writes checkpoints, the last one at the end of the training, however it ended; keeps the ``keep`` last ones."""
+
+    def __init__(self, folder: Path, every_frames: int, keep: int = 3) -> None:
+        super().__init__(every_frames)
+        self.folder = folder
+        self.keep = keep
+
+    def act(self) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(self.model, self.folder, self.keep)
+
+    def _on_training_end(self) -> None:
+        self.act()
+
+
+class BestModelCallback(PeriodicCallback):
+    """Keeps the model with the lowest cost; evaluates at the end, too, unless the training was stopped before.
+
+    Args:
+        evaluate: the cost of the algorithm's policy as it is now.
+        path: of the model; cost and frames lie beside it as JSON, so that a resumed training goes on from them.
+        every_frames: between evaluations.
+    """
+
+    def __init__(self, evaluate: Callable[[BaseAlgorithm], float], path: Path, every_frames: int) -> None:
+        super().__init__(every_frames)
+        self.evaluate = evaluate
+        self.path = path
+        self.best_cost = math.inf
+
+    def act(self) -> None:
+        """Evaluate, and keep the model if it is the best one, or the first."""
+        cost = float(self.evaluate(self.model))
+        if cost < self.best_cost or not self.path.exists():
+            self.best_cost = math.inf if math.isnan(cost) else cost
+            save_algorithm(self.model, self.path)
+            record = json.dumps({"cost": self.best_cost, "frames": self.model.num_timesteps})
+            write_atomically(self._record_path, lambda file: file.write(record.encode()))
+        self.logger.record("eval/cost", cost)
+        self.logger.record("eval/best_cost", self.best_cost)
+
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        if self.path.exists() and self._record_path.exists():
+            self.best_cost = json.loads(self._record_path.read_text())["cost"]
+
+    def _on_training_end(self) -> None:
+        if self.model.num_timesteps >= self.model._total_timesteps:
+            self.act()
+            self.logger.dump(self.model.num_timesteps)
+
+    @property
+    def _record_path(self) -> Path:
+        return self.path.with_suffix(".json")
+
+
+class ProgressCallback(BaseCallback):
+    """Moves a progress bar made by ``training_progress``."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+
+    def _on_training_start(self) -> None:
+        model = self.model
+        self._task = self.progress.add_task("training", total=model._total_timesteps, completed=model.num_timesteps)
+
+    def _on_step(self) -> bool:
+        self.progress.update(self._task, completed=self.model.num_timesteps)
+        return True
+
+
+class InterruptCallback(BaseCallback):
+    """Ctrl-C stops the training after the current step, so that it can go on later; a second one ends at once.
+
+    Use it as a context around the training, and as one of its callbacks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requested = False
+
+    def __enter__(self) -> InterruptCallback:
+        self._previous: Any = signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._previous)
+
+    def _request(self, signal_number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, self._previous)
+
+    def _on_step(self) -> bool:
+        return not self.requested
+
+
+class FrameRateColumn(ProgressColumn):
+    """Frames per second over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, as soon as there is one."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f} frames/s", style="progress.data.speed")
+
+
+def training_progress(visible: bool) -> Progress:
+    """A progress bar with frames, frames/s and the time that is left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} frames"),
+        FrameRateColumn(),
+        TimeRemainingColumn(),
+        disable=not visible,
+    )

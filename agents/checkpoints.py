@@ -1,0 +1,56 @@
+"""Checkpoints of a training: zip files of Stable-Baselines3, each complete or not there at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+PATTERN = "checkpoint-*.zip"
+ENVIRONMENT_STATE = ("_last_obs", "_last_original_obs", "_last_episode_starts")
+"""A training goes on with fresh episodes, so the last observations need not be kept."""
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file under a temporary name in its folder, then rename it: readers see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_algorithm(algorithm: BaseAlgorithm, path: Path) -> None:
+    """Write weights, optimiser state, settings and the number of frames."""
+    write_atomically(path, lambda file: algorithm.save(file, exclude=ENVIRONMENT_STATE))
+
+
+def save_checkpoint(algorithm: BaseAlgorithm, folder: Path, keep: int) -> Path:
+    """Write a checkpoint, drop all but the ``keep`` last ones, and return its path.
+
+    The replay buffer of an off-policy algorithm is written beside it, the last one only: it is large.
+    """
+    path = folder / f"checkpoint-{algorithm.num_timesteps:012d}.zip"
+    if isinstance(algorithm, OffPolicyAlgorithm):
+        write_atomically(replay_buffer_path(path), algorithm.save_replay_buffer)
+    save_algorithm(algorithm, path)
+    for old in sorted(folder.glob(PATTERN))[:-keep]:
+        old.unlink()
+    return path
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint with the most frames."""
+    return max(folder.glob(PATTERN), default=None)
+
+
+def replay_buffer_path(checkpoint: Path) -> Path:
+    """Where the replay buffer of a folder's last checkpoint lies."""
+    return checkpoint.with_name("replay_buffer.pkl")

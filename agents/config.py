@@ -1,0 +1,73 @@
+"""What is trained and how: the ``algorithm`` section of a training configuration.
+
+The defaults of PPO are the recipe that worked in a first experiment: many environments, short rollouts, large
+minibatches, few epochs, no discount (the return is minus the cost of the migration).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PolicyConfig(_Section):
+    """The policy's networks (actor and critic alike)."""
+
+    kind: Literal["per-vcpu", "mlp"] = Field(
+        "per-vcpu", description="per-vcpu: shared weights, any number of vCPUs; mlp: one network over all features"
+    )
+    width: int = Field(64, ge=1, le=1024, description="width of every hidden layer")
+    layers: int = Field(
+        2, ge=2, le=8, description="hidden layers; per-vcpu: those that a vCPU's features pass, the last after pooling"
+    )
+
+
+class _AlgorithmSection(_Section):
+    policy: PolicyConfig = PolicyConfig()
+    device: str = Field("cpu", description="of the networks: cpu, cuda, cuda:1 ..., or auto (a GPU when there is one)")
+    torch_threads: int = Field(
+        1, ge=1, description="threads of torch on the CPU; more than one loses speed where the machine is not idle"
+    )
+    gamma: float = Field(1.0, gt=0, le=1, description="discount for each decision; 1: the return is minus the cost")
+
+
+class PpoConfig(_AlgorithmSection):
+    """Proximal policy optimisation (Schulman et al., 2017)."""
+
+    kind: Literal["ppo"] = "ppo"
+    n_steps: int = Field(64, ge=1, description="decisions of each environment between updates")
+    batch_size: int = Field(1024, ge=2, description="decisions in a minibatch")
+    n_epochs: int = Field(3, ge=1, description="passes over the collected decisions in an update")
+    gae_lambda: Share = Field(0.97, description="bias against variance of the advantages")
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
+    final_learning_rate_share: Share = Field(0.05, description="what is left of the learning rate at the end (linear)")
+    clip_range: float = Field(0.2, gt=0, description="how far the probability ratio may move in an update")
+    entropy_coefficient: float = Field(0.0, ge=0, description="bonus for the actions' entropy")
+    value_coefficient: float = Field(0.5, ge=0, description="weight of the critic's loss")
+    max_gradient_norm: float = Field(0.5, gt=0, description="gradients are scaled down to this norm")
+    initial_sd: float = Field(0.5, gt=0.05, le=2, description="of the actions at the start")
+    normalize_advantage: bool = Field(True, description="scale advantages to mean 0 and sd 1 in each minibatch")
+
+
+class SacConfig(_AlgorithmSection):
+    """Soft actor-critic (Haarnoja et al., 2018) with a learned temperature."""
+
+    kind: Literal["sac"] = "sac"
+    learning_rate: float = Field(3e-4, gt=0, description="of Adam, at the start")
+    final_learning_rate_share: Share = Field(0.05, description="what is left of the learning rate at the end (linear)")
+    buffer_size: int = Field(300_000, ge=1, description="decisions that the replay buffer holds")
+    learning_starts: int = Field(10_000, ge=0, description="decisions made at random before the first update")
+    batch_size: int = Field(512, ge=2, description="decisions in a minibatch")
+    n_steps: int = Field(1, ge=1, description="decisions of each environment between updates")
+    gradient_steps: int = Field(2, ge=1, description="minibatches in an update")
+    tau: float = Field(0.005, gt=0, le=1, description="share of the critics that their targets take over per minibatch")
+
+
+AlgorithmConfig = Annotated[PpoConfig | SacConfig, Field(discriminator="kind")]

@@ -1,0 +1,90 @@
+"""Where a migration happens: one interface for the model and for real virtual machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dqgym.scenario import Scenario
+from dqgym.telemetry.command import Command
+from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """Which half of a command a backend carries out, and how many migrations it runs side by side."""
+
+    dirty_limit: bool
+    run_share_cap: bool
+    max_migrations: int | None
+    """None: as many as memory holds."""
+    unmeasured: tuple[str, ...] = ()
+    """Telemetry fields that the backend cannot measure (they read NaN)."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of N migrations.
+
+    Attributes:
+        converged: [N] completed before the deadline.
+        total_time_s: [N] from start to the guest running at the destination (the deadline where not converged).
+        downtime_s: [N] the pause at the end: no vCPU runs (NaN where not converged).
+        guest_runtime_per_vcpu: [N, V] share of the total time in which the vCPU could run (NaN in absent slots).
+        guest_runtime: [N] its mean over the vCPUs.
+        bytes_sent: [N].
+        rounds: [N] number of rounds.
+        max_throttle_percent: [N] 100 * (1 - smallest run-share cap commanded), QEMU's cpu-throttle-percentage.
+        stall_s: [N] the integral over the migration of mean_i min(5.3, -ln max(r_i, 0.005)) dt of ``dqgym.cost``.
+        pass_time_s: [N] T0 = memory / bandwidth.
+    """
+
+    converged: BoolArray
+    total_time_s: FloatArray
+    downtime_s: FloatArray
+    guest_runtime_per_vcpu: FloatArray
+    guest_runtime: FloatArray
+    bytes_sent: FloatArray
+    rounds: NDArray[np.int64]
+    max_throttle_percent: FloatArray
+    stall_s: FloatArray
+    pass_time_s: FloatArray
+
+    @property
+    def time_over_t0(self) -> FloatArray:
+        """[N] total time in units of the pass time."""
+        return self.total_time_s / self.pass_time_s
+
+    @property
+    def worst_vcpu_runtime(self) -> FloatArray:
+        """[N] guest runtime of the vCPU that ran least."""
+        return np.nanmin(self.guest_runtime_per_vcpu, axis=1)
+
+
+class Backend(Protocol):
+    """Runs N migrations in step. Use: ``start``, then ``step`` until all are done, then ``outcomes``; ``close`` always."""
+
+    name: str
+    capabilities: Capabilities
+    facts: Facts
+    """Of the running migrations; valid after ``start``."""
+
+    def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
+        """Start one migration for each scenario; the seed of each decides all that is random in it."""
+        ...
+
+    def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
+        """Carry out a command for ``interval_s`` [N] seconds, or until the migration ends. Ended ones stay as they are."""
+        ...
+
+    def outcomes(self) -> Outcomes:
+        """What became of the migrations; meaningful once ``done``."""
+        ...
+
+    def close(self) -> None:
+        """Release what the backend holds; safe to call twice."""
+        ...

@@ -1,0 +1,126 @@
+"""The vectorised model as a backend: any number of migrations side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dqgym.backends.base import Capabilities, Outcomes
+from dqgym.elementary import FAST
+from dqgym.model.kernel import advance, start_migration
+from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
+from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
+from dqgym.model.pool import ScenarioPool, pack_scenarios
+from dqgym.random import streams
+from dqgym.scenario import Scenario
+from dqgym.telemetry.command import Command
+from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
+
+
+class ModelBackend:
+    """Migrations in the model of ``dqgym.model``, batched.
+
+    Args:
+        parameters: the model's global parameters.
+        vcpu_slots: number of vCPU slots V; None: as many as the widest scenario needs.
+    """
+
+    name = "model"
+    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, max_migrations=None)
+
+    def __init__(self, parameters: ModelParameters = DEFAULT_PARAMETERS, vcpu_slots: int | None = None) -> None:
+        self.parameters = parameters
+        self.vcpu_slots = vcpu_slots
+        self.facts: Facts
+        self._pool: ScenarioPool
+        self._vcpu: Float32Array
+        self._vm: FloatArray
+        self._random_states: NDArray[np.uint64]
+
+    def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
+        """Start one migration for each scenario. ValueError where the seeds are not as many."""
+        if len(seeds) != len(scenarios):
+            raise ValueError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
+        self._pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
+        self.facts = self._pool.facts()
+        n = len(self._pool)
+        self._vcpu = np.zeros((n, len(Vcpu), self._pool.slots), dtype=np.float32)
+        self._vm = np.zeros((n, len(Vm)))
+        self._random_states = streams(seeds)
+        pool = self._pool
+        slots = (0,) * pool.slots
+        for k in range(n):
+            start_migration(
+                self._vcpu, self._vm, self._random_states, k, slots,
+                pool.vcpu, pool.vm, k, pool.table_times, pool.table_values, 0.0,
+            )  # fmt: skip
+        return self._telemetry()
+
+    def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
+        """Carry out a command for ``interval_s`` [N] seconds, or until the migration ends."""
+        pool = self._pool
+        advance_all(
+            self._vcpu, self._vm, self._random_states, (0,) * pool.slots, interval_s, self.parameters,
+            command.dirty_limit_bytes_per_s, command.run_share_cap, command.share_unclaimed, command.sync,
+            pool.table_times, pool.table_values,
+        )  # fmt: skip
+        return self._telemetry()
+
+    def outcomes(self) -> Outcomes:
+        """What became of the migrations."""
+        return outcomes_of(self._vcpu, self._vm)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _telemetry(self) -> Telemetry:
+        return Telemetry(
+            vcpu=self._vcpu[:, VCPU_TELEMETRY].copy(),
+            vm=self._vm[:, VM_TELEMETRY].copy(),
+            done=self._vm[:, Vm.DONE] > 0,
+        )
+
+
+@njit(fastmath=FAST, error_model="numpy", cache=True)
+def advance_all(  # type: ignore[no-untyped-def]
+    vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, share_unclaimed, sync, table_times, table_values
+):
+    """One control interval of every migration that has not ended, under explicit commands [N, V]."""
+    for n in range(vm.shape[0]):
+        if vm[n, Vm.DONE] > 0.0:
+            continue
+        least_cap = 1.0
+        for i in range(len(slots)):
+            vcpu[n, Vcpu.LIMIT, i] = min(max(limit[n, i], np.float32(0.0)), np.float32(UNLIMITED_RATE))
+            vcpu[n, Vcpu.CAP, i] = min(max(cap[n, i], np.float32(0.0)), np.float32(1.0))
+            if vcpu[n, Vcpu.PRESENT, i] > 0.0:
+                least_cap = min(least_cap, vcpu[n, Vcpu.CAP, i])
+        vm[n, Vm.LEAST_CAP] = min(vm[n, Vm.LEAST_CAP], least_cap)
+        vm[n, Vm.SHARE_UNCLAIMED] = 1.0 if share_unclaimed[n] else 0.0
+        advance(
+            vcpu, vm, random_states, n, slots, interval_s[n], sync[n], parameters, table_times, table_values
+        )
+
+
+def outcomes_of(vcpu: Float32Array, vm: FloatArray) -> Outcomes:
+    """The outcomes of migrations that have ended, from the arrays of ``dqgym.model.layout``."""
+    present: BoolArray = vcpu[:, Vcpu.PRESENT] > 0
+    total_time_s = vm[:, Vm.TIME_S].copy()
+    converged: BoolArray = vm[:, Vm.CONVERGED] > 0
+    per_vcpu = np.where(present, vcpu[:, Vcpu.RUN_TOTAL_S] / np.maximum(total_time_s, 1e-12)[:, None], np.nan)
+    return Outcomes(
+        converged=converged,
+        total_time_s=total_time_s,
+        # A guest that was stopped before the last stage has been down since then.
+        downtime_s=np.where(converged, vm[:, Vm.DOWNTIME_S] + vm[:, Vm.PAUSED_S], np.nan),
+        guest_runtime_per_vcpu=np.minimum(per_vcpu, 1.0),
+        guest_runtime=np.nanmean(np.minimum(per_vcpu, 1.0), axis=1),
+        bytes_sent=vm[:, Vm.SENT_BYTES].copy(),
+        rounds=vm[:, Vm.ROUND].astype(np.int64),
+        max_throttle_percent=100.0 * (1.0 - vm[:, Vm.LEAST_CAP]),
+        stall_s=vm[:, Vm.STALL_S].copy(),
+        pass_time_s=vm[:, Vm.PASS_TIME_S].copy(),
+    )

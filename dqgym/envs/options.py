@@ -1,0 +1,109 @@
+"""What an environment is made of: the keyword arguments of ``gym.make`` and ``gym.make_vec``, checked and resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import cycle, islice
+from pathlib import Path
+
+from dqgym.cost import PREFERENCE_RANGE
+from dqgym.envs.reward import weights_of
+from dqgym.model.layout import slots_for
+from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
+from dqgym.scenario import MAX_VCPUS, Scenario, load_scenario
+from dqgym.scenario.suites import FixedSuite, get_suite
+from dqgym.telemetry.action import ActionSpec
+from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.telemetry import FloatArray
+
+SuiteChoice = str | Mapping[str, float]
+"""The name of a suite, or weights by name."""
+DEFAULT_INTERVAL = "0.04 T0"
+
+
+@dataclass(frozen=True)
+class EnvironmentOptions:
+    """Resolved options.
+
+    Attributes:
+        scenarios: what episodes are drawn from, each equally likely.
+        slots: number of vCPU slots V.
+        preferences: (lowest, highest); each episode draws one, log-uniformly.
+        interval: between decisions.
+        weights: float64 [4] of the reward terms.
+        action_spec: what actions mean.
+        parameters: of the model.
+    """
+
+    scenarios: tuple[Scenario, ...]
+    slots: int
+    preferences: tuple[float, float]
+    interval: ControlInterval
+    weights: FloatArray
+    action_spec: ActionSpec
+    parameters: ModelParameters
+
+
+def resolve_options(
+    suite: SuiteChoice | None = None,
+    scenario: Scenario | str | Path | None = None,
+    preference: float | tuple[float, float] = PREFERENCE_RANGE,
+    control_interval: ControlInterval | str = DEFAULT_INTERVAL,
+    vcpu_slots: int | None = None,
+    max_vcpus: int = MAX_VCPUS,
+    pool_size: int = 2048,
+    pool_seed: int = 0,
+    reward_weights: Mapping[str, float] | None = None,
+    action_spec: ActionSpec | None = None,
+    parameters: ModelParameters = DEFAULT_PARAMETERS,
+) -> EnvironmentOptions:
+    """Check the keyword arguments of an environment (documented at ``MigrationEnv``) and draw its scenarios.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it, its value and what is allowed.
+    """
+    if suite is not None and scenario is not None:
+        raise ValueError(f"suite={suite!r} and scenario={scenario!r}: give one of them")
+    if pool_size < 1:
+        raise ValueError(f"pool_size={pool_size!r} must be at least 1")
+    if scenario is not None:
+        loaded = scenario if isinstance(scenario, Scenario) else load_scenario(Path(scenario))
+        scenarios: tuple[Scenario, ...] = (loaded,)
+    else:
+        choice = {suite: 1.0} if isinstance(suite, str) else dict(suite or {"mixed": 1.0})
+        scenarios = _draw(tuple(choice.items()), pool_size, pool_seed, max_vcpus)
+    lowest, highest = preference if isinstance(preference, tuple | list) else (preference, preference)
+    if not 0 < lowest <= highest:
+        raise ValueError(f"preference={preference!r} must be positive: a number, or (lowest, highest)")
+    most = max(each.vcpus for each in scenarios)
+    if vcpu_slots is not None and vcpu_slots < most:
+        raise ValueError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")
+    return EnvironmentOptions(
+        scenarios=scenarios,
+        slots=slots_for(most if vcpu_slots is None else vcpu_slots),
+        preferences=(float(lowest), float(highest)),
+        interval=ControlInterval.parse(control_interval) if isinstance(control_interval, str) else control_interval,
+        weights=weights_of(reward_weights),
+        action_spec=action_spec or ActionSpec(),
+        parameters=parameters,
+    )
+
+
+@lru_cache(maxsize=8)
+def _draw(weights: tuple[tuple[str, float], ...], size: int, seed: int, max_vcpus: int) -> tuple[Scenario, ...]:
+    """The pool: of each suite a number of scenarios in proportion to its weight; a fixed suite alone as it is."""
+    if not weights or not all(weight > 0 for _, weight in weights):
+        raise ValueError(f"suite={dict(weights)!r}: the weight of each suite must be positive")
+    total = sum(weight for _, weight in weights)
+    pool: list[Scenario] = []
+    for name, weight in weights:
+        suite = get_suite(name)
+        count = max(1, round(size * weight / total))
+        if isinstance(suite, FixedSuite):
+            members = suite.scenarios(max_vcpus=max_vcpus)
+            pool += members if len(weights) == 1 else islice(cycle(members), count)
+        else:
+            pool += suite.scenarios(count, seed, max_vcpus=max_vcpus)
+    return tuple(pool)

@@ -1,0 +1,74 @@
+"""The reward: minus the growth of the cost J (``dqgym.cost``) in each step, in four named terms.
+
+``time``      time spent, in units of T0
+``stall``     preference * stall cost of the windows that ended, in units of T0
+``downtime``  preference * 5.3 * downtime beyond its limit, in units of T0
+``deadline``  the cost so far once more, where the migration missed its deadline
+
+With all weights 1, the rewards of an episode add up to -J.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dqgym import cost
+from dqgym.backends.base import Outcomes
+from dqgym.names import did_you_mean
+from dqgym.stall import window_stall
+from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
+
+TERMS = ("time", "stall", "downtime", "deadline")
+
+
+def weights_of(given: Mapping[str, float] | None) -> FloatArray:
+    """float64 [4]: the weight of each term; 1 where not given. ValueError for an unknown term or a negative weight."""
+    weights = dict.fromkeys(TERMS, 1.0)
+    for name, weight in (given or {}).items():
+        if name not in weights:
+            raise ValueError(f"reward_weights: unknown term {name!r}{did_you_mean(name, TERMS)}; terms: {TERMS}")
+        if not weight >= 0:
+            raise ValueError(f"reward_weights: {name}={weight!r} must not be negative")
+        weights[name] = float(weight)
+    return np.array([weights[name] for name in TERMS])
+
+
+class CostMeter:
+    """The cost terms of one migration, from its telemetry; the kernel's ``charge_interval`` on any backend."""
+
+    def __init__(self, facts: Facts, preference: float) -> None:
+        self.terms = dict.fromkeys(TERMS, 0.0)
+        self._preference = preference
+        self._present = facts.present[0].astype(np.float32)
+        self._pass_time_s = float(facts.pass_time_s[0])
+        self._downtime_limit_s = float(facts.downtime_limit_s[0])
+        self._window_run_s = np.zeros_like(self._present)
+        self._window_s = 0.0
+        self._running_s = 0.0
+        self._stall_s = 0.0
+
+    def update(self, telemetry: Telemetry, outcomes: Outcomes | None) -> None:
+        """Add one interval; ``outcomes`` where the migration ended in it."""
+        vm = telemetry.vm[0]
+        self._running_s += vm[VmField.INTERVAL_S]
+        self._window_s += vm[VmField.INTERVAL_S]
+        self._window_run_s += telemetry.vcpu[0, VcpuField.RUN_S]
+        ended = outcomes is not None
+        if self._window_s >= cost.WINDOW_S - 1e-9 or (ended and self._window_s > 0):
+            vcpus = float(self._present.sum())
+            self._stall_s += window_stall(self._present, self._window_run_s, self._window_s, vcpus)
+            self._window_run_s[:] = 0.0
+            self._window_s = 0.0
+        per_pass = 1.0 / self._pass_time_s
+        self.terms["time"] = vm[VmField.TIME_S] * per_pass
+        self.terms["stall"] = self._preference * self._stall_s * per_pass
+        if outcomes is None:
+            return
+        if outcomes.converged[0]:
+            last_stage_s = float(outcomes.total_time_s[0]) - self._running_s
+            beyond_s = max(last_stage_s - self._downtime_limit_s, 0.0)
+            self.terms["downtime"] = self._preference * beyond_s * cost.MAX_STALL * per_pass
+        else:
+            self.terms["deadline"] = (cost.MISSED_DEADLINE_FACTOR - 1.0) * (self.terms["time"] + self.terms["stall"])

@@ -1,0 +1,1 @@
+"""The vectorised vCPU and pre-copy model."""

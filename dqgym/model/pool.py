@@ -1,0 +1,165 @@
+"""Scenarios as arrays: what the kernel starts migrations from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
+from dqgym.model.parameters import ModelParameters
+from dqgym.scenario import (
+    Bursty,
+    ConstantLink,
+    Link,
+    MarkovLink,
+    OrnsteinUhlenbeckLink,
+    Phased,
+    Scenario,
+    StepsLink,
+    TraceLink,
+    VcpuGroup,
+)
+from dqgym.scenario.link import ORNSTEIN_UHLENBECK_CLIP
+from dqgym.scenario.vm import BASE_PAGE_BYTES
+from dqgym.telemetry.telemetry import Facts
+
+_NO_PERIOD_S = 1e30
+
+
+@dataclass(frozen=True)
+class ScenarioPool:
+    """M scenarios for kernels with V vCPU slots.
+
+    Attributes:
+        vcpu: float32 [M, VCPU_PARAMETERS, V], the parameter rows of ``Vcpu``.
+        vm: float64 [M, VM_PARAMETERS], the parameter columns of ``Vm``.
+        table_times: float64, the times of all stepped links, one after another (LINK_A says where each begins).
+        table_values: float64, their bandwidths.
+    """
+
+    vcpu: NDArray[np.float32]
+    vm: NDArray[np.float64]
+    table_times: NDArray[np.float64]
+    table_values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.vm)
+
+    @property
+    def slots(self) -> int:
+        """Number of vCPU slots."""
+        return self.vcpu.shape[2]
+
+    def facts(self) -> Facts:
+        """Of a migration of each scenario."""
+        return Facts(
+            present=self.vcpu[:, Vcpu.PRESENT] > 0,
+            memory_bytes=self.vm[:, Vm.MEMORY_BYTES].copy(),
+            bandwidth_bytes_per_s=self.vm[:, Vm.NOMINAL_BANDWIDTH].copy(),
+            downtime_limit_s=self.vm[:, Vm.DOWNTIME_LIMIT_S].copy(),
+            deadline_s=self.vm[:, Vm.DEADLINE_S].copy(),
+        )
+
+
+def pack_scenarios(
+    scenarios: Sequence[Scenario], parameters: ModelParameters, vcpu_slots: int | None = None
+) -> ScenarioPool:
+    """Arrays of the scenarios; ValueError if one has more vCPUs than ``vcpu_slots`` (None: as many as needed)."""
+    if not scenarios:
+        raise ValueError("no scenarios: at least one is needed")
+    most = max(scenario.vcpus for scenario in scenarios)
+    slots = slots_for(most if vcpu_slots is None else vcpu_slots)
+    if most > slots:
+        widest = max(scenarios, key=lambda scenario: scenario.vcpus)
+        raise ValueError(f"scenario {widest.name!r} has {most} vCPUs, more than vcpu_slots={slots}")
+    vcpu = np.zeros((len(scenarios), VCPU_PARAMETERS, slots), dtype=np.float32)
+    vm = np.zeros((len(scenarios), VM_PARAMETERS))
+    # Rows that the kernel divides by are 1 or infinite in absent slots, never 0.
+    vcpu[:, [Vcpu.LOW, Vcpu.DUTY, Vcpu.FIRST_SPEED, Vcpu.AGAIN_SPEED]] = 1.0
+    vcpu[:, Vcpu.PERIOD] = _NO_PERIOD_S
+    table: list[tuple[float, float]] = [(0.0, 0.0)]
+    for m, scenario in enumerate(scenarios):
+        slot = 0
+        for group in scenario.workload:
+            columns = slice(slot, slot + group.vcpus)
+            for row, value in _vcpu_parameters(group, scenario.vm.page_bytes, parameters).items():
+                vcpu[m, row, columns] = value
+            slot += group.vcpus
+        for column, number in _vm_parameters(scenario, table).items():
+            vm[m, column] = number
+    times, values = np.array(table).T
+    return ScenarioPool(vcpu, vm, np.ascontiguousarray(times), np.ascontiguousarray(values))
+
+
+def _vcpu_parameters(group: VcpuGroup, page_bytes: int, parameters: ModelParameters) -> dict[Vcpu, float]:
+    """The parameter rows of each vCPU of a group.
+
+    A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page with
+    many stores and takes one fault for it.
+    """
+    sequential = group.pattern == "sequential"
+    store_s = BASE_PAGE_BYTES / parameters.write_bytes_per_s
+    stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
+    hot = group.hot_set
+    rows = {
+        Vcpu.PRESENT: 1.0,
+        Vcpu.SEQUENTIAL: float(sequential),
+        Vcpu.OPEN: float(group.demand == "open"),
+        Vcpu.RATE: group.write_rate_bytes_per_s * (1.0 if sequential else page_bytes / BASE_PAGE_BYTES),
+        Vcpu.FIRST_SPEED: page_bytes / (stores_per_page * store_s + parameters.fault_s),
+        Vcpu.AGAIN_SPEED: page_bytes / (stores_per_page * store_s),
+        Vcpu.HOT_SHARE: hot.share if hot else 0.0,
+        Vcpu.HOT_BYTES: group.working_set_bytes * hot.fraction if hot else 0.0,
+        Vcpu.COLD_BYTES: group.working_set_bytes * (1.0 - hot.fraction) if hot else group.working_set_bytes,
+    }
+    schedule = group.schedule
+    if isinstance(schedule, Phased | Bursty):
+        rows |= {
+            Vcpu.RANDOM_PERIOD: float(isinstance(schedule, Bursty)),
+            Vcpu.LOW: schedule.low_rate_fraction,
+            Vcpu.DUTY: schedule.duty,
+            Vcpu.PERIOD: schedule.period_s,
+            Vcpu.OFFSET: schedule.offset * schedule.period_s,
+        }
+    return rows
+
+
+def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict[Vm, float]:
+    """The parameter columns of a scenario; a stepped link appends its (time, bandwidth) pairs to ``table``."""
+    bursty = any(isinstance(group.schedule, Bursty) for group in scenario.workload)
+    return {
+        Vm.MEMORY_BYTES: scenario.vm.memory_bytes,
+        Vm.NOMINAL_BANDWIDTH: scenario.bandwidth_bytes_per_s,
+        Vm.DOWNTIME_LIMIT_S: scenario.limits.downtime_s,
+        Vm.DEADLINE_S: scenario.deadline_s,
+        Vm.PASS_TIME_S: scenario.pass_time_s,
+        Vm.VCPUS: scenario.vcpus,
+        Vm.BURSTY: float(bursty),
+        Vm.LINE_SPEED: scenario.link.line_speed_bytes_per_s or 0.0,
+        Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.page_bytes / BASE_PAGE_BYTES,
+        Vm.DEVICE_BYTES: scenario.device.working_set_bytes,
+        **_link_parameters(scenario.link, table),
+    }
+
+
+def _link_parameters(link: Link, table: list[tuple[float, float]]) -> dict[Vm, float]:
+    """LINK_KIND and LINK_A .. LINK_D, as ``LinkKind`` says."""
+    match link:
+        case ConstantLink():
+            kind, numbers = LinkKind.CONSTANT, (link.bandwidth_bytes_per_s,)
+        case StepsLink() | TraceLink():
+            first = len(table)
+            table.extend(zip(link.times_s, link.bandwidths_bytes_per_s, strict=True))
+            kind, numbers = LinkKind.TABLE, (first, len(link.times_s), link.period_s or 0.0)
+        case MarkovLink():
+            levels = (link.high_bandwidth_bytes_per_s, link.low_bandwidth_bytes_per_s)
+            kind, numbers = LinkKind.MARKOV, (*levels, link.high_hold_s, link.low_hold_s)
+        case OrnsteinUhlenbeckLink():
+            mean = link.mean_bandwidth_bytes_per_s
+            highest = min(ORNSTEIN_UHLENBECK_CLIP[1] * mean, link.line_speed_bytes_per_s or np.inf)
+            kind, numbers = LinkKind.ORNSTEIN_UHLENBECK, (mean, link.relative_sd * mean, link.correlation_time_s, highest)
+    columns = (Vm.LINK_A, Vm.LINK_B, Vm.LINK_C, Vm.LINK_D)
+    return {Vm.LINK_KIND: float(kind), **dict(zip(columns, numbers, strict=False))}

@@ -1,0 +1,33 @@
+"""What is migrated: virtual machine, workload, link, limits; read from and written to YAML."""
+
+from dqgym.scenario.files import ScenarioError, load_scenario, save_scenario, scenario_from_yaml, scenario_to_yaml
+from dqgym.scenario.limits import DeviceWrites, Limits
+from dqgym.scenario.link import ConstantLink, Link, MarkovLink, OrnsteinUhlenbeckLink, StepsLink, TraceLink
+from dqgym.scenario.scenario import Scenario
+from dqgym.scenario.vm import VirtualMachine
+from dqgym.scenario.workload import MAX_VCPUS, Bursty, HotSet, Phased, Schedule, Steady, VcpuGroup
+
+__all__ = [
+    "MAX_VCPUS",
+    "Bursty",
+    "ConstantLink",
+    "DeviceWrites",
+    "HotSet",
+    "Limits",
+    "Link",
+    "MarkovLink",
+    "OrnsteinUhlenbeckLink",
+    "Phased",
+    "Scenario",
+    "ScenarioError",
+    "Schedule",
+    "Steady",
+    "StepsLink",
+    "TraceLink",
+    "VcpuGroup",
+    "VirtualMachine",
+    "load_scenario",
+    "save_scenario",
+    "scenario_from_yaml",
+    "scenario_to_yaml",
+]

@@ -1,0 +1,187 @@
+"""Scenarios on disk: YAML in which every dimensional value is text with a unit.
+
+``scenario_from_yaml(scenario_to_yaml(s)) == s`` for every scenario. A link of kind ``trace`` may name a CSV file
+(``file: link.csv``, relative to the YAML file, columns ``time_s,bandwidth_bytes_per_s``) in place of ``times`` and
+``bandwidths``; it is written back as lists, so that a scenario never depends on a second file once it is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from dqgym.names import did_you_mean
+from dqgym.scenario.link import Link
+from dqgym.scenario.record import FROM_FILE, yaml_key
+from dqgym.scenario.scenario import Scenario
+from dqgym.scenario.workload import Schedule
+
+TRACE_COLUMNS = ["time_s", "bandwidth_bytes_per_s"]
+_SHOWN_CHARACTERS = 60
+
+
+def _kinds(union: object) -> list[str]:
+    """The values of ``kind`` in a discriminated union of records."""
+    records = get_args(get_args(union)[0])
+    return [record.model_fields["kind"].default for record in records]
+
+
+_KINDS = {"link": _kinds(Link), "schedule": _kinds(Schedule)}
+"""The fields that come in several kinds."""
+
+
+class ScenarioError(ValueError):
+    """A scenario file cannot be used; one line for each fault, with the field, the value and what is allowed."""
+
+
+def load_scenario(path: str | Path) -> Scenario:
+    """Read a scenario.
+
+    Raises:
+        ScenarioError: the file is missing, is not YAML, or does not describe a valid scenario.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"cannot read scenario {path}: {error}") from error
+    return scenario_from_yaml(text, source=str(path), folder=path.parent)
+
+
+def save_scenario(scenario: Scenario, path: str | Path) -> None:
+    """Write a scenario; the file is complete or, where writing fails, as it was before."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(scenario_to_yaml(scenario))
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def scenario_to_yaml(scenario: Scenario) -> str:
+    """The scenario as YAML text, with units."""
+    content = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None = None) -> Scenario:
+    """The scenario that a YAML text describes.
+
+    Args:
+        text: the YAML.
+        source: how errors call it.
+        folder: where the CSV file of a recorded link lies; the current folder where None.
+
+    Raises:
+        ScenarioError: as ``load_scenario``.
+    """
+    try:
+        content = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{source}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ScenarioError(f"{source}: must be a mapping with the keys {', '.join(Scenario.model_fields)}")
+    content = _with_trace_read(content, source, folder or Path())
+    try:
+        return Scenario.model_validate(content, context=FROM_FILE)
+    except ValidationError as error:
+        raise ScenarioError("\n".join(f"{source}: {_describe(fault)}" for fault in error.errors())) from error
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader for which a repeated key is an error: plain YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key {key_node.value!r} is repeated", problem_mark=key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _with_trace_read(content: dict[str, Any], source: str, folder: Path) -> dict[str, Any]:
+    """The content with a recorded link's ``file`` replaced by the lists that it holds."""
+    link = content.get("link")
+    if not (isinstance(link, Mapping) and link.get("kind") == "trace" and "file" in link):
+        return content
+    if "times" in link or "bandwidths" in link:
+        raise ScenarioError(f"{source}: link: give either 'file' or 'times' and 'bandwidths', not both")
+    if not isinstance(link["file"], str):
+        raise ScenarioError(f"{source}: link.file: {link['file']!r} is not a file name")
+    path = folder / link["file"]
+    times, bandwidths = _read_trace(path)
+    others = {key: value for key, value in link.items() if key != "file"}
+    return {**content, "link": {**others, "times": times, "bandwidths": bandwidths}}
+
+
+def _read_trace(path: Path) -> tuple[list[str], list[str]]:
+    """Times and bandwidths of a recorded link, as text with units."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"cannot read the recorded link {path}: {error}") from error
+    except ValueError:
+        header, rows = [], []
+    if header != TRACE_COLUMNS:
+        raise ScenarioError(f"{path}: the first line must be {','.join(TRACE_COLUMNS)!r}, not {','.join(header)!r}")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(TRACE_COLUMNS):
+            raise ScenarioError(f"{path}, line {number}: {len(row)} values, not {len(TRACE_COLUMNS)}")
+    return [f"{row[0]} s" for row in rows], [f"{row[1]} B/s" for row in rows]
+
+
+def _describe(fault: ErrorDetails) -> str:
+    """One fault as ``field: value: what is wrong``, in the words of the YAML file."""
+    where = _yaml_location(fault["loc"])
+    context = fault.get("ctx", {})
+    value = fault["input"]
+    match fault["type"]:
+        case "missing":
+            return f"{where}: missing"
+        case "union_tag_not_found":
+            return f"{where}: needs a 'kind'; allowed: {', '.join(_KINDS[str(fault['loc'][-1])])}"
+        case "union_tag_invalid":
+            return f"{where}.kind: {_unknown(context['tag'], context['expected_tags'])}"
+        case "literal_error":
+            return f"{where}: {_unknown(str(value), context['expected'])}"
+        case "value_error":
+            message = str(context["error"])
+        case _:
+            message = fault["msg"][0].lower() + fault["msg"][1:]
+    if not isinstance(value, Mapping | list | tuple) and repr(value) not in message:
+        message = f"{repr(value)[:_SHOWN_CHARACTERS]}: {message}"
+    return f"{where}: {message}" if where else message
+
+
+def _yaml_location(location: tuple[int | str, ...]) -> str:
+    """Such as ``workload[0].schedule.period``: YAML keys, without the kinds that pydantic puts between."""
+    text = ""
+    previous: int | str = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part not in _KINDS.get(str(previous), ()):
+            text += f".{yaml_key(part)}"
+        previous = part
+    return text.removeprefix(".")
+
+
+def _unknown(value: str, expected: str) -> str:
+    """``expected`` is pydantic's list of allowed names: quoted, separated by commas and an "or"."""
+    allowed = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
+    return f"{value!r} is unknown{did_you_mean(value, allowed)}; allowed: {', '.join(allowed)}"

@@ -1,0 +1,42 @@
+"""What the migration must keep to, and the writes that no vCPU is charged for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from dqgym.scenario.record import Bytes, Duration, RateOrZero, Record
+
+
+class Limits(Record):
+    """What the user accepts.
+
+    Attributes:
+        downtime_s: the pause at the end; the migration completes when remaining <= bandwidth * downtime limit.
+        deadline_pass_times: the migration has failed when it takes longer than this many pass times (T0).
+    """
+
+    downtime_s: Duration = 0.3
+    deadline_pass_times: Annotated[float, Field(gt=1)] = 20.0
+
+
+class DeviceWrites(Record):
+    """Uniformly random writes by the hypervisor and by devices: they dirty pages and are charged to no vCPU.
+
+    Attributes:
+        rate_bytes_per_s: 4 KiB times the page stores per second; 0 for none.
+        working_set_bytes: the memory they go to, beside the vCPUs' regions; 0 for none.
+    """
+
+    rate_bytes_per_s: RateOrZero = 0.0
+    working_set_bytes: Bytes = 0
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> DeviceWrites:
+        if (self.rate_bytes_per_s > 0) != (self.working_set_bytes > 0):
+            raise ValueError(
+                f"device rate ({self.rate_bytes_per_s!r} bytes/s) and working set ({self.working_set_bytes!r} bytes)"
+                " must both be positive, or both be 0"
+            )
+        return self

@@ -1,0 +1,189 @@
+"""The bandwidth that the migration may use, over time.
+
+Every kind has a ``nominal_bandwidth_bytes_per_s``, which defines the pass time T0, and a ``line_speed_bytes_per_s``:
+the last stage, with the guest paused, is not capped and goes at line speed. Without one it goes at the bandwidth that
+the link has at that moment.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dqgym.scenario.record import Duration, Instant, Rate, Record
+
+ORNSTEIN_UHLENBECK_CLIP = (0.05, 3.0)
+"""An Ornstein-Uhlenbeck bandwidth is clipped to these multiples of its mean, and to the line speed if there is one."""
+
+
+class _AnyLink(Record):
+    """What all kinds of link share.
+
+    Attributes:
+        line_speed_bytes_per_s: bandwidth of the last stage, at least the link's highest; None: the one of the moment.
+    """
+
+    kind: str
+    line_speed_bytes_per_s: Rate | None = None
+
+    @property
+    @abstractmethod
+    def nominal_bandwidth_bytes_per_s(self) -> float:
+        """The bandwidth that defines the pass time T0."""
+
+    @property
+    @abstractmethod
+    def highest_bandwidth_bytes_per_s(self) -> float:
+        """The least that the line speed may be."""
+
+    @model_validator(mode="after")
+    def _line_is_no_slower(self) -> _AnyLink:
+        highest = self.highest_bandwidth_bytes_per_s
+        if self.line_speed_bytes_per_s is not None and self.line_speed_bytes_per_s < highest:
+            raise ValueError(
+                f"line speed {self.line_speed_bytes_per_s!r} bytes/s must be at least the bandwidth, {highest!r}"
+            )
+        return self
+
+
+class ConstantLink(_AnyLink):
+    """One bandwidth throughout."""
+
+    kind: Literal["constant"] = "constant"
+    bandwidth_bytes_per_s: Rate
+
+    @property
+    def nominal_bandwidth_bytes_per_s(self) -> float:
+        """The bandwidth."""
+        return self.bandwidth_bytes_per_s
+
+    @property
+    def highest_bandwidth_bytes_per_s(self) -> float:
+        """The bandwidth."""
+        return self.bandwidth_bytes_per_s
+
+
+class _PiecewiseLink(_AnyLink):
+    """Bandwidths that hold from given times on: ``bandwidths_bytes_per_s[k]`` from ``times_s[k]`` to the next time.
+
+    Attributes:
+        times_s: start at 0 and rise.
+        bandwidths_bytes_per_s: as many.
+        period_s: after this time everything repeats; None: the last bandwidth holds for ever.
+    """
+
+    times_s: Annotated[tuple[Instant, ...], Field(min_length=1)]
+    bandwidths_bytes_per_s: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    period_s: Duration | None = None
+
+    @property
+    def highest_bandwidth_bytes_per_s(self) -> float:
+        """The highest level."""
+        return max(self.bandwidths_bytes_per_s)
+
+    def _time_mean_bytes_per_s(self, end_s: float) -> float:
+        """Mean bandwidth from 0 to ``end_s``, which is no earlier than the last time."""
+        spans_s = [later - earlier for earlier, later in pairwise((*self.times_s, end_s))]
+        sent_bytes = sum(rate * span_s for rate, span_s in zip(self.bandwidths_bytes_per_s, spans_s, strict=True))
+        return sent_bytes / end_s if end_s > 0 else self.bandwidths_bytes_per_s[0]
+
+    @model_validator(mode="after")
+    def _times_rise(self) -> _PiecewiseLink:
+        if len(self.times_s) != len(self.bandwidths_bytes_per_s):
+            raise ValueError(f"{len(self.times_s)} times, but {len(self.bandwidths_bytes_per_s)} bandwidths")
+        if self.times_s[0] != 0:
+            raise ValueError(f"the first time must be 0 s, not {self.times_s[0]!r} s")
+        for earlier, later in pairwise(self.times_s):
+            if later <= earlier:
+                raise ValueError(f"times must rise, but {later!r} s follows {earlier!r} s")
+        if self.period_s is not None and self.period_s <= self.times_s[-1]:
+            raise ValueError(f"the period, {self.period_s!r} s, must end after the last time, {self.times_s[-1]!r} s")
+        return self
+
+
+class StepsLink(_PiecewiseLink):
+    """A few planned levels."""
+
+    kind: Literal["steps"] = "steps"
+
+    @property
+    def nominal_bandwidth_bytes_per_s(self) -> float:
+        """The mean over a period where the levels repeat, else the first level."""
+        return self.bandwidths_bytes_per_s[0] if self.period_s is None else self._time_mean_bytes_per_s(self.period_s)
+
+
+class TraceLink(_PiecewiseLink):
+    """A recording."""
+
+    kind: Literal["trace"] = "trace"
+
+    @property
+    def nominal_bandwidth_bytes_per_s(self) -> float:
+        """The mean over a period, or from 0 to the last time where the recording does not repeat."""
+        return self._time_mean_bytes_per_s(self.times_s[-1] if self.period_s is None else self.period_s)
+
+
+class MarkovLink(_AnyLink):
+    """Two levels that hold for exponentially distributed times; starts in its stationary distribution.
+
+    Attributes:
+        high_hold_s: mean time for which the high level holds.
+        low_hold_s: mean time for which the low level holds.
+    """
+
+    kind: Literal["markov"] = "markov"
+    high_bandwidth_bytes_per_s: Rate
+    low_bandwidth_bytes_per_s: Rate
+    high_hold_s: Duration
+    low_hold_s: Duration
+
+    @property
+    def nominal_bandwidth_bytes_per_s(self) -> float:
+        """The stationary mean of the two levels."""
+        high, low = self.high_bandwidth_bytes_per_s, self.low_bandwidth_bytes_per_s
+        return (high * self.high_hold_s + low * self.low_hold_s) / (self.high_hold_s + self.low_hold_s)
+
+    @property
+    def highest_bandwidth_bytes_per_s(self) -> float:
+        """The high level."""
+        return self.high_bandwidth_bytes_per_s
+
+    @model_validator(mode="after")
+    def _high_is_higher(self) -> MarkovLink:
+        if self.high_bandwidth_bytes_per_s < self.low_bandwidth_bytes_per_s:
+            raise ValueError(
+                f"the high bandwidth, {self.high_bandwidth_bytes_per_s!r} bytes/s, is below the low one,"
+                f" {self.low_bandwidth_bytes_per_s!r}"
+            )
+        return self
+
+
+class OrnsteinUhlenbeckLink(_AnyLink):
+    """A bandwidth that wanders around its mean and returns to it; starts in its stationary distribution.
+
+    Attributes:
+        relative_sd: stationary standard deviation, relative to the mean. Values are clipped to
+            ``ORNSTEIN_UHLENBECK_CLIP`` times the mean.
+        correlation_time_s: in which a deviation falls to 1/e.
+    """
+
+    kind: Literal["ornstein-uhlenbeck"] = "ornstein-uhlenbeck"
+    mean_bandwidth_bytes_per_s: Rate
+    relative_sd: Annotated[float, Field(gt=0, le=1)]
+    correlation_time_s: Duration
+
+    @property
+    def nominal_bandwidth_bytes_per_s(self) -> float:
+        """The mean."""
+        return self.mean_bandwidth_bytes_per_s
+
+    @property
+    def highest_bandwidth_bytes_per_s(self) -> float:
+        """The mean: with a line speed, values above it are clipped."""
+        return self.mean_bandwidth_bytes_per_s
+
+
+Link = Annotated[ConstantLink | StepsLink | MarkovLink | OrnsteinUhlenbeckLink | TraceLink, Field(discriminator="kind")]

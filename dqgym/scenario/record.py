@@ -1,0 +1,98 @@
+"""The base of all scenario records: frozen, validated, with unit-free YAML keys and quantities as text.
+
+A field's Python name carries its unit (``memory_bytes``) and takes numbers in that unit; its YAML key does not
+(``memory``), so there the value must say its unit (``8 GB``). Validation knows that it reads a file by the context
+``FROM_FILE``: then only YAML keys are known, and a number without a unit is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, model_validator
+
+from dqgym import units
+from dqgym.names import did_you_mean
+
+FROM_FILE: dict[str, Any] = {"from_file": True}
+"""Validation context of a record that is read from a file."""
+
+MAX_BYTES = 2**60
+"""Largest size of anything: 1 EiB."""
+
+_UNIT_SUFFIX = re.compile(r"(_bytes_per_s|_bytes|_s)$")
+
+
+def yaml_key(field_name: str) -> str:
+    """The YAML key of a field: its name without the unit."""
+    return _UNIT_SUFFIX.sub("", field_name)
+
+
+class Record(BaseModel):
+    """A frozen piece of a scenario; an unknown key is an error that names the nearest valid one."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=yaml_key,
+        populate_by_name=True,
+        loc_by_alias=False,
+        allow_inf_nan=False,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_every_key(cls, data: object, info: ValidationInfo) -> object:
+        if isinstance(data, Mapping):
+            names = list(cls.model_fields)
+            keys = [yaml_key(name) for name in names]
+            shown = keys if _from_file(info) else names
+            for key in data:
+                if key not in keys and (_from_file(info) or key not in names):
+                    hint = did_you_mean(str(key), shown)
+                    raise ValueError(f"unknown key {key!r}{hint}; valid keys: {', '.join(shown)}")
+        return data
+
+
+def _from_file(info: ValidationInfo) -> bool:
+    return bool(info.context) and info.context == FROM_FILE
+
+
+def _reads(parse: Callable[[str], float], dimension: units.Dimension) -> BeforeValidator:
+    def read(value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str):
+            return parse(value)
+        if _from_file(info) and value is not None:
+            raise ValueError(f"{value!r} must be text with a unit; {dimension.allowed}")
+        return value
+
+    return BeforeValidator(read)
+
+
+Bytes = Annotated[
+    int,
+    _reads(units.parse_bytes, units.BYTES),
+    Field(ge=0, le=MAX_BYTES),
+    PlainSerializer(units.format_bytes, when_used="json"),
+]
+"""Whole bytes, at most ``MAX_BYTES``; text such as ``8 GB`` in files."""
+Rate = Annotated[
+    float, _reads(units.parse_rate, units.RATE), Field(gt=0), PlainSerializer(units.format_rate, when_used="json")
+]
+"""Positive bytes per second; text such as ``640 MiB/s`` in files."""
+RateOrZero = Annotated[
+    float, _reads(units.parse_rate, units.RATE), Field(ge=0), PlainSerializer(units.format_rate, when_used="json")
+]
+"""Bytes per second, 0 included."""
+Duration = Annotated[
+    float, _reads(units.parse_time, units.TIME), Field(gt=0), PlainSerializer(units.format_time, when_used="json")
+]
+"""Positive seconds; text such as ``300 ms`` in files."""
+Instant = Annotated[
+    float, _reads(units.parse_time, units.TIME), Field(ge=0), PlainSerializer(units.format_time, when_used="json")
+]
+"""Seconds since the start, 0 included."""
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A share, 0 to 1."""

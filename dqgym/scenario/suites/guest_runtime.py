@@ -1,0 +1,76 @@
+"""Table B of the cover letter: guest runtime of three mixes of writers and readers.
+
+The letter says that some threads write sequentially while the others read, and nothing else. The virtual machine below
+is a choice: six vCPUs, of which 4, 2 and 1 write, each in its own sixth of the memory.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from dqgym.scenario.link import ConstantLink
+from dqgym.scenario.scenario import Scenario
+from dqgym.scenario.suites.suite import FixedSuite
+from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
+from dqgym.scenario.workload import VcpuGroup
+
+MEMORY_BYTES = 32 * 10**9
+BANDWIDTH_BYTES_PER_S = 640 * 2**20
+VCPUS = 6
+WRITE_RATE_BYTES_PER_S = 32e9 / 6
+"""Of each writer: that of one thread in row 5 of Table A, a virtual machine of the same size."""
+WRITERS = {"write-intensive": 4, "read-write-balanced": 2, "read-intensive": 1}
+"""How many vCPUs write in each mix."""
+
+
+@dataclass(frozen=True)
+class RecordedRuntime:
+    """Guest runtime that the letter reports for one mix, in percent."""
+
+    current_percent: float
+    dirty_quota_percent: float
+
+
+@cache
+def recorded_runtimes() -> dict[str, RecordedRuntime]:
+    """The letter's numbers by scenario name."""
+    text = files("dqgym.scenario").joinpath("data/table_b.csv").read_text(encoding="utf-8")
+    return {
+        cells["mix"]: RecordedRuntime(
+            current_percent=float(cells["guest_runtime_current_percent"]),
+            dirty_quota_percent=float(cells["guest_runtime_dirty_quota_percent"]),
+        )
+        for cells in csv.DictReader(text.splitlines())
+    }
+
+
+def mix_scenario(mix: str) -> Scenario:
+    """The migration of one mix."""
+    writers = VcpuGroup(
+        vcpus=WRITERS[mix],
+        pattern="sequential",
+        working_set_bytes=MEMORY_BYTES // VCPUS // BASE_PAGE_BYTES * BASE_PAGE_BYTES,
+        write_rate_bytes_per_s=WRITE_RATE_BYTES_PER_S,
+    )
+    readers = VcpuGroup(vcpus=VCPUS - WRITERS[mix], pattern="read-only")
+    return Scenario(
+        name=mix,
+        vm=VirtualMachine(memory_bytes=MEMORY_BYTES),
+        workload=(writers, readers),
+        link=ConstantLink(bandwidth_bytes_per_s=BANDWIDTH_BYTES_PER_S),
+    )
+
+
+def _build() -> tuple[Scenario, ...]:
+    return tuple(mix_scenario(mix) for mix in WRITERS)
+
+
+GUEST_RUNTIME = FixedSuite(
+    name="guest-runtime",
+    description="The three mixes of the cover letter's guest-runtime comparison (Table B): 4, 2 and 1 of 6 vCPUs write"
+    " sequentially, the others read.",
+    build=_build,
+)

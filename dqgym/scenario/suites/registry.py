@@ -1,0 +1,34 @@
+"""All suites by name."""
+
+from __future__ import annotations
+
+from dqgym.names import did_you_mean
+from dqgym.scenario.suites.cover_letter import COVER_LETTER
+from dqgym.scenario.suites.guest_runtime import GUEST_RUNTIME
+from dqgym.scenario.suites.samplers import SAMPLERS
+from dqgym.scenario.suites.suite import FixedSuite, Suite
+
+_SUITES: dict[str, Suite] = {suite.name: suite for suite in (COVER_LETTER, GUEST_RUNTIME, *SAMPLERS)}
+
+
+def suite_names() -> list[str]:
+    """The names that ``get_suite`` knows, fixed suites first."""
+    return list(_SUITES)
+
+
+def get_suite(name: str) -> Suite:
+    """The suite of that name.
+
+    Raises:
+        ValueError: there is none; the message has the nearest name and all of them.
+    """
+    if name not in _SUITES:
+        raise ValueError(f"unknown suite {name!r}{did_you_mean(name, _SUITES)}; suites: {', '.join(_SUITES)}")
+    return _SUITES[name]
+
+
+def describe(name: str) -> str:
+    """One line about a suite: its kind and size, and its description."""
+    suite = get_suite(name)
+    size = f"fixed, {len(suite.members)} scenarios" if isinstance(suite, FixedSuite) else "sampler"
+    return f"{suite.name} ({size}): {suite.description}"

@@ -1,0 +1,34 @@
+"""The virtual machine that is migrated."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from dqgym.scenario.record import Bytes, Record
+from dqgym.units import format_bytes
+
+BASE_PAGE_BYTES = 4096
+"""The smallest page, and the unit of a workload's write rate."""
+PAGE_SIZES_BYTES = (4096, 65536, 2 * 2**20)
+"""Sizes in which memory can be mapped: 4 KiB, 64 KiB (arm64) and 2 MiB."""
+
+
+def _check_page_size(page_bytes: int) -> int:
+    if page_bytes not in PAGE_SIZES_BYTES:
+        allowed = ", ".join(format_bytes(size) for size in PAGE_SIZES_BYTES)
+        raise ValueError(f"{format_bytes(page_bytes)} is not a page size; allowed: {allowed}")
+    return page_bytes
+
+
+class VirtualMachine(Record):
+    """Memory and page size of the guest. Its vCPUs are those of the workload's groups.
+
+    Attributes:
+        memory_bytes: guest memory, at least one page.
+        page_bytes: granule of dirty tracking (4 KiB, 64 KiB or 2 MiB): a first write dirties, and charges, one page.
+    """
+
+    memory_bytes: Bytes
+    page_bytes: Annotated[Bytes, AfterValidator(_check_page_size)] = BASE_PAGE_BYTES

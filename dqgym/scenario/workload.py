@@ -1,0 +1,168 @@
+"""What the vCPUs write: groups of equal vCPUs, each with a pattern, a working set, a rate and a schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from dqgym.scenario.record import Bytes, Duration, Fraction, RateOrZero, Record
+from dqgym.scenario.vm import BASE_PAGE_BYTES
+
+MAX_VCPUS = 64
+"""Most vCPUs of one virtual machine."""
+
+Pattern = Literal["sequential", "uniform", "hot-cold", "read-only", "idle"]
+Demand = Literal["closed", "open"]
+WRITING_PATTERNS = ("sequential", "uniform", "hot-cold")
+
+_OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Steady(Record):
+    """The vCPU writes at its rate all the time."""
+
+    kind: Literal["steady"] = "steady"
+
+
+class _Alternating(Record):
+    """A busy and a quiet part in each period: the rate is full for ``duty`` of it, then ``low_rate_fraction`` of it.
+
+    Attributes:
+        duty: share of a period that is busy.
+        low_rate_fraction: rate in the quiet part, relative to the full rate.
+        offset: where in a period (0 = its start, the busy part comes first) the migration begins.
+    """
+
+    kind: str
+    duty: _OpenFraction
+    low_rate_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    offset: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Phased(_Alternating):
+    """Busy and quiet phases in strict alternation; all vCPUs of a group are in step.
+
+    Attributes:
+        period_s: length of every period.
+    """
+
+    kind: Literal["phased"] = "phased"
+    period_s: Duration
+
+
+class Bursty(_Alternating):
+    """Like phased, but the length of every period is drawn anew, for each vCPU on its own.
+
+    Attributes:
+        period_s: mean of the exponential distribution of period lengths.
+    """
+
+    kind: Literal["bursty"] = "bursty"
+    period_s: Duration
+
+
+Schedule = Annotated[Steady | Phased | Bursty, Field(discriminator="kind")]
+
+
+class HotSet(NamedTuple):
+    """The hot part of a working set, written uniformly; the rest is written uniformly, too.
+
+    Attributes:
+        fraction: of the working set that is hot.
+        share: of the writes that go there.
+    """
+
+    fraction: float
+    share: float
+
+
+class VcpuGroup(Record):
+    """Equal vCPUs. Everything is per vCPU: three with a working set of 1 GB write to 3 GB in all.
+
+    Each vCPU has a region of its own; the regions follow one another from address 0, in the order of the vCPUs.
+
+    Attributes:
+        vcpus: how many.
+        pattern: ``sequential`` (a loop over the working set), ``uniform`` (random), ``hot-cold`` (random, with a hot
+            part), ``read-only`` (runs, never writes) or ``idle``. The last two have neither rate nor working set.
+        working_set_bytes: distinct bytes that each vCPU writes.
+        write_rate_bytes_per_s: demand of each vCPU at full run share: 4 KiB times its page stores per second.
+        demand: ``closed``: writes that a stalled vCPU missed are not made up; ``open``: they are.
+        hot_fraction: hot-cold: the hot part of the working set.
+        hot_share: hot-cold: the share of the writes that go to it; at least ``hot_fraction``.
+        zipf_skew: hot-cold, in place of the other two: they follow from a Zipf law over the pages (``hot_set``).
+        schedule: ``steady``, ``phased`` or ``bursty``.
+    """
+
+    vcpus: Annotated[int, Field(ge=1, le=MAX_VCPUS, strict=True)]
+    pattern: Pattern
+    working_set_bytes: Bytes = 0
+    write_rate_bytes_per_s: RateOrZero = 0.0
+    demand: Demand = "closed"
+    hot_fraction: _OpenFraction | None = None
+    hot_share: Fraction | None = None
+    zipf_skew: Annotated[float, Field(gt=0, le=3)] | None = None
+    schedule: Schedule = Steady()
+
+    @property
+    def writes(self) -> bool:
+        """Whether its vCPUs write at all."""
+        return self.pattern in WRITING_PATTERNS
+
+    @property
+    def hot_set(self) -> HotSet | None:
+        """The hot part of each working set; None where the pattern is not hot-cold."""
+        if self.zipf_skew is not None:
+            return zipf_hot_set(self.zipf_skew, max(1, self.working_set_bytes // BASE_PAGE_BYTES))
+        if self.hot_fraction is None or self.hot_share is None:
+            return None
+        return HotSet(self.hot_fraction, self.hot_share)
+
+    @model_validator(mode="after")
+    def _rate_and_working_set_fit_the_pattern(self) -> VcpuGroup:
+        rate, working_set = self.write_rate_bytes_per_s, self.working_set_bytes
+        if self.writes and not (rate > 0 and working_set > 0):
+            raise ValueError(
+                f"pattern {self.pattern!r} needs a positive write rate and working set, not {rate!r} bytes/s"
+                f" and {working_set!r} bytes; a vCPU that does not write is 'read-only' or 'idle'"
+            )
+        if not self.writes and (rate > 0 or working_set > 0):
+            raise ValueError(
+                f"pattern {self.pattern!r} writes nothing: write rate and working set must be 0 (or left out),"
+                f" not {rate!r} bytes/s and {working_set!r} bytes"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _hot_part_is_given_once(self) -> VcpuGroup:
+        pair = (self.hot_fraction, self.hot_share)
+        if self.pattern != "hot-cold":
+            if pair != (None, None) or self.zipf_skew is not None:
+                raise ValueError(f"hot_fraction, hot_share and zipf_skew are for 'hot-cold', not {self.pattern!r}")
+        elif (self.zipf_skew is None) == (pair == (None, None)) or (None in pair and pair != (None, None)):
+            raise ValueError(
+                "'hot-cold' needs either hot_fraction and hot_share, or zipf_skew; it has"
+                f" hot_fraction={pair[0]!r}, hot_share={pair[1]!r}, zipf_skew={self.zipf_skew!r}"
+            )
+        if self.hot_fraction is not None and self.hot_share is not None and self.hot_share < self.hot_fraction:
+            raise ValueError(f"hot_share {self.hot_share!r} must be at least hot_fraction {self.hot_fraction!r}")
+        return self
+
+
+def zipf_hot_set(skew: float, pages: int) -> HotSet:
+    """Two classes in place of a Zipf law: hot are the pages that are written more often than the average page.
+
+    Page k (from 1) gets writes in proportion to k ** -skew. The law is taken as a density over ranks from 1/2 to
+    pages + 1/2, so that each page is the middle of its span of 1.
+    """
+    total = _zipf_mass(skew, pages + 0.5)
+    last_hot = (pages / total) ** (1.0 / skew)  # the rank at which the density falls to its mean
+    return HotSet(fraction=(last_hot - 0.5) / pages, share=_zipf_mass(skew, last_hot) / total)
+
+
+def _zipf_mass(skew: float, upper: float) -> float:
+    """The integral of x ** -skew from 1/2 to ``upper``; expm1 keeps it exact around skew 1."""
+    log_ratio, exponent = math.log(2.0 * upper), 1.0 - skew
+    return log_ratio if exponent == 0 else 0.5**exponent * math.expm1(exponent * log_ratio) / exponent

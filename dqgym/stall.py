@@ -1,0 +1,24 @@
+"""The stall cost of one window (``dqgym.cost``), as the kernels and the single environment compute it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dqgym import cost
+from dqgym.elementary import FAST, log
+
+_f = np.float32
+_MAX_STALL = _f(cost.MAX_STALL)
+_LEAST_RUN_SHARE = _f(cost.LEAST_RUN_SHARE)
+
+
+@njit(inline="always", fastmath=FAST, error_model="numpy")
+def window_stall(present, run_s, window_s, vcpus):  # type: ignore[no-untyped-def]
+    """mean_i min(5.3, -ln max(r_i, 0.005)) * window_s for run times float32 [V]; ``present`` is 0 in absent slots."""
+    per_s = _f(1.0 / window_s)
+    total = _f(0.0)
+    for i in range(present.shape[0]):
+        share = max(run_s[i] * per_s, _LEAST_RUN_SHARE)
+        total += present[i] * min(max(-log(share), _f(0.0)), _MAX_STALL)
+    return total / vcpus * window_s

@@ -1,0 +1,87 @@
+"""What the numbers that a policy puts out mean: per-vCPU dirty-rate limits, scaled logarithmically."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from dqgym.elementary import FAST, exp
+from dqgym.telemetry.command import Command
+from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray
+
+_f = np.float32
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """One number in [-1, 1] for each vCPU: its dirty-rate limit in units of the measured bandwidth, on a log scale.
+
+    Attributes:
+        lowest: limit at -1, in units of the bandwidth.
+        highest: limit just below +1; at +1 there is none.
+    """
+
+    lowest: float = 0.002
+    highest: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lowest < self.highest:
+            raise ValueError(f"action: lowest={self.lowest!r} must be positive and below highest={self.highest!r}")
+
+    def spec(self) -> dict[str, Any]:
+        """JSON-able description for a policy's manifest."""
+        return {
+            "name": "dirty_limit",
+            "per": "vcpu",
+            "low": -1.0,
+            "high": 1.0,
+            "meaning": "limit = bandwidth * lowest * (highest / lowest) ** ((action + 1) / 2); none where action is 1",
+            "unit": "measured bandwidth",
+            **asdict(self),
+        }
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> ActionSpec:
+        """The specification that ``spec`` describes. KeyError where a number is missing."""
+        return cls(lowest=float(spec["lowest"]), highest=float(spec["highest"]))
+
+    @property
+    def log_range(self) -> tuple[float, float]:
+        """Natural logarithms of ``lowest`` and ``highest``."""
+        return math.log(self.lowest), math.log(self.highest)
+
+
+@njit(inline="always", fastmath=FAST, error_model="numpy")
+def limits_of_actions(values, bandwidth, log_lowest, log_highest, unlimited):  # type: ignore[no-untyped-def]
+    """Replace the actions in ``values`` [V] by their dirty-rate limits, bytes/s; an action of 1 by ``unlimited``."""
+    middle, half = _f(0.5 * (log_lowest + log_highest)), _f(0.5 * (log_highest - log_lowest))
+    for i in range(values.shape[0]):
+        limit = _f(bandwidth) * exp(middle + half * max(values[i], _f(-1.0)))
+        values[i] = _f(unlimited) if values[i] >= _f(1.0) else limit
+
+
+@njit(cache=True, error_model="numpy")
+def _limits_of_batch(values, bandwidth, log_lowest, log_highest):  # type: ignore[no-untyped-def]
+    for n in range(values.shape[0]):
+        limits_of_actions(values[n], bandwidth[n], log_lowest, log_highest, np.inf)
+
+
+def action_to_command(
+    actions: Float32Array, bandwidth_bytes_per_s: FloatArray, facts: Facts, action_spec: ActionSpec
+) -> Command:
+    """The command for actions float32 [N, V] at the measured bandwidth [N]: a limit for each vCPU, no run-share cap."""
+    if actions.shape != facts.present.shape:
+        raise ValueError(f"actions have shape {actions.shape}, must have {facts.present.shape}")
+    limits = np.array(actions, dtype=np.float32, order="C")
+    _limits_of_batch(limits, bandwidth_bytes_per_s, *action_spec.log_range)
+    n = len(limits)
+    return Command(
+        dirty_limit_bytes_per_s=limits,
+        run_share_cap=np.ones_like(limits),
+        share_unclaimed=np.zeros(n, dtype=bool),
+        sync=np.zeros(n, dtype=bool),
+    )

@@ -1,0 +1,53 @@
+"""The control interval: how often a throttle is asked for a new command."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dqgym.telemetry.telemetry import Facts, FloatArray
+from dqgym.units import parse_time
+
+_PASS_TIME = re.compile(r"^\s*([0-9.]+(?:e-?\d+)?)\s*T0\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ControlInterval:
+    """``max(least_s, pass_times * T0)``: a fixed time, a share of the pass time T0 = memory / bandwidth, or both.
+
+    A share of T0 lets one policy serve a migration of ten seconds and one of an hour with the same number of decisions.
+    """
+
+    least_s: float = 0.1
+    pass_times: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.least_s < 0 or self.pass_times < 0 or self.least_s + self.pass_times == 0:
+            raise ValueError(f"control interval: least_s={self.least_s!r} and pass_times={self.pass_times!r}"
+                             " must not be negative, and one of them must be positive")
+
+    @classmethod
+    def parse(cls, text: str) -> ControlInterval:
+        """The interval that a text like ``"0.04 T0"`` or ``"100 ms"`` describes.
+
+        Raises:
+            ValueError: it is neither; the message has the text and what is allowed.
+        """
+        in_pass_times = _PASS_TIME.match(text)
+        try:
+            if in_pass_times:
+                return cls(least_s=0.0, pass_times=float(in_pass_times.group(1)))
+            return cls(least_s=parse_time(text))
+        except ValueError as error:
+            raise ValueError(
+                f"control interval {text!r} must be a share of the pass time, like '0.04 T0', or a time, like '100 ms'"
+            ) from error
+
+    def seconds(self, facts: Facts) -> FloatArray:
+        """[N] the interval of each migration in seconds."""
+        return (self.pass_times * facts.pass_time_s).clip(min=self.least_s)
+
+
+BASELINE_INTERVAL = ControlInterval(least_s=0.1, pass_times=0.001)
+"""Baselines act on dirty-log syncs and on measured bandwidth: 100 ms (QEMU's rate window), or T0 / 1000 for migrations
+so long that this is finer than any of their rounds."""

@@ -1,0 +1,33 @@
+"""The interface of every throttle: telemetry in, command out, batched over migrations.
+
+Baselines and learned policies are interchangeable wherever a throttle is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from dqgym.telemetry.command import Command
+from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.telemetry import Facts, Telemetry
+
+
+@runtime_checkable
+class Throttle(Protocol):
+    """Maps telemetry to a command for N migrations at a time.
+
+    Attributes:
+        name: how reports call it.
+        control_interval: how often it wants to be asked.
+    """
+
+    name: str
+    control_interval: ControlInterval
+
+    def reset(self, facts: Facts) -> None:
+        """Start N new migrations; forget the old ones."""
+        ...
+
+    def act(self, telemetry: Telemetry) -> Command:
+        """The command for the next control interval, given the last one (all zeros right after the start)."""
+        ...

@@ -1,0 +1,30 @@
+"""``current``: the throttle that the cover letter of the dirty-quota patches (v10, 2024) measures as "current logic".
+
+The letter does not print its parameters. Auto-converge with these reproduces its table of migration times, the four
+that never finish included, where QEMU's stock parameters are 2.6 to 4 times too slow: an evaluation after every round
+(not every second), a step at every hit, the first to 30 percent, then QEMU's tail-slow rule with an increment of 35.
+In effect the run share halves with each round.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions, ThrottlePercent
+
+
+class CurrentOptions(AutoConvergeOptions):
+    """The options of auto-converge with the letter's values as defaults."""
+
+    initial_percent: ThrottlePercent = 30
+    increment_percent: ThrottlePercent = 35
+    hits_per_step: Annotated[int, Field(ge=1)] = 1
+    least_period_s: Annotated[float, Field(ge=0)] = 0.0
+    tail_slow: bool = True
+
+
+def current(options: CurrentOptions | None = None) -> AutoConverge:
+    """The letter's baseline."""
+    return AutoConverge(options or CurrentOptions(), name="current")

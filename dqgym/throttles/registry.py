@@ -1,0 +1,97 @@
+"""The baselines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from dqgym.names import did_you_mean
+from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
+from dqgym.throttles.base import Throttle
+from dqgym.throttles.current import CurrentOptions, current
+from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
+from dqgym.throttles.none import NoThrottle
+from dqgym.throttles.options import NoOptions, ThrottleOptions
+from dqgym.throttles.stop_and_copy import StopAndCopy
+
+Options = TypeVar("Options", bound=ThrottleOptions)
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[Options]):
+    description: str
+    options: type[Options]
+    make: Callable[[Options], Throttle]
+
+
+_ENTRIES: dict[str, _Entry[Any]] = {
+    "none": _Entry("every vCPU runs free", NoOptions, lambda _: NoThrottle()),
+    "auto-converge": _Entry(
+        "QEMU's time-based throttle: 20 %, then 10 % more at every second hit, all vCPUs alike",
+        AutoConvergeOptions,
+        AutoConverge,
+    ),
+    "current": _Entry(
+        "the cover letter's baseline: auto-converge that about halves the run share each round",
+        CurrentOptions,
+        current,
+    ),
+    "dirty-quota": _Entry(
+        "the reference scheme: the vCPUs together may dirty 70 % of the measured bandwidth",
+        DirtyQuotaOptions,
+        DirtyQuota,
+    ),
+    "stop-and-copy": _Entry("no vCPU runs until the memory is sent", NoOptions, lambda _: StopAndCopy()),
+}
+
+
+def throttle_names() -> list[str]:
+    """The names that ``make_throttle`` knows."""
+    return list(_ENTRIES)
+
+
+def describe_throttle(name: str) -> str:
+    """One line on what a throttle does."""
+    return _entry(name).description
+
+
+def option_names(name: str) -> list[str]:
+    """The options that a throttle takes."""
+    return list(_entry(name).options.model_fields)
+
+
+def make_throttle(name: str, **options: Any) -> Throttle:
+    """A baseline by its name, for example ``make_throttle("auto-converge", tail_slow=True)``.
+
+    Raises:
+        ValueError: the name or an option is unknown (the message names the nearest one), or a value is not allowed.
+    """
+    entry = _entry(name)
+    for option in options:
+        if option not in entry.options.model_fields:
+            raise ValueError(_unknown(f"option of throttle {name!r}", option, option_names(name)))
+    try:
+        checked = entry.options(**options)
+    except ValidationError as error:
+        problems = "; ".join(_problem(detail) for detail in error.errors())
+        raise ValueError(f"throttle {name!r}: {problems}") from error
+    return entry.make(checked)
+
+
+def _entry(name: str) -> _Entry[Any]:
+    if name not in _ENTRIES:
+        raise ValueError(_unknown("throttle", name, throttle_names()))
+    return _ENTRIES[name]
+
+
+def _unknown(noun: str, value: str, known: list[str]) -> str:
+    return f"unknown {noun}: {value!r}{did_you_mean(value, known)}; known: {', '.join(known) or 'none'}"
+
+
+def _problem(detail: Any) -> str:
+    """One pydantic error as ``option=value: what is allowed``; errors of the whole model name their options."""
+    where = f"{detail['loc'][0]}={detail['input']!r}: " if detail["loc"] else ""
+    return f"{where}{detail['msg'].removeprefix('Value error, ')}"

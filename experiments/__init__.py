@@ -1,0 +1,1 @@
+"""The command line ``dqgym`` and what its commands do."""

@@ -1,0 +1,120 @@
+"""The command line ``dqgym``.
+
+Each command lives in its own module, which is imported when the command is asked for; the table below is all that
+``dqgym --help`` needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from experiments.errors import ExitCode, exit_code, message
+
+
+@dataclass(frozen=True)
+class CommandEntry:
+    """Where a command lives: ``module`` holds ``attribute``, a function or (for a group) a ``typer.Typer``."""
+
+    module: str
+    attribute: str
+    summary: str
+
+    def load(self, name: str) -> Any:
+        """Import the command's module and make the command."""
+        target = getattr(import_module(self.module), self.attribute)
+        if isinstance(target, typer.Typer):
+            return typer.main.get_command(target)
+        holder = typer.Typer(add_completion=False)
+        holder.command(name, no_args_is_help=False)(target)
+        return typer.main.get_command(holder)
+
+
+COMMANDS = {
+    "train": CommandEntry("experiments.train", "train_command", "Train a policy from a config."),
+    "evaluate": CommandEntry("experiments.evaluate", "evaluate_command", "Compare policies with the baselines."),
+    "export": CommandEntry("experiments.export", "export_command", "Write a trained policy as a bundle."),
+    "control": CommandEntry("experiments.control", "control_command", "Run a bundle's control loop, without PyTorch."),
+    "simulate": CommandEntry("experiments.simulate", "simulate_command", "Migrate one scenario under one throttle."),
+    "suites": CommandEntry("experiments.suites", "suites_command", "List and describe the suites of scenarios."),
+    "bench": CommandEntry("experiments.bench", "bench_app", "Measure the environment, training and one decision."),
+}
+
+EXIT_CODES = """Exit codes: 0 done; 1 the run failed; 2 wrong usage or bad input; 130 interrupted (Ctrl-C)."""
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when that command is called, and turns expected errors into messages."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Replace the placeholder of the named command by the command itself."""
+        if args and args[0] in COMMANDS:
+            self.commands[args[0]] = COMMANDS[args[0]].load(args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error that the user can mend is shown as one message, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            code = exit_code(error)
+            if code is None or ctx.params.get("debug"):
+                raise
+            _show(error, code)
+            raise typer.Exit(code) from error
+
+
+def _show(error: BaseException, code: ExitCode) -> None:
+    """Print an expected error to standard error."""
+    label = "interrupted" if code is ExitCode.INTERRUPTED else "error"
+    style = "bold yellow" if code is ExitCode.INTERRUPTED else "bold red"
+    text = message(error)
+    line = Text.assemble((label, style), "" if text == label else f": {text}")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"dqgym {metadata.version('dqgym')}")
+        raise typer.Exit
+
+
+def _main_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, too.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Learn how to throttle a virtual machine's memory writes while it is migrated live."""
+
+
+def _placeholder() -> None:
+    """Stands for a command in the list of commands until it is called."""
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="dqgym",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=EXIT_CODES,
+)
+app.callback()(_main_options)
+for _name, _entry in COMMANDS.items():
+    app.command(_name, help=_entry.summary)(_placeholder)
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

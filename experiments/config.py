@@ -1,0 +1,198 @@
+"""Training configs: YAML files with strict keys, checked as a whole before anything runs.
+
+``TrainingConfig`` is the reference of all keys. Every value has one place in the file; ``--set path.to.key=value``
+replaces it from the command line, with the value read as YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from agents.config import AlgorithmConfig, PolicyConfig
+from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
+from dqgym.names import did_you_mean
+from dqgym.scenario import MAX_VCPUS
+from dqgym.scenario.suites import get_suite
+from dqgym.telemetry.interval import ControlInterval
+from experiments.errors import BadInputError, describe_validation_error
+
+SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
+Preference = Annotated[float, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class EnvironmentConfig(_Section):
+    """What is trained on."""
+
+    suites: dict[SuiteName, Annotated[float, Field(gt=0)]] = Field(
+        description="suites that scenarios come from, and the weight of each"
+    )
+    n_envs: int = Field(default=256, ge=1, description="migrations side by side")
+    control_interval: str = Field(
+        default="0.04 T0", description="time between decisions: '0.04 T0' (pass times) or '100 ms'"
+    )
+    preference: tuple[Preference, Preference] = Field(
+        default=PREFERENCE_RANGE, description="lowest and highest preference; each migration draws one, log-uniformly"
+    )
+    pool_size: int = Field(
+        default=2048, ge=1, description="scenarios drawn before training; each migration is one of them"
+    )
+    max_vcpus: int = Field(default=MAX_VCPUS, ge=1, le=MAX_VCPUS, description="scenarios with more vCPUs are left out")
+
+    @field_validator("suites")
+    @classmethod
+    def _are_known(cls, suites: dict[str, float]) -> dict[str, float]:
+        if not suites:
+            raise ValueError("must name at least one suite")
+        for name in suites:
+            get_suite(name)
+        return suites
+
+    @field_validator("control_interval")
+    @classmethod
+    def _is_an_interval(cls, text: str) -> str:
+        ControlInterval.parse(text)
+        return text
+
+    @field_validator("preference")
+    @classmethod
+    def _is_a_range(cls, preference: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < preference[0] <= preference[1]:
+            raise ValueError("must be [low, high] with 0 < low <= high")
+        return preference
+
+
+class ScheduleConfig(_Section):
+    """How long training lasts and what happens on the way; all counts are frames (environment steps)."""
+
+    frames: int = Field(ge=1, description="frames to train for (rounded up to whole rollouts)")
+    checkpoint_every: int = Field(ge=1, description="frames between checkpoints")
+    evaluate_every: int = Field(ge=1, description="frames between evaluations that choose the best model")
+
+
+class EvaluationConfig(_Section):
+    """The held-out migrations that choose the best model."""
+
+    suites: list[SuiteName] = Field(min_length=1, description="suites to evaluate on")
+    preferences: list[Preference] = Field(
+        default=[FAST, GENTLE], min_length=1, description="preferences at which the cost is taken"
+    )
+    count: int = Field(default=64, ge=1, description="scenarios of each sampler (a fixed suite is taken whole)")
+    seed: int = Field(default=1_000_003, ge=0, description="seed of the held-out scenarios and migrations")
+
+    @field_validator("suites")
+    @classmethod
+    def _are_known(cls, suites: list[str]) -> list[str]:
+        for name in suites:
+            get_suite(name)
+        return suites
+
+
+class TrainingConfig(_Section):
+    """One training run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="decides everything that is random in training")
+    environment: EnvironmentConfig
+    algorithm: AlgorithmConfig
+    training: ScheduleConfig
+    evaluation: EvaluationConfig
+
+    @property
+    def policy(self) -> PolicyConfig:
+        """The networks of the policy."""
+        return self.algorithm.policy
+
+    @model_validator(mode="after")
+    def _held_out(self) -> TrainingConfig:
+        if self.seed == self.evaluation.seed:
+            raise ValueError(f"seed={self.seed} and evaluation.seed must differ: evaluation is on held-out scenarios")
+        return self
+
+    @model_validator(mode="after")
+    def _evaluates_what_is_trained(self) -> TrainingConfig:
+        low, high = self.environment.preference
+        for preference in self.evaluation.preferences:
+            if not low <= preference <= high:
+                raise ValueError(
+                    f"evaluation.preferences: {preference} is outside of environment.preference, {low} .. {high}"
+                )
+        return self
+
+    def to_yaml(self) -> str:
+        """The resolved config, every default filled in; `load_config` reads it back as an equal config."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=120)
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Read a config and replace values in it.
+
+    Args:
+        path: the YAML file.
+        overrides: ``path.to.key=value`` each; later ones win.
+
+    Raises:
+        BadInputError: the file cannot be read, or an entry is unknown or has a wrong value; one line for each mistake.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(f"cannot read config {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInputError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInputError(f"{path} must be a mapping with the keys {', '.join(TrainingConfig.model_fields)}")
+    for override in overrides:
+        _replace(content, override)
+    mistakes = list(_unknown_keys(content, TrainingConfig))
+    if not mistakes:
+        try:
+            return TrainingConfig.model_validate(content)
+        except ValidationError as error:
+            mistakes = describe_validation_error(error, content)
+    raise BadInputError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+
+
+def _replace(content: dict[str, Any], override: str) -> None:
+    """Put the value of one ``path.to.key=value`` in its place; validation later finds keys that do not exist."""
+    path, equals, text = override.partition("=")
+    *sections, key = path.strip().split(".")
+    if not (equals and key and all(sections)):
+        raise BadInputError(f"--set {override!r}: must be path.to.key=value, for example algorithm.learning_rate=0.001")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInputError(f"--set {override!r}: the value is not YAML: {error}") from error
+    section = content
+    for name in sections:
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise BadInputError(f"--set {override!r}: {name!r} is a value, not a section that has keys")
+    section[key] = value
+
+
+def _unknown_keys(section: dict[str, Any], model: type[BaseModel], path: str = "") -> Iterator[str]:
+    """One line for each key that the section's model does not have, with the nearest one that it has."""
+    keys = list(model.model_fields)
+    for key, value in section.items():
+        if key not in keys:
+            yield f"{path}{key}: unknown key{did_you_mean(str(key), keys)}; known keys: {', '.join(keys)}"
+        elif isinstance(value, dict) and (inner := _section_model(model.model_fields[key].annotation, value)):
+            yield from _unknown_keys(value, inner, f"{path}{key}.")
+
+
+def _section_model(annotation: Any, section: dict[str, Any]) -> type[BaseModel] | None:
+    """The model of a section: the annotation itself, or the member of a union that the section's ``kind`` names."""
+    types = [type_ for type_ in (annotation, *get_args(annotation)) if isinstance(type_, type)]
+    models = [type_ for type_ in types if issubclass(type_, BaseModel)]
+    if len(models) > 1:
+        models = [model for model in models if model.model_fields["kind"].default == section.get("kind")]
+    return models[0] if models else None

@@ -1,0 +1,250 @@
+"""``dqgym control``: the control loop of an exported policy, without torch and without Stable-Baselines3.
+
+The policy runs behind the guard. Should the guard, or the check of the bundle, find fault with it, a fallback throttle
+takes over. That is ``dirty-quota`` unless another is named: it uses the same half of a command as a policy (per-vCPU
+dirty-rate limits), so every backend that can run the policy can run it, and it makes migrations end whatever the
+workload does, without a tuned parameter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dqgym.backends.base import Backend, Outcomes
+from dqgym.controller.guard import Guard, GuardOptions, Intervention
+from dqgym.controller.loop import Observer, run_migrations
+from dqgym.names import did_you_mean
+from dqgym.scenario import Scenario, load_scenario
+from dqgym.scenario.suites import get_suite
+from dqgym.throttles.registry import make_throttle
+from experiments.contenders import FALLBACK
+from experiments.errors import BadInputError
+from experiments.results import json_safe
+from experiments.tables import Table, terminal
+
+if TYPE_CHECKING:
+    from dqgym.controller.bundle import Bundle
+
+BACKENDS = ("model",)
+DEFAULT_COUNT = 16
+"""Scenarios taken of a suite that is a sampler."""
+
+
+@dataclass(frozen=True)
+class ControlledMigration:
+    """One migration under control."""
+
+    scenario: str
+    converged: bool
+    total_time_s: float
+    time_over_t0: float
+    downtime_s: float
+    guest_runtime: float
+    worst_vcpu_runtime: float
+    rounds: int
+    interventions: tuple[str, ...]
+    """Why the guard handed the migration to the fallback; empty where the policy ran it to its end."""
+
+
+@dataclass(frozen=True)
+class ControlReport:
+    """What became of all migrations, and who controlled them."""
+
+    throttle: str
+    fallback: str
+    fallback_reason: str | None
+    """Why the fallback controlled everything; None when the bundle was sound."""
+    backend: str
+    preference: float | None
+    migrations: tuple[ControlledMigration, ...]
+
+
+def control(
+    bundle_path: Path,
+    scenarios: Sequence[Scenario],
+    *,
+    backend_name: str = "model",
+    preference: float | None = None,
+    seed: int = 0,
+    fallback: str = FALLBACK,
+    fallback_on_error: bool = False,
+    guard: GuardOptions | None = None,
+    observer: Observer | None = None,
+) -> ControlReport:
+    """Run the bundle's policy, behind the guard, on every scenario.
+
+    Args:
+        bundle_path: the bundle's directory.
+        scenarios: what is migrated.
+        backend_name: where.
+        preference: what guest runtime is worth against time; None takes the bundle's default.
+        seed: of the first migration; each next one has the next seed.
+        fallback: name of the throttle that takes over.
+        fallback_on_error: let the fallback control all migrations when the bundle is not valid.
+        guard: thresholds of the guard.
+        observer: called after each step of the loop.
+
+    Raises:
+        BundleError: the bundle is not valid, and ``fallback_on_error`` is off.
+        ValueError: another argument has a bad value.
+    """
+    from dqgym.controller.bundle import BundleError, read_bundle  # loads numba, which `--help` does not need
+
+    fallback_throttle = make_throttle(fallback)
+    fallback_reason = None
+    try:
+        bundle = read_bundle(bundle_path)
+    except BundleError as error:
+        if not fallback_on_error:
+            raise
+        fallback_reason = str(error)
+        throttle, vcpu_slots, preference = fallback_throttle, None, None
+    else:
+        _require_served(bundle, scenarios)
+        preference = bundle.manifest.preference.choose(preference)
+        throttle = Guard(bundle.throttle(preference), fallback_throttle, guard)
+        vcpu_slots = bundle.manifest.vcpus.slots
+
+    backend = _make_backend(backend_name, vcpu_slots)
+    try:
+        outcomes = run_migrations(
+            backend, scenarios, throttle, [seed + index for index in range(len(scenarios))], observer
+        )
+    finally:
+        backend.close()
+    interventions = throttle.interventions if isinstance(throttle, Guard) else ()
+    return ControlReport(
+        throttle=throttle.name,
+        fallback=fallback,
+        fallback_reason=fallback_reason,
+        backend=backend.name,
+        preference=preference,
+        migrations=_migrations(scenarios, outcomes, interventions),
+    )
+
+
+def control_command(
+    bundle: Annotated[Path, typer.Argument(help="Directory of the policy bundle (`dqgym export` writes one).")],
+    backend: Annotated[str, typer.Option(help="Where migrations happen: model.")] = "model",
+    suite: Annotated[str | None, typer.Option(help="Suite of scenarios (`dqgym suites` lists them).")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="One scenario file instead of a suite.")] = None,
+    preference: Annotated[
+        float | None, typer.Option(help="What guest runtime is worth against time; the bundle's default if not given.")
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Scenarios of the suite; all of a fixed suite, {DEFAULT_COUNT} of a sampler."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides all that is random.")] = 0,
+    fallback: Annotated[str, typer.Option(help="Throttle that takes over from a faulty policy.")] = FALLBACK,
+    fallback_on_error: Annotated[
+        bool, typer.Option("--fallback-on-error", help="Run the fallback throttle when the bundle is not valid.")
+    ] = False,
+    decision_deadline_s: Annotated[
+        float | None, typer.Option(help="A decision that takes longer hands over to the fallback (seconds).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Run the control loop of an exported policy, behind its guard; needs neither torch nor Stable-Baselines3."""
+    report = control(
+        bundle,
+        _chosen_scenarios(suite, scenario, count, seed),
+        backend_name=backend,
+        preference=preference,
+        seed=seed,
+        fallback=fallback,
+        fallback_on_error=fallback_on_error,
+        guard=GuardOptions(decision_deadline_s=decision_deadline_s),
+    )
+    if as_json:
+        print(json.dumps(json_safe(asdict(report)), indent=2))
+    else:
+        _print_table(report)
+
+
+def _chosen_scenarios(suite: str | None, scenario: Path | None, count: int | None, seed: int) -> list[Scenario]:
+    if (suite is None) == (scenario is None):
+        raise BadInputError("name either --suite or --scenario")
+    if scenario is not None:
+        if count is not None:
+            raise BadInputError("--count goes with --suite, not with --scenario")
+        return [load_scenario(scenario)]
+    assert suite is not None
+    chosen = get_suite(suite)
+    return chosen.scenarios(DEFAULT_COUNT if count is None and chosen.kind == "sampler" else count, seed)
+
+
+def _require_served(bundle: Bundle, scenarios: Sequence[Scenario]) -> None:
+    served = bundle.manifest.vcpus
+    for scenario in scenarios:
+        if not served.low <= scenario.vcpus <= served.high:
+            raise BadInputError(
+                f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs,"
+                f" policy {bundle.manifest.name!r} serves {served.low} .. {served.high}"
+            )
+
+
+def _make_backend(name: str, vcpu_slots: int | None) -> Backend:
+    if name not in BACKENDS:
+        raise BadInputError(f"unknown backend {name!r}{did_you_mean(name, BACKENDS)}; backends: {', '.join(BACKENDS)}")
+    from dqgym.backends.model import ModelBackend  # loads numba, which only the model needs
+
+    return ModelBackend(vcpu_slots=vcpu_slots)
+
+
+def _migrations(
+    scenarios: Sequence[Scenario], outcomes: Outcomes, interventions: Sequence[Intervention]
+) -> tuple[ControlledMigration, ...]:
+    return tuple(
+        ControlledMigration(
+            scenario=scenario.name,
+            converged=bool(outcomes.converged[i]),
+            total_time_s=float(outcomes.total_time_s[i]),
+            time_over_t0=float(outcomes.time_over_t0[i]),
+            downtime_s=float(outcomes.downtime_s[i]),
+            guest_runtime=float(outcomes.guest_runtime[i]),
+            worst_vcpu_runtime=float(outcomes.worst_vcpu_runtime[i]),
+            rounds=int(outcomes.rounds[i]),
+            interventions=tuple(
+                f"{one.reason} at {one.time_s:.3g} s: {one.detail}" for one in interventions if one.migration == i
+            ),
+        )
+        for i, scenario in enumerate(scenarios)
+    )
+
+
+def _print_table(report: ControlReport) -> None:
+    preference = "" if report.preference is None else f", preference {report.preference:g}"
+    notes = [f"{report.fallback} controlled all migrations: {report.fallback_reason}"] if report.fallback_reason else []
+    notes += [
+        f"{report.fallback} took over {migration.scenario}: {reason}"
+        for migration in report.migrations
+        for reason in migration.interventions
+    ]
+    header = (
+        "scenario", "converged", "time [s]", "time / T0", "downtime [s]", "guest runtime", "worst vCPU", "rounds",
+        "interventions",
+    )  # fmt: skip
+    Table.of(f"{report.throttle} on {report.backend}{preference}", header, map(_cells, report.migrations), notes).print(
+        terminal()
+    )
+
+
+def _cells(migration: ControlledMigration) -> tuple[str, ...]:
+    return (
+        migration.scenario,
+        "yes" if migration.converged else "NO",
+        f"{migration.total_time_s:.1f}",
+        f"{migration.time_over_t0:.2f}",
+        f"{migration.downtime_s:.3f}" if migration.converged else "-",
+        f"{migration.guest_runtime:.3f}",
+        f"{migration.worst_vcpu_runtime:.3f}",
+        str(migration.rounds),
+        str(len(migration.interventions)),
+    )

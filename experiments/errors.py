@@ -1,0 +1,96 @@
+"""What a command raises and how it is shown: one clear message for what a user can mend, an exit code that says which.
+
+Anything else is a bug of the project and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    FAILED = 1
+    """The input was good, the run failed."""
+    BAD_INPUT = 2
+    """Wrong usage, a bad config or scenario, an unknown name, a missing file."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C (128 + SIGINT)."""
+
+
+class BadInputError(ValueError):
+    """The user gave something that cannot be used; the message says what and what would do."""
+
+
+class RunFailedError(RuntimeError):
+    """A run with good input could not be completed; the message says why."""
+
+
+class RunInterruptedError(Exception):
+    """A run was stopped by the user; the message says how to go on."""
+
+
+def exit_code(error: BaseException) -> ExitCode | None:
+    """The exit code for an error that is shown as a message; None for one that is not expected."""
+    match error:
+        case KeyboardInterrupt() | RunInterruptedError():
+            return ExitCode.INTERRUPTED
+        case BrokenPipeError():
+            return None
+        case ValueError() | OSError():
+            return ExitCode.BAD_INPUT
+        case RunFailedError():
+            return ExitCode.FAILED
+        case _:
+            return None
+
+
+def message(error: BaseException) -> str:
+    """What to tell the user about an expected error."""
+    match error:
+        case ValidationError():
+            return "\n".join(f"{error.title}: {line}" for line in describe_validation_error(error))
+        case KeyboardInterrupt():
+            return "interrupted"
+        case OSError() if error.filename is not None:
+            return f"{error.filename}: {error.strerror}"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def describe_validation_error(error: ValidationError, content: object = None) -> list[str]:
+    """One line for each mistake: the dotted path of the field, the value, and what is wrong.
+
+    Args:
+        error: what pydantic raised.
+        content: what was validated; with it, paths are those of the file (pydantic's own also name union members).
+    """
+    return [_describe(detail, content) for detail in error.errors(include_url=False)]
+
+
+def _describe(detail: ErrorDetails, content: object) -> str:
+    path = ".".join(_written_path(detail["loc"], content))
+    if detail["type"] == "missing":
+        return f"{path}: missing"
+    text = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
+    value = detail["input"]
+    shown = "" if isinstance(value, dict | BaseModel) else f"{value!r}: "
+    return f"{path}: {shown}{text}" if path else text
+
+
+def _written_path(location: tuple[int | str, ...], content: object) -> list[str]:
+    """The location without the parts that no key or index of the content stands for."""
+    path = []
+    for part in location:
+        if content is not None and part != location[-1]:
+            try:
+                content = content[part]  # type: ignore[index]
+            except (KeyError, IndexError, TypeError):
+                continue
+        path.append(str(part))
+    return path

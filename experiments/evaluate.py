@@ -1,0 +1,181 @@
+"""``dqgym evaluate``: learned policies and all baselines on the same migrations; rows, report and pictures."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dqgym.cost import FAST, GENTLE
+
+if TYPE_CHECKING:
+    from dqgym.backends.base import Backend
+    from dqgym.controller.loop import OnProgress
+    from experiments.contenders import Contender
+    from experiments.cover_letter import Comparison
+    from experiments.evaluation import Evaluation, Task
+    from experiments.report import Picture
+    from experiments.tables import Table
+
+DEFAULT_SUITES = ["cover-letter"]
+DEFAULT_PREFERENCES = [FAST, GENTLE]
+DEFAULT_COUNT = 256
+"""Scenarios drawn from a sampler."""
+
+
+def evaluate_command(
+    throttles: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN|BUNDLE|THROTTLE...",
+            help="Training runs, policy bundles or baselines; without any, the baselines alone.",
+            show_default=False,
+        ),
+    ] = None,
+    suite: Annotated[list[str], typer.Option(help="A suite of scenarios; repeat for more.")] = DEFAULT_SUITES,
+    preference: Annotated[
+        list[float], typer.Option(help="What guest runtime is worth against time; repeat for more.", min=0.0)
+    ] = DEFAULT_PREFERENCES,
+    count: Annotated[
+        int | None,
+        typer.Option(help=f"Scenarios of each suite; else all of a fixed one, {DEFAULT_COUNT} of a sampler.", min=1),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the sampled scenarios and all that is random.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; else results/<time>.", file_okay=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    baselines: Annotated[bool, typer.Option(help="Run all baselines beside the named throttles.")] = True,
+) -> None:
+    """Compare learned policies with the baselines on the same migrations."""
+    from experiments.contenders import line_up
+    from experiments.errors import BadInputError
+    from experiments.evaluation import draw_task, evaluate
+    from experiments.tables import terminal
+
+    tasks = [draw_task(name, _count(name, count), seed) for name in dict.fromkeys(suite)]
+    contenders = line_up(throttles or [], baselines)
+    if not contenders:
+        raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
+    preferences = sorted(set(preference))
+    folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}"
+    with _progress(len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)) as on_run:
+        evaluation = evaluate(contenders, tasks, preferences, make_model_backend, on_run)
+    tables = _write_results(folder, contenders, tasks, evaluation)
+
+    console = terminal(stderr=as_json)
+    if as_json:
+        print(json.dumps(evaluation.document(), indent=2))
+    else:
+        for table in tables:
+            table.print(console)
+    console.print(f"results: {folder}")
+
+
+def make_model_backend(vcpu_slots: int | None) -> Backend:
+    """A model; numba is loaded here."""
+    from dqgym.backends.model import ModelBackend
+
+    return ModelBackend(vcpu_slots=vcpu_slots)
+
+
+def _count(suite: str, count: int | None) -> int | None:
+    """How many scenarios to take of a suite: of a fixed one never more than it has."""
+    from dqgym.scenario.suites import get_suite
+
+    chosen = get_suite(suite)
+    if chosen.kind == "sampler":
+        return DEFAULT_COUNT if count is None else count
+    return None if count is None else min(count, len(chosen.scenarios()))
+
+
+def _write_results(
+    folder: Path, contenders: Sequence[Contender], tasks: Sequence[Task], evaluation: Evaluation
+) -> list[Table]:
+    """All files of an evaluation; returns the tables that are in its report."""
+    from experiments import cover_letter
+    from experiments.files import write_text
+    from experiments.report import evaluation_tables, markdown_report
+    from experiments.results import rows_as_csv
+
+    learned = [contender.name for contender in contenders if contender.learned]
+    has_letter = any(task.suite == cover_letter.SUITE for task in tasks)
+    comparison = cover_letter.compare(evaluation.rows, learned) if has_letter else None
+    tables = evaluation_tables(evaluation, learned, comparison)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "results.csv", rows_as_csv(evaluation.rows))
+    write_text(folder / "results.json", json.dumps(evaluation.document(), indent=1))
+    pictures = _draw_pictures(folder, contenders, tasks, evaluation, comparison)
+    write_text(folder / "report.md", markdown_report(shlex.join(["dqgym", *sys.argv[1:]]), tables, pictures))
+    return tables
+
+
+def _draw_pictures(
+    folder: Path,
+    contenders: Sequence[Contender],
+    tasks: Sequence[Task],
+    evaluation: Evaluation,
+    comparison: Comparison | None,
+) -> list[Picture]:
+    from experiments.evaluation import trace_migration
+    from experiments.plots import cover_letter_figure, save_figure, timeline_figure, tradeoff_figure
+    from experiments.report import Picture
+    from experiments.results import typical_row
+
+    shown = _featured(contenders)
+    pictures = []
+    for task in tasks:
+        tradeoff = Picture(f"tradeoff-{task.suite}.png", f"{task.suite}: migration time against guest runtime")
+        save_figure(tradeoff_figure(evaluation.rows, task.suite), folder / tradeoff.file)
+
+        example = typical_row(evaluation.rows, task.suite, shown.name)
+        trace = trace_migration(shown, task, task.seeds.index(example.seed), example.preference, make_model_backend)
+        caption = f"{task.suite}: {example.scenario} under {example.throttle}, the migration of median cost"
+        timeline = Picture(f"timeline-{task.suite}.png", caption)
+        save_figure(timeline_figure(trace, f"{example.scenario}, {example.throttle}"), folder / timeline.file)
+        pictures += [tradeoff, timeline]
+    if comparison is not None:
+        bars = Picture("cover-letter-rows.png", "Migration time of the letter's configurations")
+        save_figure(cover_letter_figure(comparison), folder / bars.file)
+        pictures.append(bars)
+    return pictures
+
+
+def _featured(contenders: Sequence[Contender]) -> Contender:
+    """The one whose time line is worth a picture: the first policy, else dirty quota, else the first."""
+    from experiments.contenders import FALLBACK
+
+    policies = [contender for contender in contenders if contender.learned]
+    return next((one for one in [*policies, *contenders] if one.learned or one.name == FALLBACK), contenders[0])
+
+
+@contextmanager
+def _progress(runs: int) -> Iterator[Callable[[str, str], OnProgress]]:
+    """A progress bar on standard error; yields what ``evaluate`` calls before each of its runs."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from experiments.tables import terminal
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("migrations"),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=terminal(stderr=True), transient=True) as progress:
+        bar = progress.add_task("")
+        started = 0
+
+        def on_run(suite: str, throttle: str) -> OnProgress:
+            nonlocal started
+            started += 1
+            progress.reset(bar, description=f"{started}/{runs} {suite}: {throttle}")
+            return lambda done, total: progress.update(bar, completed=done, total=total)
+
+        yield on_run

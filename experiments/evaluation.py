@@ -1,0 +1,122 @@
+"""Paired evaluation: every throttle migrates the same scenarios with the same seeds, side by side on the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dqgym.backends.base import Backend
+from dqgym.controller.guard import Guard
+from dqgym.controller.loop import OnProgress, run_migrations
+from dqgym.controller.trace import Trace, TraceRecorder
+from dqgym.scenario import Scenario
+from dqgym.scenario.suites import get_suite
+from experiments.contenders import Contender
+from experiments.results import Row, results_document, rows_from_outcomes
+
+MakeBackend = Callable[[int | None], Backend]
+"""Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Migrations that every throttle is given: the scenarios of a suite, and a seed for each."""
+
+    suite: str
+    scenarios: tuple[Scenario, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def vcpu_slots(self) -> int:
+        """As many as the widest scenario needs."""
+        return max(scenario.vcpus for scenario in self.scenarios)
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """Migrations of one run that the guard's fallback took over from a policy, by reason."""
+
+    suite: str
+    throttle: str
+    preference: float
+    reason: str
+    migrations: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What became of all contenders on all tasks."""
+
+    rows: tuple[Row, ...]
+    takeovers: tuple[Takeover, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON: summaries, rows, takeovers."""
+        return {**results_document(self.rows), "takeovers": [asdict(takeover) for takeover in self.takeovers]}
+
+
+def draw_task(suite: str, count: int | None, seed: int) -> Task:
+    """The migrations of a suite: all of a fixed suite, ``count`` of a sampler; the same ones for the same seed.
+
+    Raises:
+        ValueError: the suite is unknown, or does not hold that many scenarios.
+    """
+    scenarios = get_suite(suite).scenarios(count, seed)
+    return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
+
+
+def evaluate(
+    contenders: Sequence[Contender],
+    tasks: Sequence[Task],
+    preferences: Sequence[float],
+    make_backend: MakeBackend,
+    on_run: Callable[[str, str], OnProgress | None],
+) -> Evaluation:
+    """Run every contender on every task: a learned one once at each preference, a baseline once for all.
+
+    Args:
+        contenders: with distinct names.
+        tasks: the migrations.
+        preferences: at which the cost is taken.
+        make_backend: opens a backend; every run has its own.
+        on_run: called with the suite and the throttle before each run; returns a callback for its progress.
+
+    Raises:
+        BadInputError: a contender does not serve a scenario; nothing has run then.
+    """
+    for contender in contenders:
+        contender.require_serves(scenario for task in tasks for scenario in task.scenarios)
+    rows: list[Row] = []
+    takeovers: list[Takeover] = []
+    for task in tasks:
+        names = [scenario.name for scenario in task.scenarios]
+        for contender in contenders:
+            for costed_at in [(value,) for value in preferences] if contender.learned else [tuple(preferences)]:
+                throttle = contender.make(costed_at[0])
+                with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
+                    outcomes = run_migrations(
+                        backend, task.scenarios, throttle, task.seeds, on_progress=on_run(task.suite, contender.name)
+                    )
+                rows += rows_from_outcomes(outcomes, task.suite, names, contender.name, task.seeds, costed_at)
+                if isinstance(throttle, Guard):
+                    takeovers += _takeovers(throttle, task.suite, contender.name, costed_at[0])
+    return Evaluation(tuple(rows), tuple(takeovers))
+
+
+def _takeovers(guard: Guard, suite: str, throttle: str, preference: float) -> list[Takeover]:
+    reasons = [intervention.reason.value for intervention in guard.interventions]
+    return [Takeover(suite, throttle, preference, reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)]
+
+
+def trace_migration(
+    contender: Contender, task: Task, index: int, preference: float, make_backend: MakeBackend
+) -> Trace:
+    """The time line of one migration of a task."""
+    # As many slots as in the whole task: the model is compiled for each number of them.
+    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
+        recorder = TraceRecorder(lambda: backend.facts)
+        scenario, seed = task.scenarios[index], task.seeds[index]
+        run_migrations(backend, [scenario], contender.make(preference), [seed], observer=recorder)
+        return recorder.trace()

@@ -1,0 +1,225 @@
+"""The pictures of a report, drawn without a display; each function returns a matplotlib figure.
+
+Every throttle keeps its colour and marker in all pictures (Okabe and Ito's palette, which colour-blind readers can
+tell apart).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dqgym.envs.rendering import MigrationFigure
+from experiments.cover_letter import Comparison, configuration, row_label
+from experiments.files import replacing
+from experiments.results import Row, Summary, grouped, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+    from dqgym.controller.trace import Trace
+    from dqgym.scenario.suites.cover_letter import LetterRow
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a throttle is drawn."""
+
+    colour: str
+    marker: str
+
+
+BASELINE_STYLES = {
+    "none": Style("#777777", "X"),
+    "auto-converge": Style("#E69F00", "^"),
+    "current": Style("#D55E00", "v"),
+    "dirty-quota": Style("#0072B2", "s"),
+    "stop-and-copy": Style("#CC79A7", "D"),
+}
+LEARNED_STYLES = (Style("#009E73", "o"), Style("#000000", "P"), Style("#56B4E9", "*"), Style("#7F4F24", "h"))
+DPI = 110
+FONT: dict[Any, Any] = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def throttle_styles(throttles: Sequence[str]) -> dict[str, Style]:
+    """A style for each throttle: fixed for the baselines, in turn for all others."""
+    others = [name for name in throttles if name not in BASELINE_STYLES]
+    return {
+        name: BASELINE_STYLES.get(name) or LEARNED_STYLES[others.index(name) % len(LEARNED_STYLES)]
+        for name in throttles
+    }
+
+
+def tradeoff_figure(rows: Sequence[Row], suite: str) -> Figure:
+    """Guest runtime against T/T0 in one suite: a point for each migration, a large one for each throttle's mean.
+
+    A throttle that was run once for all preferences is one mean; a learned policy is a line over its preferences.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    by_throttle = grouped((row for row in rows if row.suite == suite), lambda row: row.throttle)
+    styles = throttle_styles(list(by_throttle))
+    with mpl.rc_context(FONT):
+        figure = Figure(figsize=(9.5, 5.5), dpi=DPI, layout="constrained")
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        for name in sorted(by_throttle, key=lambda name: name not in BASELINE_STYLES):  # policies on top
+            _draw_throttle(axes, name, by_throttle[name], styles[name])
+        axes.axvline(1, color="#999999", linewidth=1, linestyle=":")
+        axes.set_xlabel("migration time T / T0  (T0 = memory / nominal bandwidth)")
+        axes.set_ylabel("guest runtime: share of time in which the vCPUs run")
+        axes.set_ylim(-0.03, 1.03)
+        _label_log_axis(axes.xaxis)
+        axes.grid(alpha=0.25, which="both")
+        axes.set_title(f"{suite}: towards the upper left is better", loc="left")
+        figure.legend(loc="outside right center", frameon=False, title="mean (small: one migration)")
+        return figure
+
+
+def _draw_throttle(axes: Axes, name: str, rows: Sequence[Row], style: Style) -> None:
+    from matplotlib.patheffects import withStroke
+
+    points = {(row.scenario, row.seed, row.time_over_t0, row.guest_runtime): row.converged for row in rows}
+    for converged, marker in ((True, style.marker), (False, "x")):
+        shown = np.array([key[2:] for key, value in points.items() if value is converged]).reshape(-1, 2)
+        axes.scatter(
+            shown[:, 0],
+            shown[:, 1],
+            s=22,
+            alpha=_alpha(len(points)),
+            color=style.colour,
+            marker=marker,
+            linewidths=0 if converged else 1,
+        )
+    means = summarise(rows)
+    distinct = list({(mean.time_over_t0, mean.guest_runtime): mean for mean in means}.values())
+    axes.plot(
+        [mean.time_over_t0 for mean in distinct],
+        [mean.guest_runtime for mean in distinct],
+        color=style.colour,
+        marker=style.marker,
+        markersize=12,
+        markeredgecolor="white",
+        markeredgewidth=1.2,
+        linewidth=2 if len(distinct) > 1 else 0,
+        zorder=3,
+        label=_legend_label(name, distinct),
+    )
+    if len(distinct) > 1:
+        for index, mean in enumerate(distinct):
+            above = index == len(distinct) - 1  # neighbours on the line may lie close together
+            axes.annotate(
+                f"c = {mean.preference:g}",
+                (mean.time_over_t0, mean.guest_runtime),
+                (0, 10 if above else -20),
+                ha="center",
+                color=style.colour,
+                textcoords="offset points",
+                fontweight="bold",
+                path_effects=[withStroke(linewidth=3, foreground="white")],
+                zorder=4,
+            )
+
+
+def _alpha(points: int) -> float:
+    return float(np.clip(20 / points, 0.05, 0.5))
+
+
+def _legend_label(name: str, means: Sequence[Summary]) -> str:
+    missed = max(mean.scenarios - round(mean.converged_share * mean.scenarios) for mean in means)
+    return f"{name}\n({missed} of {means[0].scenarios} missed\nthe deadline: x)" if missed else name
+
+
+def cover_letter_figure(comparison: Comparison) -> Figure:
+    """Migration time of each row on a logarithmic axis: the letter's measurements outlined, the model's filled."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    columns = comparison.columns
+    styles = throttle_styles([column.throttle for column in columns])
+    times = np.array([[cell.total_time_s for cell in column.cells] for column in columns])
+    shortest, longest = float(np.min(times)), float(np.max(times, where=np.isfinite(times), initial=0))
+    top = 3 * longest
+    with mpl.rc_context(FONT):
+        figure = Figure(figsize=(15, 6), dpi=DPI, layout="constrained")
+        axes = figure.subplots()
+        places = np.arange(len(comparison.rows))
+        width = 0.84 / len(columns)
+        for index, column in enumerate(columns):
+            style = styles[column.throttle]
+            left = places + (index - (len(columns) - 1) / 2) * width
+            missed = np.isinf(times[index])
+            bars = axes.bar(
+                left,
+                np.where(missed, top, times[index]),
+                width * 0.9,
+                label=column.title,
+                color="white" if column.measured else _shade(style.colour, column.preference_rank),
+                edgecolor=style.colour,
+                linewidth=1.2,
+            )
+            for bar, unconverged in zip(bars, missed, strict=True):
+                if unconverged:
+                    bar.set(facecolor="white", hatch="////", linewidth=0.6)
+                    axes.annotate(
+                        "∞",
+                        (bar.get_x() + bar.get_width() / 2, top),
+                        (0, 1),
+                        ha="center",
+                        textcoords="offset points",
+                        color=style.colour,
+                        fontsize=12,
+                    )
+        axes.set_yscale("log")
+        axes.set_ylim(shortest / 2, 1.5 * top)
+        _label_log_axis(axes.yaxis)
+        axes.set_xlim(-0.6, len(places) - 0.4)
+        axes.set_xticks(places, [_tick_label(row) for row in comparison.rows])
+        axes.tick_params(axis="x", length=0, labelsize=9.5)
+        axes.set_ylabel("migration time [s]")
+        axes.set_xlabel("row (9 *: as printed, 9 **: as probably meant); ∞ and hatched: unconverged")
+        axes.grid(axis="y", alpha=0.25)
+        axes.set_axisbelow(True)
+        figure.legend(loc="outside upper left", frameon=False, ncols=len(columns))
+        return figure
+
+
+def _shade(colour: str, rank: int) -> tuple[float, float, float]:
+    """The colour itself for rank 0, lighter for each rank after it."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (1 - (1 - part) * 0.45**rank for part in to_rgb(colour))
+    return red, green, blue
+
+
+def _tick_label(row: LetterRow) -> str:
+    return "\n".join((row_label(row), *configuration(row)))
+
+
+def timeline_figure(trace: Trace, title: str) -> Figure:
+    """One migration over time: remaining bytes, rates, and per-vCPU limits and run shares."""
+    drawing = MigrationFigure((1000, 760))
+    drawing.update(trace, title)
+    return drawing.figure
+
+
+def _label_log_axis(axis: Axis) -> None:
+    """Plain numbers (1, 2, 5, 10, ...) instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG; the file is whole or not there."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary)

@@ -1,0 +1,168 @@
+"""The report of an evaluation: its tables, and a Markdown page with them and the pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.cover_letter import Cell, Comparison, ModelError, configuration, row_label
+from experiments.evaluation import Evaluation, Takeover
+from experiments.results import PairedRatio, Row, Summary, paired_ratios, summarise
+from experiments.tables import Table
+
+CONFIGURATION_HEADER = ("memory", "writers", "dirty rate", "bandwidth")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture beside the report: ``file`` relative to it."""
+
+    file: str
+    caption: str
+
+
+def evaluation_tables(evaluation: Evaluation, learned: Sequence[str], comparison: Comparison | None) -> list[Table]:
+    """All tables of an evaluation, in the order in which they are shown."""
+    rows = evaluation.rows
+    baselines = [name for name in dict.fromkeys(row.throttle for row in rows) if name not in learned]
+    tables = summary_tables(rows, evaluation.takeovers)
+    if learned and baselines:
+        tables.append(paired_table(paired_ratios(rows, learned, baselines)))
+    if comparison is not None:
+        tables.append(comparison_table(comparison))
+    return tables
+
+
+def summary_tables(rows: Sequence[Row], takeovers: Sequence[Takeover] = ()) -> list[Table]:
+    """One table for each suite: every throttle at every preference, cheapest first."""
+    summaries = summarise(rows)
+    return [
+        _summary_table(
+            suite,
+            [summary for summary in summaries if summary.suite == suite],
+            [takeover for takeover in takeovers if takeover.suite == suite],
+        )
+        for suite in dict.fromkeys(summary.suite for summary in summaries)
+    ]
+
+
+def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence[Takeover]) -> Table:
+    ordered = sorted(summaries, key=lambda summary: (summary.preference, summary.cost))
+    return Table.of(
+        title=f"{suite}: means over {ordered[0].scenarios} scenarios",
+        header=("c", "throttle", "cost J", "95 % interval", "T / T0", "guest runtime", "worst vCPU", "converged"),
+        rows=[
+            (
+                f"{summary.preference:g}",
+                summary.throttle,
+                f"{summary.cost:.3f}",
+                f"{summary.cost_low:.3f} .. {summary.cost_high:.3f}",
+                f"{summary.time_over_t0:.2f}",
+                f"{summary.guest_runtime:.3f}",
+                f"{summary.worst_vcpu_runtime:.3f}",
+                f"{summary.converged_share:.0%}",
+            )
+            for summary in ordered
+        ],
+        notes=[
+            f"{takeover.throttle}, c = {takeover.preference:g}: the guard took over {takeover.migrations} of"
+            f" {ordered[0].scenarios} migrations ({takeover.reason})"
+            for takeover in takeovers
+        ],
+        text_columns=2,
+    )
+
+
+def paired_table(ratios: Sequence[PairedRatio]) -> Table:
+    """Cost of the learned policies over that of the baselines, scenario by scenario."""
+    return Table.of(
+        title="Cost of a policy / cost of a baseline on the same scenario (below 1: the policy is better)",
+        header=("suite", "policy", "baseline", "c", "mean", "95 % interval", "median", "95th percentile"),
+        rows=[
+            (
+                ratio.suite,
+                ratio.throttle,
+                ratio.opponent,
+                f"{ratio.preference:g}",
+                f"{ratio.mean:.3f}",
+                f"{ratio.mean_low:.3f} .. {ratio.mean_high:.3f}",
+                f"{ratio.median:.3f}",
+                f"{ratio.percentile_95:.3f}",
+            )
+            for ratio in ratios
+        ],
+        text_columns=3,
+    )
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """The letter's rows: migration time and, where it is known, guest runtime in per cent."""
+    notes = ["Cells: migration time, guest runtime. The letter gives no guest runtime for these rows."]
+    if any(row.likely_misprint for row in comparison.rows):
+        notes.append(
+            "* Row 9 as printed: its bandwidth contradicts both of its times. ** Read as 128 MiB/s it fits both."
+            " Probably a misprint; no source confirms it."
+        )
+    return Table.of(
+        title="The letter's fifteen configurations",
+        header=(
+            "row",
+            "memory",
+            "writers",
+            "dirty rate",
+            "bandwidth",
+            *(column.title for column in comparison.columns),
+        ),
+        rows=[
+            (row_label(row), *configuration(row), *map(_cell, cells))
+            for row, *cells in zip(comparison.rows, *(column.cells for column in comparison.columns), strict=True)
+        ],
+        notes=[*notes, *(_error_note(error) for error in comparison.errors)],
+    )
+
+
+def _cell(cell: Cell) -> str:
+    seconds = f"{cell.total_time_s:.1f}" if cell.total_time_s < 1000 else f"{cell.total_time_s:.0f}"
+    time = f"{seconds} s" if math.isfinite(cell.total_time_s) else "unconverged"
+    return time if math.isnan(cell.guest_runtime) else f"{time} {cell.guest_runtime:4.0%}"
+
+
+def _error_note(error: ModelError) -> str:
+    verdicts = (
+        f"wrong convergence in {', '.join(error.wrong_verdicts)}"
+        if error.wrong_verdicts
+        else "convergence right in all rows"
+    )
+    row_9 = ", ".join(
+        f"{name} {'unconverged' if math.isnan(value) else f'{value:+.0%}'}" for name, value in error.row_9.items()
+    )
+    return (
+        f"Model's {error.throttle} against the letter: error {error.median:.1%} in the median, {error.largest:.1%} at"
+        f" most, over {error.rows} rows; {verdicts}." + (f" Both readings of row 9: {row_9}." if row_9 else "")
+    )
+
+
+def markdown_report(command: str, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
+    """The page: the command that made it, tables, pictures, and how to read them."""
+    return "\n".join(
+        (
+            f"# Evaluation\n\n```\n{command}\n```\n",
+            *(f"## {table.title}\n\n{table.markdown()}" for table in tables),
+            *(f"## {picture.caption}\n\n![{picture.caption}]({picture.file})\n" for picture in pictures),
+            READING,
+        )
+    )
+
+
+READING = """## How to read this
+
+- T / T0: migration time over memory / nominal bandwidth, which is the least that a pre-copy migration can take unless
+  its link gets faster; the deadline where it was missed.
+- guest runtime: share of the migration in which a vCPU runs, mean over the vCPUs; worst vCPU: the one that ran least.
+- cost J = T / T0 + c / T0 * integral of mean_i min(5.3, -ln max(run share of vCPU i, 0.005)) dt; c is the operator's
+  preference (0.2 fast, 0.6 gentle). A missed deadline costs double.
+- All throttles migrate the same scenarios with the same seeds. The intervals are bootstraps over these scenarios: they
+  do not cover the chance of another training run.
+- A policy knows c and is run at each; a baseline does not, is run once and costed at each.
+"""

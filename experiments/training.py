@@ -1,0 +1,169 @@
+"""One training run, from the scenarios to the files that it leaves in its run directory."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import configure
+
+import dqgym.envs  # noqa: F401  registers dqgym/Migration-v0
+from agents import training
+from agents.algorithms import load_algorithm, make_algorithm
+from agents.callbacks import BestModelCallback, CheckpointCallback
+from agents.checkpoints import latest_checkpoint, save_algorithm
+from agents.vec_env import Sb3VecEnv
+from dqgym.backends.model import ModelBackend
+from dqgym.scenario.suites import get_suite
+from experiments.config import TrainingConfig
+from experiments.contenders import Contender
+from experiments.errors import RunFailedError
+from experiments.evaluation import Task, evaluate
+from experiments.files import write_text
+from experiments.results import Summary, json_safe, summarise
+from experiments.run_directory import RunDirectory, timestamp
+from experiments.trained_policy import trained_policy
+
+LOGGED_FIELDS = ("cost", "time_over_t0", "guest_runtime", "converged_share")
+"""Of each evaluation's summaries, in TensorBoard."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How far a run has come.
+
+    Attributes:
+        finished: all frames of the config are trained; False after Ctrl-C.
+        frames: trained so far.
+    """
+
+    finished: bool
+    frames: int
+
+
+def draw_held_out(config: TrainingConfig) -> list[Task]:
+    """The migrations that choose the best model; no sampled scenario is one that is trained on.
+
+    Raises:
+        ValueError: a fixed suite has a scenario with more vCPUs than ``environment.max_vcpus``.
+    """
+    evaluation, tasks = config.evaluation, []
+    for name in evaluation.suites:
+        count = evaluation.count if get_suite(name).kind == "sampler" else None
+        scenarios = get_suite(name).scenarios(count, evaluation.seed, config.environment.max_vcpus)
+        tasks.append(Task(name, tuple(scenarios), tuple(range(evaluation.seed, evaluation.seed + len(scenarios)))))
+    return tasks
+
+
+def make_environment(config: TrainingConfig) -> Sb3VecEnv:
+    """The native vector environment behind its bridge to Stable-Baselines3."""
+    environment = config.environment
+    return Sb3VecEnv(
+        gym.make_vec(
+            "dqgym/Migration-v0",
+            num_envs=environment.n_envs,
+            suite=environment.suites,
+            preference=environment.preference,
+            control_interval=environment.control_interval,
+            max_vcpus=environment.max_vcpus,
+            # A plain network serves as many slots as it is trained with, whatever was drawn for training.
+            vcpu_slots=environment.max_vcpus if config.policy.kind == "mlp" else None,
+            pool_size=environment.pool_size,
+            pool_seed=config.seed,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+        )
+    )
+
+
+def run_training(
+    config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv, held_out: Sequence[Task], show_progress: bool = False
+) -> TrainingResult:
+    """Train to the end of the config, from the run's latest checkpoint where it has one.
+
+    Raises:
+        RunFailedError: the training broke down; the run can be resumed from its latest checkpoint.
+    """
+    algorithm = _algorithm(config, run, env)
+    algorithm.set_logger(configure(str(run.tensorboard_path), ["tensorboard"]))
+    evaluation = HeldOutEvaluation(config, held_out, run.evaluation_path)
+    callbacks = [
+        BestModelCallback(evaluation, run.best_model_path, config.training.evaluate_every),
+        CheckpointCallback(run.checkpoints_path, config.training.checkpoint_every),
+    ]
+    started_s = time.monotonic()
+    try:
+        finished = training.train(algorithm, config.training.frames, callbacks, show_progress)
+    except (ValueError, FloatingPointError) as error:
+        raise RunFailedError(f"training broke down after {algorithm.num_timesteps:,} frames: {error}") from error
+    finally:
+        algorithm.logger.close()
+    _note_progress(run, algorithm.num_timesteps, time.monotonic() - started_s, finished)
+    if finished:  # last, because its presence means that all is done
+        save_algorithm(algorithm, run.final_model_path)
+    return TrainingResult(finished, algorithm.num_timesteps)
+
+
+def _note_progress(run: RunDirectory, frames: int, elapsed_s: float, finished: bool) -> None:
+    meta = run.read_meta()
+    progress = {
+        "frames": frames,
+        "training_s": round(meta.training_s + elapsed_s, 3),
+        "ended_at": timestamp() if finished else None,
+    }
+    run.write_meta(meta.model_copy(update=progress))
+
+
+def _algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv) -> BaseAlgorithm:
+    """A fresh algorithm, or the one of the latest checkpoint."""
+    checkpoint = latest_checkpoint(run.checkpoints_path)
+    if checkpoint is None:
+        return make_algorithm(config.algorithm, env, None, config.seed)
+    return load_algorithm(config.algorithm, checkpoint, env, None, config.seed)
+
+
+class HeldOutEvaluation:
+    """The cost of a policy on the held-out migrations: the mean over suites and preferences.
+
+    A JSON file tells the best evaluation so far in full, and the cost of each:
+    ``{"frames", "cost", "summary": [...], "history": [{"frames", "cost"}, ...]}``.
+    """
+
+    def __init__(self, config: TrainingConfig, tasks: Sequence[Task], path: Path) -> None:
+        self.config = config
+        self.tasks = tasks
+        self.path = path
+
+    def __call__(self, algorithm: BaseAlgorithm) -> float:
+        """Evaluate the algorithm's policy as it is now, deterministically."""
+        policy = trained_policy(algorithm.policy, self.config)
+        contender = Contender(self.config.name, True, policy.throttle, policy.vcpus)
+        preferences = self.config.evaluation.preferences
+        evaluation = evaluate([contender], self.tasks, preferences, _model_backend, lambda *_: None)
+        summaries = summarise(evaluation.rows)
+        for summary in summaries:
+            for field in LOGGED_FIELDS:
+                name = f"eval/{summary.suite}/c={summary.preference:g}/{field}"
+                algorithm.logger.record(name, getattr(summary, field))
+        cost = float(np.mean([summary.cost for summary in summaries]))
+        self._record(algorithm.num_timesteps, cost, summaries)
+        return cost
+
+    def _record(self, frames: int, cost: float, summaries: Sequence[Summary]) -> None:
+        record = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {"history": []}
+        # A run that was resumed repeats the frames after its checkpoint.
+        history = [entry for entry in record["history"] if entry["frames"] < frames]
+        if "cost" not in record or cost < record["cost"]:
+            record = {"frames": frames, "cost": cost, "summary": [asdict(summary) for summary in summaries]}
+        record["history"] = [*history, {"frames": frames, "cost": cost}]
+        write_text(self.path, json.dumps(json_safe(record), indent=1) + "\n")
+
+
+def _model_backend(vcpu_slots: int | None) -> ModelBackend:
+    return ModelBackend(vcpu_slots=vcpu_slots)

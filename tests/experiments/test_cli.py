@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from experiments import cli, errors
+from experiments.cli import COMMANDS, app
+
+HEAVY = ("torch", "numba", "matplotlib", "stable_baselines3", "onnxruntime", "scipy")
+HELP_PAGES = [[], *([name] for name in COMMANDS), ["bench", "env"], ["bench", "train"], ["bench", "policy"]]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Make ``dqgym suites`` raise a given error."""
+
+    def install(error: BaseException) -> None:
+        def suites_command() -> None:
+            raise error
+
+        holder = type("Module", (), {"suites_command": staticmethod(suites_command)})
+        monkeypatch.setattr(cli, "import_module", lambda _: holder)
+
+    return install
+
+
+def test_help_of_every_command_loads_no_heavy_library():
+    script = f"""
+import json, sys
+from typer.testing import CliRunner
+from experiments.cli import app
+loaded = {{}}
+for page in {HELP_PAGES!r}:
+    result = CliRunner().invoke(app, [*page, "--help"])
+    loaded[" ".join(page)] = [result.exit_code, [name for name in {HEAVY!r} if name in sys.modules]]
+print(json.dumps(loaded))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {" ".join(page): [0, []] for page in HELP_PAGES}
+
+
+def test_help_lists_every_command_and_the_exit_codes():
+    result = run("--help")
+    assert result.exit_code == 0
+    for name, entry in COMMANDS.items():
+        assert name in result.stdout
+        assert entry.summary in result.stdout
+    assert "130 interrupted" in result.stdout
+
+
+def test_help_alone_imports_no_command():
+    script = (
+        "import sys; from typer.testing import CliRunner; from experiments.cli import app;"
+        "CliRunner().invoke(app, ['--help']);"
+        "print(sorted(name for name in sys.modules if name.startswith(('experiments.', 'dqgym', 'numpy', 'gym'))))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "['experiments.cli', 'experiments.errors']"
+
+
+def test_version_is_that_of_the_package():
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("dqgym 0.")
+
+
+def test_an_unknown_command_is_told_the_nearest_one():
+    result = run("trian")
+    assert result.exit_code == 2
+    assert "'train'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "shown"),
+    [
+        (errors.BadInputError("memory: -1 is negative"), 2, "error: memory: -1 is negative"),
+        (FileNotFoundError(2, "No such file or directory", "vm.yaml"), 2, "error: vm.yaml: No such file or directory"),
+        (errors.RunFailedError("no progress"), 1, "error: no progress"),
+        (errors.RunInterruptedError("go on with: dqgym train"), 130, "interrupted: go on with: dqgym train"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_an_expected_error_is_one_message_and_an_exit_code(failing, error, code, shown):
+    failing(error)
+    result = run("suites")
+    assert result.exit_code == code
+    assert result.stderr.strip() == shown
+    assert result.stdout == ""
+
+
+def test_debug_shows_where_an_error_came_from(failing):
+    error = errors.BadInputError("memory: -1 is negative")
+    failing(error)
+    result = run("--debug", "suites")
+    assert result.exit_code == 1
+    assert result.exception is error
+
+
+def test_a_bug_keeps_its_traceback(failing):
+    error = TypeError("a bug")
+    failing(error)
+    assert run("suites").exception is error
+
+
+def test_wrong_usage_and_asked_for_exit_codes_pass_through(failing):
+    assert run("suites", "--no-such-option").exit_code == 2
+    failing(typer.Exit(1))
+    assert run("suites").exit_code == 1

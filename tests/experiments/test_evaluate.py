@@ -1,0 +1,175 @@
+import csv
+import json
+from contextlib import closing
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dqgym.backends.model import ModelBackend
+from dqgym.controller.guard import Guard
+from dqgym.controller.loop import run_migrations
+from dqgym.controller.manifest import VcpuSpec
+from dqgym.telemetry.command import free_command
+from dqgym.telemetry.interval import ControlInterval
+from dqgym.throttles.registry import make_throttle, throttle_names
+from experiments.cli import app
+from experiments.contenders import Contender, contender, guarded, line_up
+from experiments.errors import BadInputError
+from experiments.evaluation import Task, draw_task, evaluate, trace_migration
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def small_task(*rows):
+    task = draw_task("cover-letter", None, 0)
+    return Task(task.suite, *zip(*((s, i) for s, i in zip(task.scenarios, task.seeds, strict=True) if s.name in rows),
+                                 strict=True))  # fmt: skip
+
+
+def model(vcpu_slots):
+    return ModelBackend(vcpu_slots=vcpu_slots)
+
+
+def quiet(suite, throttle):
+    return None
+
+
+class CappingPolicy:
+    """Lets every vCPU run for 1 / (1 + 10 * preference) of the time, or fails where the preference is 9."""
+
+    control_interval = ControlInterval(least_s=0.0, pass_times=0.04)
+    name = "policy"
+
+    def __init__(self, preference):
+        self._preference = preference
+
+    def reset(self, facts):
+        self._command = free_command(facts)
+        self._command.run_share_cap[:] = 1 / (1 + 10 * self._preference)
+
+    def act(self, telemetry):
+        if self._preference == 9:
+            raise ArithmeticError("no idea")
+        return self._command
+
+
+POLICY = Contender("policy", True, lambda preference: guarded(CappingPolicy(preference)))
+
+
+def test_a_baseline_runs_once_and_is_costed_at_each_preference_and_a_policy_runs_at_each():
+    evaluation = evaluate([POLICY, contender("stop-and-copy")], [small_task("row-02")], [0.2, 0.6], model, quiet)
+    fast, gentle, baseline_fast, baseline_gentle = evaluation.rows
+    assert (fast.throttle, fast.preference, gentle.preference) == ("policy", 0.2, 0.6)
+    assert fast.max_throttle_percent == pytest.approx(100 * (1 - 1 / 3), abs=0.1)
+    assert gentle.max_throttle_percent == pytest.approx(100 * (1 - 1 / 7), abs=0.1)
+    assert baseline_fast.total_time_s == baseline_gentle.total_time_s
+    assert baseline_fast.guest_runtime == baseline_gentle.guest_runtime
+    assert baseline_gentle.cost - baseline_fast.cost == pytest.approx(0.4 * 5.3, rel=0.05)
+
+
+def test_all_throttles_migrate_the_same_scenarios_with_the_same_seeds():
+    task = draw_task("noisy-neighbour", 3, 5)
+    evaluation = evaluate([contender("none"), contender("stop-and-copy")], [task], [0.2], model, quiet)
+    none, other = (
+        [(row.scenario, row.seed) for row in evaluation.rows if row.throttle == name]
+        for name in ("none", "stop-and-copy")
+    )
+    assert none == other == [(scenario.name, 5 + i) for i, scenario in enumerate(task.scenarios)]
+
+
+def test_rows_are_what_the_control_loop_gives():
+    task = small_task("row-02", "row-08")
+    evaluation = evaluate([contender("dirty-quota")], [task], [0.2], model, quiet)
+    with closing(ModelBackend()) as backend:
+        outcomes = run_migrations(backend, task.scenarios, make_throttle("dirty-quota"), task.seeds)
+    np.testing.assert_array_equal([row.total_time_s for row in evaluation.rows], outcomes.total_time_s)
+    np.testing.assert_array_equal([row.guest_runtime for row in evaluation.rows], outcomes.guest_runtime)
+
+
+def test_where_the_guard_takes_over_it_is_told_and_the_fallback_finishes():
+    evaluation = evaluate([POLICY], [small_task("row-02", "row-08")], [9.0], model, quiet)
+    (takeover,) = evaluation.takeovers
+    assert (takeover.throttle, takeover.reason, takeover.migrations) == ("policy", "policy failed", 2)
+    assert all(row.converged for row in evaluation.rows)
+
+
+def test_a_policy_that_does_not_serve_a_scenario_is_refused_before_anything_runs():
+    narrow = Contender("narrow", True, POLICY.make, VcpuSpec(low=1, high=4, slots=4))
+    with pytest.raises(BadInputError, match=r"'row-03' has 6 vCPUs, policy 'narrow' serves 1 \.\. 4"):
+        evaluate([contender("none"), narrow], [small_task("row-02", "row-03")], [0.2], model, quiet)
+    served = evaluate([narrow], [small_task("row-02")], [0.2], model, quiet)
+    assert len(served.rows) == 1
+
+
+def test_trace_of_a_migration_ends_when_the_migration_does():
+    task = small_task("row-02", "row-08")
+    trace = trace_migration(contender("current"), task, 1, 0.2, model)
+    evaluation = evaluate([contender("current")], [task], [0.2], model, quiet)
+    assert trace.time_s[-1] == pytest.approx(evaluation.rows[1].total_time_s, rel=0.01)
+
+
+def test_line_up_puts_every_baseline_once_beside_the_named():
+    assert [one.name for one in line_up(["dirty-quota", "dirty-quota"], True)] == [
+        "dirty-quota", "none", "auto-converge", "current", "stop-and-copy",
+    ]  # fmt: skip
+    assert {one.name for one in line_up([], True)} == set(throttle_names())
+    assert [one.name for one in line_up(["none"], False)] == ["none"]
+
+
+def test_a_guarded_policy_is_behind_the_guard():
+    assert isinstance(POLICY.make(0.2), Guard)
+
+
+def test_command_writes_rows_report_and_pictures_and_prints_the_same_as_json(tmp_path):
+    out = tmp_path / "new" / "results"
+    result = run("--suite", "cover-letter", "--count", "2", "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document == json.loads((out / "results.json").read_text())
+    assert len(document["rows"]) == 5 * 2 * 2
+    assert len(document["summary"]) == 5 * 2
+    assert {row["throttle"] for row in document["rows"]} == set(throttle_names())
+    with (out / "results.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(document["rows"])
+    report = (out / "report.md").read_text()
+    pictures = {path.name for path in out.glob("*.png")}
+    assert pictures == {"tradeoff-cover-letter.png", "timeline-cover-letter.png", "cover-letter-rows.png"}
+    assert all(f"({picture})" in report for picture in pictures)
+    assert "The letter's fifteen configurations" in report
+    assert {path.name for path in out.iterdir()} == pictures | {"results.csv", "results.json", "report.md"}
+
+
+def test_same_seed_same_rows(tmp_path):
+    arguments = ("none", "--no-baselines", "--suite", "noisy-neighbour", "--count", 3, "--out", tmp_path, "--json")
+    documents = [json.loads(run(*arguments, "--seed", seed).stdout) for seed in (1, 1, 2)]
+    assert documents[0] == documents[1] != documents[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("dirty-qota",), "'dirty-quota'"),
+        (("--suite", "mixd"), "'mixed'"),
+        (("--no-baselines",), "--no-baselines"),
+        (("{tmp}",), "neither a training run"),
+    ],
+)
+def test_bad_input_is_an_error_and_leaves_nothing_behind(tmp_path, arguments, named):
+    out = tmp_path / "out"
+    result = run(*(argument.format(tmp=tmp_path) for argument in arguments), "--out", out)
+    assert result.exit_code == 2
+    assert named in result.output
+    assert not out.exists()
+
+
+def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("experiments.evaluation.run_migrations", interrupt)
+    result = run("--out", tmp_path / "out")
+    assert result.exit_code == 130
+    assert list(tmp_path.iterdir()) == []

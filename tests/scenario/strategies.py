@@ -1,0 +1,101 @@
+"""Hypothesis strategies for valid scenarios of every shape."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from dqgym.scenario import (
+    Bursty,
+    ConstantLink,
+    DeviceWrites,
+    Limits,
+    Link,
+    MarkovLink,
+    OrnsteinUhlenbeckLink,
+    Phased,
+    Scenario,
+    Schedule,
+    Steady,
+    StepsLink,
+    TraceLink,
+    VcpuGroup,
+    VirtualMachine,
+)
+
+MOST_MEMORY_BYTES = 2**50
+_rates = st.floats(min_value=1.0, max_value=1e12)
+_times = st.floats(min_value=1e-6, max_value=1e6)
+_inner = st.floats(min_value=0.01, max_value=0.99)
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    kind = draw(st.sampled_from([Steady, Phased, Bursty]))
+    if kind is Steady:
+        return Steady()
+    return kind(period_s=draw(_times), duty=draw(_inner), low_rate_fraction=draw(_inner), offset=draw(_inner))
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> VcpuGroup:
+    pattern = draw(st.sampled_from(["sequential", "uniform", "hot-cold", "read-only", "idle"]))
+    vcpus = draw(st.integers(1, 16))
+    if pattern in ("read-only", "idle"):
+        return VcpuGroup(vcpus=vcpus, pattern=pattern)
+    hot: dict[str, float] = {}
+    if pattern == "hot-cold":
+        fraction, share = sorted((draw(_inner), draw(_inner)))
+        skewed = draw(st.booleans())
+        hot = {"zipf_skew": draw(_inner)} if skewed else {"hot_fraction": fraction, "hot_share": share}
+    return VcpuGroup(
+        vcpus=vcpus,
+        pattern=pattern,
+        working_set_bytes=draw(st.integers(2**21, MOST_MEMORY_BYTES // 128)),
+        write_rate_bytes_per_s=draw(_rates),
+        demand=draw(st.sampled_from(["closed", "open"])),
+        schedule=draw(schedules()),
+        **hot,
+    )
+
+
+@st.composite
+def links(draw: st.DrawFn) -> Link:
+    line_speed = draw(st.none() | st.just(1e13))
+    kind = draw(st.sampled_from([ConstantLink, MarkovLink, OrnsteinUhlenbeckLink, StepsLink, TraceLink]))
+    if kind is ConstantLink:
+        return ConstantLink(bandwidth_bytes_per_s=draw(_rates), line_speed_bytes_per_s=line_speed)
+    if kind is MarkovLink:
+        low, high = sorted((draw(_rates), draw(_rates)))
+        return MarkovLink(
+            high_bandwidth_bytes_per_s=high,
+            low_bandwidth_bytes_per_s=low,
+            high_hold_s=draw(_times),
+            low_hold_s=draw(_times),
+            line_speed_bytes_per_s=line_speed,
+        )
+    if kind is OrnsteinUhlenbeckLink:
+        return OrnsteinUhlenbeckLink(
+            mean_bandwidth_bytes_per_s=draw(_rates), relative_sd=draw(_inner), correlation_time_s=draw(_times)
+        )
+    later = sorted(draw(st.sets(_times, max_size=5)))
+    return kind(
+        times_s=(0.0, *later),
+        bandwidths_bytes_per_s=tuple(draw(_rates) for _ in range(len(later) + 1)),
+        period_s=draw(st.none() | st.just(2e6)),
+        line_speed_bytes_per_s=line_speed,
+    )
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    return Scenario(
+        name=draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)),
+        vm=VirtualMachine(memory_bytes=MOST_MEMORY_BYTES, page_bytes=draw(st.sampled_from([4096, 65536, 2**21]))),
+        workload=tuple(draw(st.lists(groups(), min_size=1, max_size=4))),
+        link=draw(links()),
+        device=draw(
+            st.just(DeviceWrites())
+            | st.builds(DeviceWrites, rate_bytes_per_s=_rates, working_set_bytes=st.integers(2**21, 2**40))
+        ),
+        limits=draw(st.builds(Limits, downtime_s=_times, deadline_pass_times=st.floats(1.5, 100))),
+    )

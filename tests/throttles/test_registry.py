@@ -1,0 +1,72 @@
+"""The baselines by name."""
+
+import numpy as np
+import pytest
+
+from dqgym.controller.loop import run_migrations
+from dqgym.throttles.auto_converge import AutoConverge
+from dqgym.throttles.base import Throttle
+from dqgym.throttles.registry import describe_throttle, make_throttle, option_names, throttle_names
+from tests.controller.fakes import FakeBackend, writers
+
+
+def test_all_baselines_are_there() -> None:
+    assert throttle_names() == ["none", "auto-converge", "current", "dirty-quota", "stop-and-copy"]
+
+
+@pytest.mark.parametrize("name", throttle_names())
+def test_each_is_a_throttle_of_its_name_with_commands_of_the_right_shape(name: str) -> None:
+    throttle = make_throttle(name)
+    assert isinstance(throttle, Throttle)
+    assert throttle.name == name
+    assert describe_throttle(name)
+    backend = FakeBackend(vcpu_slots=4)
+    run_migrations(backend, [writers(100, vcpus=2), writers(30)], throttle, [0, 1])
+    for command in backend.commands:
+        assert command.dirty_limit_bytes_per_s.shape == command.run_share_cap.shape == (2, 4)
+        assert command.share_unclaimed.shape == command.sync.shape == (2,)
+        assert command.dirty_limit_bytes_per_s.dtype == command.run_share_cap.dtype == np.float32
+
+
+def test_what_they_do_to_a_workload_faster_than_the_link() -> None:
+    outcomes = {
+        name: run_migrations(FakeBackend(), [writers(500)], make_throttle(name), [0]) for name in throttle_names()
+    }
+    assert {name: bool(outcome.converged[0]) for name, outcome in outcomes.items()} == {
+        "none": False,
+        "auto-converge": True,
+        "current": True,
+        "dirty-quota": True,
+        "stop-and-copy": True,
+    }
+    times = {name: outcome.time_over_t0[0] for name, outcome in outcomes.items()}
+    assert times["stop-and-copy"] < times["dirty-quota"] < times["current"] < times["auto-converge"] < times["none"]
+    assert outcomes["none"].guest_runtime[0] == pytest.approx(1)
+    assert times["stop-and-copy"] == pytest.approx(1, abs=0.01)
+    assert outcomes["stop-and-copy"].guest_runtime[0] == 0
+
+
+def test_options_reach_the_throttle() -> None:
+    throttle = make_throttle("auto-converge", initial_percent=50, tail_slow=True)
+    assert isinstance(throttle, AutoConverge)
+    assert throttle.options.initial_percent == 50
+    assert throttle.options.tail_slow
+    assert "ratio" in option_names("dirty-quota")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("auto_converge", {}, "unknown throttle: 'auto_converge' .did you mean 'auto-converge'"),
+        ("frobnicate", {}, "known: none, auto-converge, current, dirty-quota, stop-and-copy"),
+        ("auto-converge", {"increment": 5}, "'increment' .did you mean 'increment_percent'"),
+        ("stop-and-copy", {"ratio": 2}, "unknown option of throttle 'stop-and-copy': 'ratio'; known: none"),
+        ("auto-converge", {"initial_percent": 100}, "initial_percent=100: .* less than or equal to 99"),
+        ("dirty-quota", {"ratio": -1}, "ratio=-1: .* greater than 0"),
+        ("dirty-quota", {"ratio": "two"}, "ratio='two'"),
+        ("current", {"max_percent": 20}, "throttle 'current': max_percent=20 must not be below initial_percent=30"),
+    ],
+)
+def test_bad_names_and_values_are_explained(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_throttle(name, **options)
