@@ -18,8 +18,8 @@ FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 _f = np.float32
 _LN2 = _f(0.6931471805599453)
-_MANTISSA = np.int32(0x007FFFFF)
-_ONE = np.int32(0x3F800000)
+_SQRT_HALF = np.int32(0x3F3504F3)
+"""Bits of sqrt(1/2)."""
 
 
 @intrinsic
@@ -42,42 +42,7 @@ def _from_bits(typingctx: Any, value: Any) -> Any:
     return types.float32(types.int32), codegen
 
 
-@njit(inline="always", fastmath=FAST, error_model="numpy")
-def one_minus_exp(x):  # type: ignore[no-untyped-def]
-    """1 - exp(-x) for x >= 0, to a relative error of 1e-6 also for small x.
-
-    A Taylor polynomial of expm1 at -x / 256 and eight doublings expm1(2 z) = expm1(z) (expm1(z) + 2), which keep the
-    relative error. Beyond x = 40 the result is 1 in float32.
-    """
-    z = min(x, _f(40.0)) * _f(-1.0 / 256.0)
-    y = z * (_f(1.0) + z * (_f(0.5) + z * (_f(1.0 / 6.0) + z * (_f(1.0 / 24.0) + z * _f(1.0 / 120.0)))))
-    y = y * (y + _f(2.0))
-    y = y * (y + _f(2.0))
-    y = y * (y + _f(2.0))
-    y = y * (y + _f(2.0))
-    y = y * (y + _f(2.0))
-    y = y * (y + _f(2.0))
-    y = y * (y + _f(2.0))
-    y = y * (y + _f(2.0))
-    return -y
-
-
-@njit(inline="always", fastmath=FAST, error_model="numpy")
-def log(x):  # type: ignore[no-untyped-def]
-    """Natural logarithm of a positive, normal float32, to an absolute error of about 1e-6 of its size.
-
-    ln(m 2^e) = e ln 2 + ln m with m in [1, 2), and ln m = 2 atanh((m - 1) / (m + 1)) as an odd polynomial.
-    """
-    bits = _bits(_f(x))
-    exponent = _f((bits >> np.int32(23)) - np.int32(127))
-    mantissa = _from_bits(np.int32((bits & _MANTISSA) | _ONE))
-    s = (mantissa - _f(1.0)) / (mantissa + _f(1.0))
-    q = s * s
-    series = _f(1.0) + q * (_f(1.0 / 3.0) + q * (_f(0.2) + q * (_f(1.0 / 7.0) + q * (_f(1.0 / 9.0) + q * _f(1.0 / 11.0)))))
-    return exponent * _LN2 + _f(2.0) * s * series
-
-
-@njit(inline="always", fastmath=FAST, error_model="numpy")
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
 def exp(x):  # type: ignore[no-untyped-def]
     """exp(x) for x in [-80, 80], to a relative error of about 3e-7.
 
@@ -87,4 +52,26 @@ def exp(x):  # type: ignore[no-untyped-def]
     r = x - k * _LN2
     series = _f(1.0 / 120.0) + r * (_f(1.0 / 720.0) + r * _f(1.0 / 5040.0))
     series = _f(1.0) + r * (_f(1.0) + r * (_f(0.5) + r * (_f(1.0 / 6.0) + r * (_f(1.0 / 24.0) + r * series))))
-    return series * _from_bits(np.int32((np.int32(k) + np.int32(127)) << np.int32(23)))
+    return series * _from_bits(np.int32(np.int32(np.int32(k) + np.int32(127)) << np.int32(23)))
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def one_minus_exp(x):  # type: ignore[no-untyped-def]
+    """1 - exp(-x) for x >= 0, to a relative error of 3e-6 also for small x, where it is a Taylor polynomial."""
+    small = x * (_f(1.0) - x * (_f(0.5) - x * (_f(1.0 / 6.0) - x * _f(1.0 / 24.0))))
+    return small if x < _f(0.05) else _f(1.0) - exp(-min(x, _f(40.0)))
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def log(x):  # type: ignore[no-untyped-def]
+    """Natural logarithm of a positive, normal float32, to an absolute error of about 1e-7 of its size.
+
+    x = m 2^e with m in [sqrt(1/2), sqrt(2)); ln m is a polynomial in m - 1 (coefficients of Cephes, logf.c).
+    """
+    bits = _bits(_f(x))
+    # numba widens every int32 operation to 64 bits; cast back at once, the vectors stay narrow.
+    exponent = np.int32(np.int32(bits - _SQRT_HALF) >> np.int32(23))
+    r = _from_bits(np.int32(bits - np.int32(exponent << np.int32(23)))) - _f(1.0)
+    p = _f(-1.2420140846e-1) + r * (_f(1.1676998740e-1) + r * (_f(-1.1514610310e-1) + r * _f(7.0376836292e-2)))
+    p = _f(-2.4999993993e-1) + r * (_f(2.0000714765e-1) + r * (_f(-1.6668057665e-1) + r * (_f(1.4249322787e-1) + r * p)))
+    return _f(exponent) * _LN2 + r + r * r * (_f(-0.5) + r * (_f(3.3333331174e-1) + r * p))

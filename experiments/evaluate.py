@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -101,7 +102,6 @@ def _write_results(
 ) -> list[Table]:
     """All files of an evaluation; returns the tables that are in its report."""
     from experiments import cover_letter
-    from experiments.files import write_text
     from experiments.report import evaluation_tables, markdown_report
     from experiments.results import rows_as_csv
 
@@ -110,12 +110,24 @@ def _write_results(
     comparison = cover_letter.compare(evaluation.rows, learned) if has_letter else None
     tables = evaluation_tables(evaluation, learned, comparison)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "results.csv", rows_as_csv(evaluation.rows))
-    write_text(folder / "results.json", json.dumps(evaluation.document(), indent=1))
-    pictures = _draw_pictures(folder, contenders, tasks, evaluation, comparison)
-    write_text(folder / "report.md", markdown_report(shlex.join(["dqgym", *sys.argv[1:]]), tables, pictures))
+    with filling_folder(folder) as draft:
+        (draft / "results.csv").write_text(rows_as_csv(evaluation.rows), encoding="utf-8")
+        (draft / "results.json").write_text(json.dumps(evaluation.document(), indent=1), encoding="utf-8")
+        pictures = _draw_pictures(draft, contenders, tasks, evaluation, comparison)
+        report = markdown_report(shlex.join(["dqgym", *sys.argv[1:]]), tables, pictures)
+        (draft / "report.md").write_text(report, encoding="utf-8")
     return tables
+
+
+@contextmanager
+def filling_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; its files move to ``folder`` together when the block succeeds, or vanish."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        yield Path(scratch)
+        folder.mkdir(exist_ok=True)
+        for file in Path(scratch).iterdir():
+            file.replace(folder / file.name)
 
 
 def _draw_pictures(

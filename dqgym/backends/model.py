@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.elementary import FAST
-from dqgym.model.kernel import advance, start_migration
+from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import ScenarioPool, pack_scenarios
@@ -18,6 +18,7 @@ from dqgym.random import streams
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
+from dqgym.tiles import at
 
 
 class ModelBackend:
@@ -89,20 +90,24 @@ def advance_all(  # type: ignore[no-untyped-def]
     vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, share_unclaimed, sync, table_times, table_values
 ):
     """One control interval of every migration that has not ended, under explicit commands [N, V]."""
-    for n in range(vm.shape[0]):
-        if vm[n, Vm.DONE] > 0.0:
-            continue
-        least_cap = 1.0
-        for i in range(len(slots)):
-            vcpu[n, Vcpu.LIMIT, i] = min(max(limit[n, i], np.float32(0.0)), np.float32(UNLIMITED_RATE))
-            vcpu[n, Vcpu.CAP, i] = min(max(cap[n, i], np.float32(0.0)), np.float32(1.0))
-            if vcpu[n, Vcpu.PRESENT, i] > 0.0:
-                least_cap = min(least_cap, vcpu[n, Vcpu.CAP, i])
-        vm[n, Vm.LEAST_CAP] = min(vm[n, Vm.LEAST_CAP], least_cap)
-        vm[n, Vm.SHARE_UNCLAIMED] = 1.0 if share_unclaimed[n] else 0.0
-        advance(
-            vcpu, vm, random_states, n, slots, interval_s[n], sync[n], parameters, table_times, table_values
-        )
+    members = np.empty((2, BLOCK), dtype=np.int64)
+    for first in range(0, vm.shape[0], BLOCK):
+        count = 0
+        for n in range(first, min(first + BLOCK, vm.shape[0])):
+            if vm[n, Vm.DONE] > 0.0:
+                continue
+            least_cap = 1.0
+            for i in range(len(slots)):
+                vcpu[n, Vcpu.LIMIT, i] = min(max(limit[n, i], np.float32(0.0)), np.float32(UNLIMITED_RATE))
+                vcpu[n, Vcpu.CAP, i] = min(max(cap[n, i], np.float32(0.0)), np.float32(1.0))
+                if vcpu[n, Vcpu.PRESENT, i] > 0.0:
+                    least_cap = min(least_cap, vcpu[n, Vcpu.CAP, i])
+            vm[n, Vm.LEAST_CAP] = min(vm[n, Vm.LEAST_CAP], least_cap)
+            vm[n, Vm.SHARE_UNCLAIMED] = 1.0 if share_unclaimed[n] else 0.0
+            begin_interval(at(vcpu, n), at(vm, n), slots, interval_s[n], sync[n])
+            members[0, count] = n
+            count += 1
+        advance(vcpu, vm, random_states, members, count, slots, parameters, table_times, table_values)
 
 
 def outcomes_of(vcpu: Float32Array, vm: FloatArray) -> Outcomes:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from dqgym.elementary import FAST
-from dqgym.model.kernel import advance, start_migration
+from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.envs.info import write_final_info
 from dqgym.random import mix, next_seed, uniform
@@ -32,9 +32,8 @@ def draw_episode(streams, n, pool_size, lowest, highest):  # type: ignore[no-unt
 
 
 @njit(fastmath=FAST, error_model="numpy")
-def _observe(vcpu, vm, encoder, n, slots, observations):  # type: ignore[no-untyped-def]
+def _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations):  # type: ignore[no-untyped-def]
     """Encode the telemetry of migration ``n``."""
-    facts, tiles, vm_state = encoder
     encode_vm(
         at(vcpu, n), _VCPU_TELEMETRY_FIRST, at(vm, n), _VM_TELEMETRY_FIRST,
         at(facts, n), at(tiles, n), at(vm_state, n), at(observations, n), slots,
@@ -42,15 +41,16 @@ def _observe(vcpu, vm, encoder, n, slots, observations):  # type: ignore[no-unty
 
 
 @njit(fastmath=FAST, error_model="numpy")
-def _reset(vcpu, vm, streams, migration_streams, encoder, n, slots, pool, preferences, observations):  # type: ignore[no-untyped-def]
+def _reset(  # type: ignore[no-untyped-def]
+    vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
+    pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+):  # fmt: skip
     """Begin another migration in place ``n`` and observe it."""
-    pool_vcpu, pool_vm, table_times, table_values = pool
     seed, m, preference = draw_episode(streams, n, pool_vm.shape[0], preferences[0], preferences[1])
     migration_streams[n] = mix(seed)  # as dqgym.random.streams does
     start_migration(
         vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference
     )
-    facts, tiles, vm_state = encoder
     facts[n, FactColumn.MEMORY] = vm[n, Vm.MEMORY_BYTES]
     facts[n, FactColumn.BANDWIDTH] = vm[n, Vm.NOMINAL_BANDWIDTH]
     facts[n, FactColumn.DOWNTIME_LIMIT] = vm[n, Vm.DOWNTIME_LIMIT_S]
@@ -58,18 +58,23 @@ def _reset(vcpu, vm, streams, migration_streams, encoder, n, slots, pool, prefer
     facts[n, FactColumn.VCPUS] = vm[n, Vm.VCPUS]
     facts[n, FactColumn.PREFERENCE] = preference
     reset_encoder(at(facts, n), row(at(vcpu, n), Vcpu.PRESENT, slots), at(tiles, n), at(vm_state, n), slots)
-    _observe(vcpu, vm, encoder, n, slots, observations)
+    _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations)
 
 
 @njit(fastmath=FAST, error_model="numpy", cache=True)
 def reset_where(mask, vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, observations):  # type: ignore[no-untyped-def]
     """Begin another migration wherever ``mask`` [N] says so."""
+    facts, tiles, vm_state = encoder
+    pool_vcpu, pool_vm, table_times, table_values = pool
     for n in range(vm.shape[0]):
         if mask[n]:
-            _reset(vcpu, vm, streams, migration_streams, encoder, n, slots, pool, preferences, observations)
+            _reset(
+                vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
+                pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+            )  # fmt: skip
 
 
-@njit(inline="always", error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
     for k in range(source.shape[1]):
         target[n, k] = source[n, k]
@@ -87,39 +92,57 @@ def step_all(  # type: ignore[no-untyped-def]
     ``reset_ended``: whether those that end in this step begin anew in it; what they observed at their end is then in
     ``final_observations``. ``final_info`` [N, len(FINAL_INFO)] is filled for those that end.
     """
+    # Taken apart here and not where they are used: every unpacking counts references, with atomic instructions.
+    facts, tiles, vm_state = encoder
     pool_vcpu, pool_vm, table_times, table_values = pool
+    members = np.empty((2, BLOCK), dtype=np.int64)
     ended = 0
-    for n in range(vm.shape[0]):
-        rewards[n] = 0.0
-        terminated[n] = False
-        if reset_now[n]:
-            _reset(vcpu, vm, streams, migration_streams, encoder, n, slots, pool, preferences, observations)
-            continue
-        limits, cap = row(at(vcpu, n), Vcpu.LIMIT, slots), row(at(vcpu, n), Vcpu.CAP, slots)
-        for i in range(len(slots)):
-            limits[i] = actions[n, i]
-            cap[i] = 1.0
-        limits_of_actions(limits, vm[n, Vm.MEASURED_BANDWIDTH], log_limits[0], log_limits[1], UNLIMITED_RATE)
-        before_time, before_stall = vm[n, Vm.TIME_TERM], vm[n, Vm.STALL_TERM]
-        interval_s = max(least_interval_s, interval_pass_times * vm[n, Vm.PASS_TIME_S])
-        advance(
-            vcpu, vm, migration_streams, n, slots, interval_s, False, parameters, table_times, table_values
-        )
-        # The other two terms are 0 until the end.
-        rewards[n] = -(
-            weights[0] * (vm[n, Vm.TIME_TERM] - before_time)
-            + weights[1] * (vm[n, Vm.STALL_TERM] - before_stall)
-            + weights[2] * vm[n, Vm.DOWNTIME_TERM]
-            + weights[3] * vm[n, Vm.DEADLINE_TERM]
-        )
-        vm[n, Vm.STEPS] += 1.0
-        vm[n, Vm.RETURN] += rewards[n]
-        _observe(vcpu, vm, encoder, n, slots, observations)
-        if vm[n, Vm.DONE] > 0.0:
-            ended += 1
-            terminated[n] = True
-            write_final_info(at(vcpu, n), at(vm, n), at(final_info, n), len(slots))
-            if reset_ended:
-                _copy_row(observations, final_observations, n)
-                _reset(vcpu, vm, streams, migration_streams, encoder, n, slots, pool, preferences, observations)
+    for first in range(0, vm.shape[0], BLOCK):
+        count = 0
+        for n in range(first, min(first + BLOCK, vm.shape[0])):
+            rewards[n] = 0.0
+            terminated[n] = False
+            if reset_now[n]:
+                _reset(
+                    vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
+                    pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+                )  # fmt: skip
+                continue
+            tile, state = at(vcpu, n), at(vm, n)
+            limits, cap = row(tile, Vcpu.LIMIT, slots), row(tile, Vcpu.CAP, slots)
+            for i in range(len(slots)):
+                limits[i] = actions[n, i]
+                cap[i] = 1.0
+            limits_of_actions(limits, state[Vm.MEASURED_BANDWIDTH], log_limits[0], log_limits[1], UNLIMITED_RATE)
+            rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
+            interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
+            begin_interval(tile, state, slots, interval_s, False)
+            members[0, count] = n
+            count += 1
+        advance(vcpu, vm, migration_streams, members, count, slots, parameters, table_times, table_values)
+        for k in range(count):
+            n = members[0, k]
+            state = at(vm, n)
+            # The other two terms are 0 until the end.
+            rewards[n] -= (
+                weights[0] * state[Vm.TIME_TERM]
+                + weights[1] * state[Vm.STALL_TERM]
+                + weights[2] * state[Vm.DOWNTIME_TERM]
+                + weights[3] * state[Vm.DEADLINE_TERM]
+            )
+            state[Vm.STEPS] += 1.0
+            state[Vm.RETURN] += rewards[n]
+            _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations)
+        for k in range(count):
+            n = members[0, k]
+            if vm[n, Vm.DONE] > 0.0:
+                ended += 1
+                terminated[n] = True
+                write_final_info(at(vcpu, n), at(vm, n), at(final_info, n), len(slots))
+                if reset_ended:
+                    _copy_row(observations, final_observations, n)
+                    _reset(
+                        vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
+                        pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+                    )  # fmt: skip
     return ended

@@ -70,16 +70,15 @@ class MigrationFigure:
         self._remaining.set_xlim(0, end_s)
 
         memory_bytes = float(trace.facts.memory_bytes[0])
-        self._remaining_line.set_data(
-            _from_start(trace.time_s, 0), _from_start(trace.remaining_bytes, memory_bytes) / GB
-        )
+        time_s = _from_start(trace.time_s, 0.0)
+        self._remaining_line.set_data(time_s, _from_start(trace.remaining_bytes, memory_bytes) / GB)
         self._remaining.set_ylim(0, memory_bytes / GB * 1.05)
 
         floor = bandwidth / 100  # on a logarithmic axis nothing is drawn at zero
         dirty_rate = np.maximum(trace.dirty_rate_bytes_per_s, floor)
         measured = np.maximum(trace.bandwidth_bytes_per_s, floor)
         for line, rate in ((self._dirty_line, dirty_rate), (self._bandwidth_line, measured)):
-            line.set_data(time_s, _from_start(rate, rate[:1]) / MB)
+            line.set_data(time_s, _from_start(rate, rate[0] if len(rate) else np.nan) / MB)
         highest = max(
             2 * bandwidth, 1.5 * float(np.max(dirty_rate, initial=0)), 1.5 * float(np.max(measured, initial=0))
         )
@@ -174,9 +173,9 @@ def _show(image: AxesImage, columns: FloatArray, end_s: float) -> None:
     image.axes.set_ylim(-0.5, vcpus - 0.5)
 
 
-def _from_start(values: FloatArray, first: FloatArray | float) -> FloatArray:
-    """``values`` [T] with the value at the start of the migration before them, where there is one."""
-    return np.concatenate([np.atleast_1d(first), values])
+def _from_start(values: FloatArray, first: float) -> FloatArray:
+    """[T + 1] ``values`` [T], preceded by the value at the start of the migration."""
+    return np.concatenate([[first], values])
 
 
 def time_columns(values: FloatArray, time_s: FloatArray, columns: int) -> FloatArray:

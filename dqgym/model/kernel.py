@@ -1,7 +1,7 @@
 """One control interval of one migration, exactly from event to event, as ``numba`` code.
 
-``start_migration`` and ``advance`` work on row ``n`` of the arrays of ``dqgym.model.layout``. The batch loops around them
-are in ``dqgym.backends.model`` (explicit commands) and ``dqgym.envs.kernel`` (actions, observations, rewards, resets).
+Its parts work on single rows of the arrays of ``dqgym.model.layout``, ``advance`` on a block of them. The batch loops
+around them are in ``dqgym.backends.model`` (explicit commands) and ``dqgym.envs.kernel`` (actions, observations, rewards, resets).
 ``slots`` is a tuple as long as there are vCPU slots: its length is part of its type, so it is a constant for the
 compiler, which then vectorises the loops over the slots.
 
@@ -16,7 +16,14 @@ import numpy as np
 from numba import njit
 
 from dqgym import cost
-from dqgym.model.dirtying import apply_quota, commit_writes, natural_writes, quota_demand
+from dqgym.model.dirtying import (
+    apply_quota,
+    commit_writes,
+    natural_hot_writes,
+    natural_writes,
+    random_writes,
+    split_hot_writes,
+)
 from dqgym.elementary import FAST, one_minus_exp
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link import change_bandwidth, start_link
@@ -28,8 +35,19 @@ _f = np.float32
 _ROWS = len(Vcpu)
 _COLUMNS = len(Vm)
 _EPSILON_S = 1e-9
+BLOCK = 16
+"""Migrations that ``advance`` works on side by side: as many as the processor's first cache holds."""
+_STEADY_S = _f(1e20)
+"""A period beyond this is none at all."""
 _WINDOW_S = cost.WINDOW_S - _EPSILON_S
 _MISSED = cost.MISSED_DEADLINE_FACTOR - 1.0
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def _begin_period(tile, i, length_s):  # type: ignore[no-untyped-def]
+    """Let the period that runs on slot ``i`` have this length."""
+    tile[Vcpu.CURRENT_PERIOD, i] = length_s
+    tile[Vcpu.PER_PERIOD, i] = _f(1.0) / length_s if length_s < _STEADY_S else _f(0.0)
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -50,7 +68,7 @@ def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, ta
         tile[Vcpu.HOT_PENDING, i] = tile[Vcpu.HOT_BYTES, i]
         tile[Vcpu.COLD_PENDING, i] = tile[Vcpu.COLD_BYTES, i]
         tile[Vcpu.PHASE, i] = tile[Vcpu.OFFSET, i]
-        tile[Vcpu.CURRENT_PERIOD, i] = tile[Vcpu.PERIOD, i]
+        _begin_period(tile, i, tile[Vcpu.PERIOD, i])
     state[Vm.PREFERENCE] = preference
     state[Vm.ROUND] = 1.0
     state[Vm.SYNCS] = 1.0  # the one that setup makes
@@ -62,26 +80,53 @@ def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, ta
     start_link(state, random_states, n, table_times, table_values)
 
 
-@njit(inline="always", fastmath=FAST, error_model="numpy")
-def write_piece(tile, state, slots, duration_s, sent_bytes, parameters):  # type: ignore[no-untyped-def]
-    """All writes of the guest and its devices in a piece of a round in which ``sent_bytes`` leave."""
-    round_bytes = max(state[Vm.ROUND_BYTES], 1.0)
-    unsent_from = 1.0 - state[Vm.ROUND_SENT] / round_bytes
-    unsent_to = 1.0 - (state[Vm.ROUND_SENT] + sent_bytes) / round_bytes
-    natural_writes(tile, slots, duration_s, unsent_from, unsent_to)
-    unclaimed, beyond, count = quota_demand(tile, slots, duration_s)
-    if beyond > 0.0:
-        granted = state[Vm.SHARE_UNCLAIMED] * min(unclaimed / beyond, _f(1.0))
-        sent_share = 1.0 - 0.5 * (unsent_from + unsent_to)
-        apply_quota(tile, slots, duration_s, sent_share, granted, count, parameters)
-    commit_writes(tile, slots, duration_s)
-    if state[Vm.DEVICE_RATE] > 0.0:
-        working_set, pending = state[Vm.DEVICE_BYTES], state[Vm.DEVICE_PENDING]
-        clean = max(working_set - pending * unsent_from - state[Vm.DEVICE_DIRTY], 0.0)
-        inflow = pending * (unsent_from - unsent_to)
-        x = state[Vm.DEVICE_RATE] * duration_s / working_set
-        visited = one_minus_exp(_f(x))
-        state[Vm.DEVICE_DIRTY] += clean * visited + inflow * max(1.0 - visited / max(x, 1e-12), 0.0)
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def plan_piece(state, parameters):  # type: ignore[no-untyped-def]
+    """How far the next piece of the round goes: to the end of the round or the interval, or to a new bandwidth."""
+    bandwidth, sent_before = state[Vm.BANDWIDTH], state[Vm.ROUND_SENT]
+    pending = state[Vm.ROUND_BYTES] - sent_before
+    until_low_s = pending / bandwidth - state[Vm.DOWNTIME_LIMIT_S]
+    round_left_s = max(until_low_s, parameters.least_round_s - state[Vm.ROUND_TIME_S])
+    piece_s = min(state[Vm.LEFT_S], round_left_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
+    piece_s = max(piece_s, _EPSILON_S)
+    sent = min(bandwidth * piece_s, pending)
+    per_round = 1.0 / max(state[Vm.ROUND_BYTES], 1.0)
+    state[Vm.PIECE_S] = piece_s
+    state[Vm.PIECE_SENT] = sent
+    state[Vm.PIECE_ENDS_ROUND] = 1.0 if piece_s >= round_left_s - _EPSILON_S else 0.0
+    state[Vm.UNSENT_FROM] = 1.0 - sent_before * per_round
+    state[Vm.UNSENT_TO] = 1.0 - (sent_before + sent) * per_round
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
+    """What the vCPUs would dirty in the piece if no quota stopped them."""
+    h, unsent_from, unsent_to = state[Vm.PIECE_S], state[Vm.UNSENT_FROM], state[Vm.UNSENT_TO]
+    unclaimed, beyond, count = natural_writes(tile, slots, h, unsent_from, unsent_to)
+    if state[Vm.HOT] > 0.0:
+        unclaimed, beyond, count = natural_hot_writes(tile, slots, h, unsent_from, unsent_to)
+    state[Vm.UNCLAIMED], state[Vm.BEYOND], state[Vm.BEYOND_COUNT] = unclaimed, beyond, count
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def stop_at_quota(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
+    """Stop the vCPUs that would go beyond their quotas."""
+    if state[Vm.BEYOND] > 0.0:
+        granted = state[Vm.SHARE_UNCLAIMED] * min(state[Vm.UNCLAIMED] / state[Vm.BEYOND], 1.0)
+        sent_share = 1.0 - 0.5 * (state[Vm.UNSENT_FROM] + state[Vm.UNSENT_TO])
+        apply_quota(tile, slots, state[Vm.PIECE_S], sent_share, granted, state[Vm.BEYOND_COUNT], parameters)
+        if state[Vm.HOT] > 0.0:
+            split_hot_writes(tile, slots)
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def device_writes(state):  # type: ignore[no-untyped-def]
+    """Random writes of devices and the hypervisor in the piece; charged to no vCPU."""
+    working_set, pending = state[Vm.DEVICE_BYTES], state[Vm.DEVICE_PENDING]
+    clean = max(working_set - pending * state[Vm.UNSENT_FROM] - state[Vm.DEVICE_DIRTY], 0.0)
+    inflow = pending * (state[Vm.UNSENT_FROM] - state[Vm.UNSENT_TO])
+    x = state[Vm.DEVICE_RATE] * state[Vm.PIECE_S] / working_set
+    state[Vm.DEVICE_DIRTY] += random_writes(_f(clean), _f(inflow), _f(x))
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -89,12 +134,11 @@ def draw_periods(tile, random_states, n, slots, duration_s):  # type: ignore[no-
     """Bursty schedules: a period that ended in the last piece is followed by one of another length."""
     for i in range(len(slots)):
         if tile[Vcpu.RANDOM_PERIOD, i] > 0.0 and tile[Vcpu.PHASE, i] < duration_s:
-            tile[Vcpu.CURRENT_PERIOD, i] = max(
-                _f(exponential(random_states, n, tile[Vcpu.PERIOD, i])), tile[Vcpu.PHASE, i] + _f(1e-3)
-            )
+            length_s = _f(exponential(random_states, n, tile[Vcpu.PERIOD, i]))
+            _begin_period(tile, i, max(length_s, tile[Vcpu.PHASE, i] + _f(1e-3)))
 
 
-@njit(inline="always", fastmath=FAST, error_model="numpy")
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
 def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     """Add the dirty pages to those still to send; returns the bytes then remaining."""
     unsent = 1.0 - state[Vm.ROUND_SENT] / max(state[Vm.ROUND_BYTES], 1.0)
@@ -130,6 +174,7 @@ def end_round(tile, state, slots):  # type: ignore[no-untyped-def]
     if remaining <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]:
         downtime_s = remaining / max(state[Vm.BANDWIDTH], state[Vm.LINE_SPEED])
         state[Vm.DOWNTIME_S] = downtime_s
+        state[Vm.ROUND_END_SENT] = state[Vm.SENT_BYTES]
         state[Vm.TIME_S] += downtime_s
         state[Vm.SENT_BYTES] += remaining
         state[Vm.ROUND_BYTES] = 0.0
@@ -140,7 +185,7 @@ def end_round(tile, state, slots):  # type: ignore[no-untyped-def]
         state[Vm.ROUND_TIME_S] = 0.0
 
 
-@njit(inline="always", fastmath=FAST, error_model="numpy")
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
 def charge_window(tile, state, slots):  # type: ignore[no-untyped-def]
     """Add the stall cost of the window that ends now and begin another."""
     run_s = row(tile, Vcpu.WINDOW_RUN_S, slots)
@@ -150,7 +195,7 @@ def charge_window(tile, state, slots):  # type: ignore[no-untyped-def]
     state[Vm.WINDOW_S] = 0.0
 
 
-@njit(inline="always", fastmath=FAST, error_model="numpy")
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
 def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
     """Bring the four terms of the cost (``dqgym.cost``) up to date."""
     running_s = state[Vm.INTERVAL_S]
@@ -176,50 +221,83 @@ def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
             state[Vm.DEADLINE_TERM] = _MISSED * (state[Vm.TIME_TERM] + state[Vm.STALL_TERM] + state[Vm.DOWNTIME_TERM])
 
 
-@njit(fastmath=FAST, error_model="numpy")
-def advance(vcpu, vm, random_states, n, slots, interval_s, sync, parameters, table_times, table_values):  # type: ignore[no-untyped-def]
-    """Run migration ``n`` for ``interval_s`` seconds under the command in its tile.
-
-    Fills its telemetry and, where it ends, its outcome. A round that ends in the interval, or a bandwidth that changes,
-    cuts the interval into pieces.
-    """
-    tile, state = at(vcpu, n), at(vm, n)
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-untyped-def]
+    """Clear the telemetry of the last interval; LEFT_S is then what this one may take."""
     for i in range(len(slots)):
         tile[Vcpu.DIRTIED_BYTES, i] = 0.0
         tile[Vcpu.QUOTA_EXITS, i] = 0.0
         tile[Vcpu.STALLED_S, i] = 0.0
         tile[Vcpu.RUN_S, i] = 0.0
-    began_s, sent_bytes, sending_s = state[Vm.TIME_S], 0.0, 0.0
     state[Vm.INTERVAL_S] = 0.0
+    state[Vm.SENT_BEFORE] = state[Vm.SENT_BYTES]
+    state[Vm.SENDING_S] = 0.0
+    state[Vm.LEFT_S] = min(interval_s, state[Vm.DEADLINE_S] - state[Vm.TIME_S])
     if sync:
         sync_dirty_log(tile, state, slots)
-    left_s = min(interval_s, state[Vm.DEADLINE_S] - began_s)
-    while left_s > _EPSILON_S and state[Vm.DONE] == 0.0:
-        bandwidth = state[Vm.BANDWIDTH]
-        pending = state[Vm.ROUND_BYTES] - state[Vm.ROUND_SENT]
-        until_low_s = (pending - bandwidth * state[Vm.DOWNTIME_LIMIT_S]) / bandwidth
-        round_left_s = max(until_low_s, parameters.least_round_s - state[Vm.ROUND_TIME_S])
-        piece_s = min(left_s, round_left_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
-        if piece_s > _EPSILON_S:
-            sent = min(bandwidth * piece_s, pending)
-            write_piece(tile, state, slots, piece_s, sent, parameters)
-            sent_bytes += sent
-            sending_s += sent / bandwidth
-            state[Vm.ROUND_SENT] += sent
-            state[Vm.SENT_BYTES] += sent
-            state[Vm.TIME_S] += piece_s
-            state[Vm.ROUND_TIME_S] += piece_s
-            state[Vm.INTERVAL_S] = state[Vm.TIME_S] - began_s
-            left_s -= piece_s
-            if state[Vm.BURSTY] > 0.0:
-                draw_periods(tile, random_states, n, slots, piece_s)
-        if piece_s >= round_left_s - _EPSILON_S:
-            end_round(tile, state, slots)
-        if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.LINK_NEXT_S] - _EPSILON_S:
-            change_bandwidth(state, random_states, n, table_times, table_values)
-    if sending_s > 0.0:
-        state[Vm.MEASURED_BANDWIDTH] = sent_bytes / sending_s
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def end_piece(tile, state, slots):  # type: ignore[no-untyped-def]
+    """Book the piece; end the round where it led there."""
+    piece_s, sent = state[Vm.PIECE_S], state[Vm.PIECE_SENT]
+    commit_writes(tile, slots, piece_s)
+    if state[Vm.DEVICE_RATE] > 0.0:
+        device_writes(state)
+    state[Vm.ROUND_SENT] += sent
+    state[Vm.SENT_BYTES] += sent
+    state[Vm.SENDING_S] += sent / state[Vm.BANDWIDTH]
+    state[Vm.TIME_S] += piece_s
+    state[Vm.ROUND_TIME_S] += piece_s
+    state[Vm.INTERVAL_S] += piece_s
+    state[Vm.LEFT_S] -= piece_s
+    if state[Vm.PIECE_ENDS_ROUND] > 0.0:
+        end_round(tile, state, slots)
+
+
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+def end_interval(tile, state, slots):  # type: ignore[no-untyped-def]
+    """Complete the telemetry, notice a missed deadline, charge the cost."""
+    if state[Vm.SENDING_S] > 0.0:
+        # A migration that ended has sent its rest at line speed; the bandwidth is that of the rounds.
+        in_rounds = state[Vm.ROUND_END_SENT] if state[Vm.DONE] > 0.0 else state[Vm.SENT_BYTES]
+        state[Vm.MEASURED_BANDWIDTH] = (in_rounds - state[Vm.SENT_BEFORE]) / state[Vm.SENDING_S]
     if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.DEADLINE_S] - _EPSILON_S:
         state[Vm.DONE] = 1.0
     state[Vm.REMAINING_BYTES] = state[Vm.ROUND_BYTES] - state[Vm.ROUND_SENT]
     charge_interval(tile, state, slots)
+
+
+@njit(fastmath=FAST, error_model="numpy")
+def advance(vcpu, vm, random_states, members, count, slots, parameters, table_times, table_values):  # type: ignore[no-untyped-def]
+    """Run the migrations ``members[0, :count]``, each for the interval that ``begin_interval`` gave it.
+
+    Fills their telemetry and, where they end, their outcome. The pieces of different migrations have nothing to do with
+    each other, so they are computed pass by pass: while the processor waits for one, it works on the next.
+    ``members[1]`` is scratch.
+    """
+    active = count
+    for k in range(count):
+        members[1, k] = members[0, k]
+    while active > 0:
+        for k in range(active):
+            plan_piece(at(vm, members[1, k]), parameters)
+        for k in range(active):
+            write_without_quota(at(vcpu, members[1, k]), at(vm, members[1, k]), slots)
+        for k in range(active):
+            stop_at_quota(at(vcpu, members[1, k]), at(vm, members[1, k]), slots, parameters)
+        still = 0
+        for k in range(active):
+            n = members[1, k]
+            tile, state = at(vcpu, n), at(vm, n)
+            end_piece(tile, state, slots)
+            if state[Vm.BURSTY] > 0.0:
+                draw_periods(tile, random_states, n, slots, state[Vm.PIECE_S])
+            if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.LINK_NEXT_S] - _EPSILON_S:
+                change_bandwidth(state, random_states, n, table_times, table_values)
+            if state[Vm.DONE] == 0.0 and state[Vm.LEFT_S] > _EPSILON_S:
+                members[1, still] = n
+                still += 1
+        active = still
+    for k in range(count):
+        end_interval(at(vcpu, members[0, k]), at(vm, members[0, k]), slots)

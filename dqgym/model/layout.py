@@ -39,50 +39,57 @@ class Vcpu(IntEnum):
     """Share of the stores that go to the hot part."""
     HOT_BYTES = 10
     COLD_BYTES = 11
-    FIRST_SPEED = 12
-    """Fastest that clean pages can be written, bytes/s: the write speed and the write fault in series."""
-    AGAIN_SPEED = 13
-    """Fastest that dirty pages can be written, bytes/s."""
+    PER_HOT = 12
+    """1 / HOT_BYTES; 0 where there is no hot part. Likewise the next two."""
+    PER_COLD = 13
+    PER_BYTE = 14
+    """1 / (HOT_BYTES + COLD_BYTES)."""
+    FIRST_S = 15
+    """Least time to store to a clean page, s/byte: the write and the write fault."""
+    AGAIN_S = 16
+    """Least time to store to a dirty page, s/byte."""
     # State.
-    HOT_PENDING = 14
+    HOT_PENDING = 17
     """Bytes that were to send when the round began."""
-    COLD_PENDING = 15
-    HOT_DIRTY = 16
+    COLD_PENDING = 18
+    HOT_DIRTY = 19
     """Bytes dirtied after they were sent: the next round's."""
-    COLD_DIRTY = 17
-    FRONT = 18
+    COLD_DIRTY = 20
+    FRONT = 21
     """Sequential patterns: clean bytes that lie ahead of the writer before it meets pages of this round's set."""
-    CREDIT = 19
+    CREDIT = 22
     """Dirty quota left over from the last quota interval, bytes; negative after an overshoot."""
-    PHASE = 20
+    PHASE = 23
     """Position in the period, s."""
-    CURRENT_PERIOD = 21
+    CURRENT_PERIOD = 24
     """Length of the period that runs, s."""
-    BACKLOG = 22
+    PER_PERIOD = 25
+    """1 / CURRENT_PERIOD; 0 for steady schedules."""
+    BACKLOG = 26
     """Open-loop stores that stalls kept waiting, bytes."""
-    RUN_TOTAL_S = 23
-    WINDOW_RUN_S = 24
+    RUN_TOTAL_S = 27
+    WINDOW_RUN_S = 28
     """Run time in the window of the stall cost."""
     # Command.
-    LIMIT = 25
+    LIMIT = 29
     """Dirty-rate limit, bytes/s."""
-    CAP = 26
+    CAP = 30
     """Run-share cap."""
     # Telemetry, in the order of VcpuField.
-    DIRTIED_BYTES = 27
-    QUOTA_EXITS = 28
-    STALLED_S = 29
-    RUN_S = 30
+    DIRTIED_BYTES = 31
+    QUOTA_EXITS = 32
+    STALLED_S = 33
+    RUN_S = 34
     # Scratch: what a piece of a round brings, until it is booked.
-    STORES = 31
-    WANTED = 32
-    HOT_WRITTEN = 33
-    COLD_WRITTEN = 34
-    HOT_CLEAN = 35
-    COLD_CLEAN = 36
-    HOT_INFLOW = 37
-    COLD_INFLOW = 38
-    SHARE = 39
+    STORES = 35
+    WANTED = 36
+    HOT_WRITTEN = 37
+    COLD_WRITTEN = 38
+    HOT_CLEAN = 39
+    COLD_CLEAN = 40
+    HOT_INFLOW = 41
+    COLD_INFLOW = 42
+    SHARE = 43
     """Of the run time that the cap leaves."""
 
 
@@ -103,60 +110,81 @@ class Vm(IntEnum):
     VCPUS = 5
     BURSTY = 6
     """1 where any vCPU has a random period."""
-    LINE_SPEED = 7
+    HOT = 7
+    """1 where any vCPU has a hot part."""
+    LINE_SPEED = 8
     """Speed of the last stage, bytes/s; 0: the bandwidth of the moment."""
-    DEVICE_RATE = 8
-    DEVICE_BYTES = 9
-    LINK_KIND = 10
-    LINK_A = 11
-    LINK_B = 12
-    LINK_C = 13
-    LINK_D = 14
+    DEVICE_RATE = 9
+    DEVICE_BYTES = 10
+    LINK_KIND = 11
+    LINK_A = 12
+    LINK_B = 13
+    LINK_C = 14
+    LINK_D = 15
     # Telemetry, in the order of VmField.
-    INTERVAL_S = 15
-    TIME_S = 16
-    SENT_BYTES = 17
-    REMAINING_BYTES = 18
-    ROUND = 19
-    MEASURED_BANDWIDTH = 20
-    SYNCS = 21
-    SYNC_TIME_S = 22
-    SYNCED_DIRTY_BYTES = 23
-    SYNCED_SENT_BYTES = 24
+    INTERVAL_S = 16
+    TIME_S = 17
+    SENT_BYTES = 18
+    REMAINING_BYTES = 19
+    ROUND = 20
+    MEASURED_BANDWIDTH = 21
+    SYNCS = 22
+    SYNC_TIME_S = 23
+    SYNCED_DIRTY_BYTES = 24
+    SYNCED_SENT_BYTES = 25
     # State.
-    PREFERENCE = 25
-    ROUND_BYTES = 26
+    PREFERENCE = 26
+    ROUND_BYTES = 27
     """Bytes to send in this round."""
-    ROUND_SENT = 27
-    ROUND_TIME_S = 28
-    DEVICE_PENDING = 29
-    DEVICE_DIRTY = 30
-    BANDWIDTH = 31
+    ROUND_SENT = 28
+    ROUND_TIME_S = 29
+    DEVICE_PENDING = 30
+    DEVICE_DIRTY = 31
+    BANDWIDTH = 32
     """What the link carries now, bytes/s."""
-    LINK_NEXT_S = 32
+    LINK_NEXT_S = 33
     """When the bandwidth changes next."""
-    LINK_LEVEL = 33
+    LINK_LEVEL = 34
     """State of the link process: an index or a level."""
-    SHARE_UNCLAIMED = 34
-    DONE = 35
-    CONVERGED = 36
-    DOWNTIME_S = 37
-    LEAST_CAP = 38
+    SHARE_UNCLAIMED = 35
+    DONE = 36
+    CONVERGED = 37
+    DOWNTIME_S = 38
+    LEAST_CAP = 39
     """Smallest run-share cap commanded so far."""
-    PAUSED_S = 39
+    PAUSED_S = 40
     """Time, up to now, for which no vCPU has been allowed to run."""
-    WINDOW_S = 40
-    STALL_S = 41
+    WINDOW_S = 41
+    STALL_S = 42
     """Integral of the stall cost over time."""
-    TIME_TERM = 42
+    TIME_TERM = 43
     """The four terms of the cost J so far; the reward is minus their growth."""
-    STALL_TERM = 43
-    DOWNTIME_TERM = 44
-    DEADLINE_TERM = 45
-    STEPS = 46
+    STALL_TERM = 44
+    DOWNTIME_TERM = 45
+    DEADLINE_TERM = 46
+    STEPS = 47
     """Control intervals so far, in an environment."""
-    RETURN = 47
+    RETURN = 48
     """Sum of the rewards so far, in an environment."""
+    SENT_BEFORE = 49
+    """SENT_BYTES when the interval began."""
+    LEFT_S = 50
+    """Rest of the control interval."""
+    SENDING_S = 51
+    """Time in the interval in which something was sent."""
+    PIECE_S = 52
+    """Length of the piece of a round that runs, and the bytes that leave in it."""
+    PIECE_SENT = 53
+    PIECE_ENDS_ROUND = 54
+    UNSENT_FROM = 55
+    """Shares of the set of this round that are unsent before and after the piece."""
+    UNSENT_TO = 56
+    UNCLAIMED = 57
+    """What ``natural_writes`` returned."""
+    BEYOND = 58
+    BEYOND_COUNT = 59
+    ROUND_END_SENT = 60
+    """SENT_BYTES when the last round ended."""
 
 
 VM_PARAMETERS = int(Vm.INTERVAL_S)

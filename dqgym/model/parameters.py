@@ -12,13 +12,13 @@ class ModelParameters(NamedTuple):
     ``dqgym evaluate --suite cover-letter`` prints how well.
     """
 
-    write_bytes_per_s: float = 2.5e9
+    write_bytes_per_s: float = 2.8e9
     """Fastest that one vCPU writes pages that are dirty already. Fitted to Table A."""
     fault_s: float = 0.2e-6
     """Cost of the write fault on a clean page. Fitted to Table A; above 1.5 us its row 13 would converge."""
-    exit_bytes_per_s: float = 60e6
+    exit_bytes_per_s: float = 75e6
     """What one throttled vCPU dirties at most, for the exits of its quota. Fitted to Table A."""
-    contention: float = 0.0193
+    contention: float = 0.0276
     """Growth of the exits' cost with n vCPUs throttled at a time: 1 + contention * n * (n - 1). Fitted to Table A."""
     quota_interval_s: float = 0.01
     """Quotas are refilled this often (the public RFC of the reference scheme)."""

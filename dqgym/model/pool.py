@@ -77,8 +77,7 @@ def pack_scenarios(
         raise ValueError(f"scenario {widest.name!r} has {most} vCPUs, more than vcpu_slots={slots}")
     vcpu = np.zeros((len(scenarios), VCPU_PARAMETERS, slots), dtype=np.float32)
     vm = np.zeros((len(scenarios), VM_PARAMETERS))
-    # Rows that the kernel divides by are 1 or infinite in absent slots, never 0.
-    vcpu[:, [Vcpu.LOW, Vcpu.DUTY, Vcpu.FIRST_SPEED, Vcpu.AGAIN_SPEED]] = 1.0
+    vcpu[:, [Vcpu.LOW, Vcpu.DUTY, Vcpu.FIRST_S, Vcpu.AGAIN_S]] = 1.0  # absent slots: the kernel divides by them
     vcpu[:, Vcpu.PERIOD] = _NO_PERIOD_S
     table: list[tuple[float, float]] = [(0.0, 0.0)]
     for m, scenario in enumerate(scenarios):
@@ -103,17 +102,21 @@ def _vcpu_parameters(group: VcpuGroup, page_bytes: int, parameters: ModelParamet
     sequential = group.pattern == "sequential"
     store_s = BASE_PAGE_BYTES / parameters.write_bytes_per_s
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
-    hot = group.hot_set
+    hot, working_set = group.hot_set, group.working_set_bytes
+    hot_bytes = working_set * hot.fraction if hot else 0.0
     rows = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),
         Vcpu.OPEN: float(group.demand == "open"),
         Vcpu.RATE: group.write_rate_bytes_per_s * (1.0 if sequential else page_bytes / BASE_PAGE_BYTES),
-        Vcpu.FIRST_SPEED: page_bytes / (stores_per_page * store_s + parameters.fault_s),
-        Vcpu.AGAIN_SPEED: page_bytes / (stores_per_page * store_s),
+        Vcpu.FIRST_S: (stores_per_page * store_s + parameters.fault_s) / page_bytes,
+        Vcpu.AGAIN_S: stores_per_page * store_s / page_bytes,
         Vcpu.HOT_SHARE: hot.share if hot else 0.0,
-        Vcpu.HOT_BYTES: group.working_set_bytes * hot.fraction if hot else 0.0,
-        Vcpu.COLD_BYTES: group.working_set_bytes * (1.0 - hot.fraction) if hot else group.working_set_bytes,
+        Vcpu.HOT_BYTES: hot_bytes,
+        Vcpu.COLD_BYTES: working_set - hot_bytes,
+        Vcpu.PER_HOT: _inverse(hot_bytes),
+        Vcpu.PER_COLD: _inverse(working_set - hot_bytes),
+        Vcpu.PER_BYTE: _inverse(working_set),
     }
     schedule = group.schedule
     if isinstance(schedule, Phased | Bursty):
@@ -127,9 +130,12 @@ def _vcpu_parameters(group: VcpuGroup, page_bytes: int, parameters: ModelParamet
     return rows
 
 
+def _inverse(size: float) -> float:
+    return 1.0 / size if size > 0 else 0.0
+
+
 def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict[Vm, float]:
     """The parameter columns of a scenario; a stepped link appends its (time, bandwidth) pairs to ``table``."""
-    bursty = any(isinstance(group.schedule, Bursty) for group in scenario.workload)
     return {
         Vm.MEMORY_BYTES: scenario.vm.memory_bytes,
         Vm.NOMINAL_BANDWIDTH: scenario.bandwidth_bytes_per_s,
@@ -137,7 +143,8 @@ def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict
         Vm.DEADLINE_S: scenario.deadline_s,
         Vm.PASS_TIME_S: scenario.pass_time_s,
         Vm.VCPUS: scenario.vcpus,
-        Vm.BURSTY: float(bursty),
+        Vm.BURSTY: float(any(isinstance(group.schedule, Bursty) for group in scenario.workload)),
+        Vm.HOT: float(any(group.hot_set is not None for group in scenario.workload)),
         Vm.LINE_SPEED: scenario.link.line_speed_bytes_per_s or 0.0,
         Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.page_bytes / BASE_PAGE_BYTES,
         Vm.DEVICE_BYTES: scenario.device.working_set_bytes,
@@ -147,6 +154,7 @@ def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict
 
 def _link_parameters(link: Link, table: list[tuple[float, float]]) -> dict[Vm, float]:
     """LINK_KIND and LINK_A .. LINK_D, as ``LinkKind`` says."""
+    kind, numbers = LinkKind.CONSTANT, tuple[float, ...]()
     match link:
         case ConstantLink():
             kind, numbers = LinkKind.CONSTANT, (link.bandwidth_bytes_per_s,)

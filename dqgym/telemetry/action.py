@@ -55,7 +55,7 @@ class ActionSpec:
         return math.log(self.lowest), math.log(self.highest)
 
 
-@njit(inline="always", fastmath=FAST, error_model="numpy")
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
 def limits_of_actions(values, bandwidth, log_lowest, log_highest, unlimited):  # type: ignore[no-untyped-def]
     """Replace the actions in ``values`` [V] by their dirty-rate limits, bytes/s; an action of 1 by ``unlimited``."""
     middle, half = _f(0.5 * (log_lowest + log_highest)), _f(0.5 * (log_highest - log_lowest))

@@ -40,8 +40,7 @@ MEAN_TIME_CONSTANT = 0.25
 """Time constant of the running means, in units of T0."""
 
 _f = np.float32
-_SQUASH_FACTOR = _f(100.0)
-_SQUASH_SCALE = _f(1.0 / math.log(101.0))
+_ZERO = _f(0.0)
 _SQUASHED_HIGH = _f(SQUASHED_HIGH)
 _LARGEST_RATE = _f(1e6)
 _LOG_THRESHOLD_SCALE = _f(-0.2 / math.log(10.0))
@@ -101,10 +100,10 @@ class FactColumn(IntEnum):
     PREFERENCE = 5
 
 
-@njit(inline="always", fastmath=FAST, error_model="numpy")
+@njit(forceinline=True, fastmath=FAST, error_model="numpy")
 def squash(x):  # type: ignore[no-untyped-def]
-    """ln(1 + 100 x) / ln 101, clipped: decades become steps."""
-    return min(log(_f(1.0) + _SQUASH_FACTOR * max(_f(x), _f(0.0))) * _SQUASH_SCALE, _SQUASHED_HIGH)
+    """The fourth root, clipped: decades become steps (0.01 -> 0.32, 1 -> 1, 100 -> 3.2)."""
+    return min(np.sqrt(np.sqrt(max(_f(x), _ZERO))), _SQUASHED_HIGH)
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -283,7 +282,7 @@ class Encoder:
             "layout": "global features, then per-vCPU features, feature by feature",
             "vcpu_slots": self.vcpu_slots,
             "mean_time_constant_t0": MEAN_TIME_CONSTANT,
-            "squash": "ln(1 + 100 x) / ln 101",
+            "squash": "min(x ** 0.25, high)",
             "global_features": [asdict(feature) for feature in GLOBAL_FEATURES],
             "vcpu_features": [asdict(feature) for feature in VCPU_FEATURES],
         }

@@ -2,7 +2,7 @@
 
 Everything is dimensionless (rates in units of the bandwidth, times in units of the pass time T0, bytes in units of the
 memory), so that one policy serves 1 GB and 1 TB, one vCPU and sixty-four. Quantities that span decades are squashed:
-squash(x) = ln(1 + 100 x) / ln 101, which is 0 at 0, 1 at 1, and 1.5 at 10.
+squash(x) = x ** 0.25, so that 0.01 is 0.32, 1 is 1 and 100 is 3.2.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PerVcpu(IntEnum):
     EXITS = 8
 
 
-SQUASHED_HIGH = 4.0
+SQUASHED_HIGH = 6.0
 
 GLOBAL_FEATURES: tuple[Feature, ...] = (
     Feature("time", "T0", 0.0, SQUASHED_HIGH, "squash(time since the start / T0)"),

@@ -204,7 +204,7 @@ def test_reading_and_running_a_bundle_imports_neither_torch_nor_stable_baselines
     code = """
 import sys
 import numpy as np
-sys.modules.update({"torch": None, "stable_baselines3": None, "gymnasium": None})  # importing them raises
+sys.modules.update({"torch": None, "stable_baselines3": None})  # importing them raises
 from dqgym.controller.bundle import read_bundle
 bundle = read_bundle(sys.argv[1])
 from dqgym.telemetry.encoder import observation_size

@@ -13,9 +13,12 @@ from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.base import Throttle
+from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from dqgym.throttles.registry import make_throttle
 from tests.controller.fakes import MIB, FakeBackend, FakeMigration, writers
 
+SHARE = 1 / DirtyQuotaOptions().ratio
+"""Of the bandwidth that the VM may dirty under dirty-quota."""
 FAST = writers(500, vcpus=2)
 
 
@@ -120,7 +123,7 @@ def test_a_bad_number_hands_that_migration_and_no_other_to_the_fallback_for_good
     assert outcome.converged.all()
     limits = np.array([command.dirty_limit_bytes_per_s[:, 0] for command in backend.commands])[:25] / (64 * MIB)
     assert limits[:, 0] == pytest.approx(0.5 / 2)
-    assert limits[11:, 1] == pytest.approx(0.7 / 2, rel=1e-3)
+    assert limits[11:, 1] == pytest.approx(SHARE / 2, rel=1e-3)
     for command in backend.commands:
         assert (command.dirty_limit_bytes_per_s >= 0).all()
         assert ((command.run_share_cap >= 0) & (command.run_share_cap <= 1)).all()

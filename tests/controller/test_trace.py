@@ -8,9 +8,12 @@ import pytest
 from dqgym.backends.base import Outcomes
 from dqgym.controller.loop import run_migrations
 from dqgym.controller.trace import Trace, TraceRecorder
+from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from dqgym.throttles.registry import make_throttle
 from tests.controller.fakes import MIB, FakeBackend, FakeMigration, writers
 
+SHARE = 1 / DirtyQuotaOptions().ratio
+"""Of the bandwidth that the VM may dirty under dirty-quota."""
 SCENARIOS = [
     writers(500, vcpus=2),
     FakeMigration((500 * MIB, 0.0, 0.0), (128 * MIB, 0.0, 0.0), deadline_pass_times=8),
@@ -45,8 +48,8 @@ def test_it_adds_up_to_the_outcome_of_the_migration_it_follows(index: int) -> No
 
 def test_it_shows_the_commands_and_the_dirty_rate() -> None:
     trace, _ = traced(1, "dirty-quota")
-    assert trace.dirty_limit_bytes_per_s[5] == pytest.approx([0.7 * 64 * MIB / 3] * 3)
-    assert trace.dirty_rate_bytes_per_s[5] == pytest.approx(0.7 * 64 * MIB, rel=1e-3)
+    assert trace.dirty_limit_bytes_per_s[5] == pytest.approx([SHARE * 64 * MIB / 3] * 3)
+    assert trace.dirty_rate_bytes_per_s[5] == pytest.approx(SHARE * 64 * MIB, rel=1e-3)
     assert (trace.run_share_cap == 1).all()
     caps = traced(1, "current")[0].run_share_cap
     assert caps[0, 0] == 1

@@ -55,7 +55,7 @@ def test_env_command_prints_every_size_beside_cartpole():
         "--n-envs",
         "3",
         "--vcpus",
-        "4",
+        "8",
         "--repeats",
         "1",
         "--sample-s",

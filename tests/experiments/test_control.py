@@ -75,7 +75,7 @@ def test_control_without_torch_gives_the_outcomes_of_evaluate_on_the_trained_mod
     result = dqgym(
         *("control", per_vcpu_bundle, "--suite", "mixed", "--count", len(scenarios), "--seed", SEED),
         *("--preference", PREFERENCE, "--json"),
-        without=("torch", "stable_baselines3", "gymnasium"),
+        without=("torch", "stable_baselines3"),
     )
 
     assert result.returncode == 0, result.stderr

@@ -165,11 +165,21 @@ def test_bad_input_is_an_error_and_leaves_nothing_behind(tmp_path, arguments, na
     assert not out.exists()
 
 
-def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
+@pytest.mark.parametrize("where", ["experiments.evaluation.run_migrations", "experiments.plots.tradeoff_figure"])
+def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch, where):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.evaluation.run_migrations", interrupt)
-    result = run("--out", tmp_path / "out")
+    monkeypatch.setattr(where, interrupt)
+    result = run("none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path / "out")
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_evaluation_replaces_the_files_of_the_first_and_leaves_others_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for throttle in ("none", "stop-and-copy"):
+        run(throttle, "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert {row["throttle"] for row in document["rows"]} == {"stop-and-copy"}
+    assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -164,7 +164,7 @@ def test_an_interruption_leaves_the_old_bundle(
         def interrupt(path: Path) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(export, "read_bundle", interrupt)
+        monkeypatch.setattr("dqgym.controller.bundle.read_bundle", interrupt)
     else:
         rename = Path.rename
 

@@ -8,6 +8,9 @@ from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
 from tests.controller.fakes import MIB, FakeBackend, FakeMigration, writers
 
+SHARE = 1 / DirtyQuotaOptions().ratio
+"""Of the bandwidth that the VM may dirty under dirty-quota."""
+
 
 def facts() -> Facts:
     return Facts(
@@ -47,7 +50,7 @@ def test_the_limit_follows_every_measurement_and_before_the_first_one_gbit_is_as
             measured(np.nan, np.nan),
         )
     ]
-    assert limits == pytest.approx([0.7 * 125e6, 0.7 * 5e8, 0.7 * 1e8, 0.7 * 1e8])
+    assert limits == pytest.approx([SHARE * 125e6, SHARE * 5e8, SHARE * 1e8, SHARE * 1e8])
 
 
 def test_a_writer_gets_what_readers_leave_and_the_readers_keep_running() -> None:
@@ -56,13 +59,13 @@ def test_a_writer_gets_what_readers_leave_and_the_readers_keep_running() -> None
     outcome = run_migrations(FakeBackend(), [mixed], DirtyQuota(), [0])
     time_s, runtime = outcome.total_time_s[0], outcome.guest_runtime_per_vcpu[0]
     # What is left, 19.2 MiB of 128 at the end, falls by 30 % of what is sent.
-    assert time_s == pytest.approx(outcome.pass_time_s[0] * (1 - 19.2 / 128) / (1 - 0.7), rel=0.2)
+    assert time_s == pytest.approx(outcome.pass_time_s[0] * (1 - 19.2 / 128) / (1 - SHARE), rel=0.2)
     assert runtime[1:] == pytest.approx(1 - outcome.downtime_s[0] / time_s)
-    assert runtime[0] == pytest.approx(0.7 * 64 / 500, rel=0.1)
+    assert runtime[0] == pytest.approx(SHARE * 64 / 500, rel=0.1)
 
 
 def test_it_bounds_the_time_for_any_dirty_rate_where_a_time_throttle_does_not() -> None:
     scenarios = [writers(rate, memory_mib=1024) for rate in (100, 1000, 64_000)]
     outcome = run_migrations(FakeBackend(), scenarios, DirtyQuota(), [0, 1, 2])
     assert outcome.converged.all()
-    assert outcome.time_over_t0.max() < 1 / (1 - 0.7) + 0.1
+    assert outcome.time_over_t0.max() < 1 / (1 - SHARE) + 0.1

@@ -1,0 +1,1 @@
+"""Where migrations happen: one interface, one module for each backend."""

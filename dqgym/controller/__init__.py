@@ -1,0 +1,1 @@
+"""The loop that runs a throttle against a backend, its guard, and the policy bundle."""

@@ -1,0 +1,229 @@
+"""The single environment: one live migration, throttled per vCPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import EzPickle
+from numpy.typing import NDArray
+
+from dqgym.backends.base import Backend
+from dqgym.backends.registry import make_backend
+from dqgym.controller.trace import TraceRecorder
+from dqgym.cost import PREFERENCE_RANGE
+from dqgym.envs.info import final_info_of
+from dqgym.envs.kernel import draw_episode
+from dqgym.envs.options import DEFAULT_INTERVAL, SuiteChoice, resolve_options
+from dqgym.envs.reward import TERMS, CostMeter
+from dqgym.envs.spaces import action_space, observation_space
+from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
+from dqgym.random import streams
+from dqgym.scenario import MAX_VCPUS, Scenario
+from dqgym.telemetry.action import ActionSpec, action_to_command
+from dqgym.telemetry.encoder import Encoder
+from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.telemetry import Float32Array, Telemetry, VmField
+
+
+class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
+    """Throttle the memory writes of a virtual machine while it is migrated live.
+
+    ## Description
+    Pre-copy live migration sends a running guest's memory round by round while the guest dirties it again; it completes
+    when what remains fits into the downtime limit. A guest that dirties faster than the network sends never gets there.
+    The agent decides, every control interval, how much memory each vCPU may dirty. Little makes the migration short and
+    the guest slow, much the other way round; vCPUs differ, and so do their phases, their working sets and the link.
+
+    ## Action space
+    ``Box(-1, 1, (V,), float32)``: for each of the V vCPU slots a dirty-rate limit in units of the measured bandwidth,
+    on a logarithmic scale: ``0.002 * 2000 ** ((a + 1) / 2)``, so that -1 is 0.002, 0 is 0.089 and just below 1 is 4;
+    1 is no limit. A vCPU that has used up its limit stalls until its quota is refilled, every 10 ms. What is said for an
+    absent slot has no effect. ``dqgym.telemetry.action.ActionSpec`` holds the numbers.
+
+    ## Observation space
+    ``Box(low, high, (16 + 9 * V,), float32)``, dimensionless: first the 16 features of the migration, then 9 per vCPU,
+    feature by feature (V wide each). ``B`` is the bandwidth, ``T0`` = memory / B the pass time; ``squash(x)`` is
+    ``min(x ** 0.25, 6)``.
+
+    | number | name | min | max | what |
+    | --- | --- | --- | --- | --- |
+    | 0 | time | 0 | 6 | squash(time since the start / T0) |
+    | 1 | round_time | 0 | 6 | squash(time since the last dirty-log sync / T0) |
+    | 2 | interval | 0 | 6 | squash(length of the last control interval / T0) |
+    | 3 | remaining | 0 | 6 | squash(bytes still to send in this round / memory) |
+    | 4 | dirty_rate | 0 | 6 | squash(bytes dirtied by all vCPUs / interval / B) |
+    | 5 | demand | 0 | 6 | squash(sum of the vCPUs' peak demands / B) |
+    | 6 | round_dirty | 0 | 6 | squash(bytes dirtied since the last sync / memory) |
+    | 7 | sync_dirty | 0 | 6 | squash(bytes that the last sync found dirty / memory) |
+    | 8 | round | 0 | 1 | round number / 20 |
+    | 9 | bandwidth | 0 | 4 | measured / nominal bandwidth |
+    | 10 | bandwidth_mean | 0 | 4 | its running mean, time constant T0 / 4 |
+    | 11 | threshold | 0 | 1.5 | -log10(B * downtime limit / memory) / 5 |
+    | 12 | preference | -1 | 1.5 | log10(preference / 0.2) |
+    | 13 | vcpus | 0 | 1 | ln(number of vCPUs) / ln 64 |
+    | 14 | run_share | 0 | 1 | mean run share of the vCPUs |
+    | 15 | deadline | 0 | 1 | time since the start / deadline |
+    | 16 + 0 V .. | present | 0 | 1 | 1 for a vCPU that exists; the others are 0 where it is 0 |
+    | 16 + 1 V .. | dirty_rate | 0 | 6 | squash(bytes dirtied / interval / B) |
+    | 16 + 2 V .. | demand | 0 | 6 | squash(bytes dirtied / run time / B) |
+    | 16 + 3 V .. | peak_demand | 0 | 6 | squash(largest demand in this and the previous round) |
+    | 16 + 4 V .. | mean_demand | 0 | 6 | squash(running mean of demand, time constant T0 / 4) |
+    | 16 + 5 V .. | round_dirty | 0 | 6 | squash(bytes dirtied since the last sync / memory) |
+    | 16 + 6 V .. | largest_round | 0 | 6 | squash(most bytes dirtied between two syncs / memory) |
+    | 16 + 7 V .. | run_share | 0 | 1 | run time / interval |
+    | 16 + 8 V .. | exits | 0 | 1 | quota exits / (quota exits + 10) |
+
+    All of it is what a real VMM can measure; hidden state of the model is never part of it.
+
+    ## Reward
+    Minus the growth of the cost J (``dqgym.cost``) in the interval, the sum of four weighted terms (``reward_weights``):
+    ``time`` (T / T0), ``stall`` (preference / T0 * integral of mean_i min(5.3, -ln max(r_i, 0.005)) dt with r_i the run
+    share of vCPU i), ``downtime`` (beyond its limit, as stall of all vCPUs) and ``deadline`` (the cost once more where
+    the migration missed it). With all weights 1 the rewards of an episode add up to -J.
+
+    ## Starting state
+    A scenario drawn from the suite (or the one given), a preference drawn log-uniformly from its range; all memory is
+    to send. The seed decides both, and everything random in the migration.
+
+    ## Episode end
+    Terminated when the migration completes or misses its deadline (20 T0 unless the scenario says otherwise); never
+    truncated. The last ``info`` holds the outcome (names in ``dqgym.envs.info.FINAL_INFO``); every ``info`` holds
+    ``reward_terms``, the cost terms of the step by name.
+
+    ## Arguments
+    | name | default | what |
+    | --- | --- | --- |
+    | ``suite`` | ``"mixed"`` | a suite's name, or weights by name |
+    | ``scenario`` | None | one scenario (object or YAML file) in place of a suite |
+    | ``backend`` | ``"model"`` | where the migration happens: a name or a ``Backend`` |
+    | ``preference`` | ``(0.05, 2.0)`` | what guest runtime is worth against time: a number, or a range to draw from |
+    | ``control_interval`` | ``"0.04 T0"`` | time between decisions: pass times, or seconds (``"100 ms"``) |
+    | ``vcpu_slots`` | None | V; None: as many as the scenarios need (1, 2, 4, .. 64) |
+    | ``max_vcpus`` | 64 | most vCPUs of a sampled scenario |
+    | ``pool_size``, ``pool_seed`` | 2048, 0 | how many scenarios are drawn from a sampler, with which seed |
+    | ``reward_weights`` | None | weights of the reward terms by name; 1 where not given |
+    | ``action_spec`` | None | another range of the limits |
+    | ``parameters`` | None | of the model |
+    | ``render_mode`` | None | ``"rgb_array"``: frames that show the migration so far |
+
+    ```python
+    import gymnasium as gym
+    import dqgym
+
+    env = gym.make("dqgym/Migration-v0", suite="phases", preference=0.2)
+    envs = gym.make_vec("dqgym/Migration-v0", num_envs=1024, suite="phases")
+    ```
+
+    ## Version history
+    * v0: first version.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        suite: SuiteChoice | None = None,
+        scenario: Scenario | str | Path | None = None,
+        backend: str | Backend = "model",
+        preference: float | tuple[float, float] = PREFERENCE_RANGE,
+        control_interval: ControlInterval | str = DEFAULT_INTERVAL,
+        vcpu_slots: int | None = None,
+        max_vcpus: int = MAX_VCPUS,
+        pool_size: int = 2048,
+        pool_seed: int = 0,
+        reward_weights: Mapping[str, float] | None = None,
+        action_spec: ActionSpec | None = None,
+        parameters: ModelParameters = DEFAULT_PARAMETERS,
+        render_mode: str | None = None,
+    ) -> None:
+        EzPickle.__init__(
+            self, suite=suite, scenario=scenario, backend=backend, preference=preference,
+            control_interval=control_interval, vcpu_slots=vcpu_slots, max_vcpus=max_vcpus, pool_size=pool_size,
+            pool_seed=pool_seed, reward_weights=reward_weights, action_spec=action_spec, parameters=parameters,
+            render_mode=render_mode,
+        )  # fmt: skip
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"render_mode={render_mode!r}; allowed: None, {self.metadata['render_modes']}")
+        self.options = resolve_options(
+            suite, scenario, preference, control_interval, vcpu_slots, max_vcpus, pool_size, pool_seed,
+            reward_weights, action_spec, parameters,
+        )  # fmt: skip
+        slots = self.options.slots
+        self.backend = make_backend(backend, parameters=parameters, vcpu_slots=slots)
+        self.encoder = Encoder(slots)
+        self.action_spec = self.options.action_spec
+        self.observation_space = observation_space(slots)
+        self.action_space = action_space(slots)
+        self.render_mode = render_mode
+        self._streams: NDArray[np.uint64] | None = None
+        self._telemetry: Telemetry | None = None
+        self._recorder: TraceRecorder | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float32Array, dict[str, Any]]:
+        """Begin another migration. ``options`` are not used."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self._streams = streams([seed])
+        elif self._streams is None:
+            self._streams = streams([int(self.np_random.integers(2**63))])
+        scenarios, preferences = self.options.scenarios, self.options.preferences
+        episode_seed, index, self._preference = draw_episode(self._streams, 0, len(scenarios), *preferences)
+        self._telemetry = self.backend.start([scenarios[index]], [int(episode_seed)])
+        facts = self.backend.facts
+        self._interval_s = self.options.interval.seconds(facts)
+        self._meter = CostMeter(facts, self._preference)
+        self._return, self._steps = 0.0, 0
+        self._recorder = TraceRecorder(facts) if self.render_mode is not None else None
+        return self.encoder.reset(facts, self._preference)[0], {"reward_terms": dict.fromkeys(TERMS, 0.0)}
+
+    def step(self, action: Float32Array) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
+        """One control interval under the limits that ``action`` [V] sets."""
+        if self._telemetry is None:
+            raise RuntimeError("call reset before step")
+        if self._telemetry.done[0]:
+            raise RuntimeError("the migration has ended: call reset")
+        actions = np.asarray(action, dtype=np.float32)[None]
+        bandwidth = np.ascontiguousarray(self._telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S))
+        command = action_to_command(actions, bandwidth, self.backend.facts, self.action_spec)
+        telemetry = self._telemetry = self.backend.step(command, self._interval_s)
+        if self._recorder is not None:
+            self._recorder(self._interval_s, command, telemetry)
+        observation = self.encoder.encode(telemetry)[0]
+
+        before = dict(self._meter.terms)
+        terminated = bool(telemetry.done[0])
+        outcomes = self.backend.outcomes() if terminated else None
+        self._meter.update(telemetry, outcomes)
+        terms = {name: self._meter.terms[name] - before[name] for name in TERMS}
+        reward = self._weighted(before) - self._weighted(self._meter.terms)
+        self._return += reward
+        self._steps += 1
+        info: dict[str, Any] = {"reward_terms": terms}
+        if outcomes is not None:
+            info |= final_info_of(outcomes, self._meter.terms, self._preference, self._return, self._steps)
+        return observation, reward, terminated, False, info
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """uint8 [600, 800, 3]: the migration so far."""
+        from dqgym.envs.rendering import draw_migration
+
+        if self.render_mode is None:
+            gym.logger.warn('render needs a render mode: gym.make("dqgym/Migration-v0", render_mode="rgb_array")')
+            return None
+        if self._recorder is None:
+            raise RuntimeError("call reset before render")
+        return draw_migration(self._recorder.trace())
+
+    def close(self) -> None:
+        """Release the backend."""
+        self.backend.close()
+
+    def _weighted(self, terms: Mapping[str, float]) -> float:
+        return float(sum(weight * terms[name] for weight, name in zip(self.options.weights, TERMS, strict=True)))

@@ -1,0 +1,1 @@
+"""The baselines, one file each, all with the interface that a learned policy has."""
