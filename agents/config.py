@@ -50,9 +50,9 @@ class PpoConfig(_AlgorithmSection):
     final_learning_rate_share: Share = Field(0.05, description="what is left of the learning rate at the end (linear)")
     clip_range: float = Field(0.2, gt=0, description="how far the probability ratio may move in an update")
     entropy_coefficient: float = Field(0.0, ge=0, description="bonus for the actions' entropy")
-    value_coefficient: float = Field(0.5, ge=0, description="weight of the critic's loss")
-    max_gradient_norm: float = Field(0.5, gt=0, description="gradients are scaled down to this norm")
-    initial_sd: float = Field(0.5, gt=0.05, le=2, description="of the actions at the start")
+    value_coefficient: float = Field(0.1, ge=0, description="weight of the critic's loss")
+    max_gradient_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
+    initial_sd: float = Field(0.3, gt=0.05, le=2, description="of the actions at the start")
     normalize_advantage: bool = Field(True, description="scale advantages to mean 0 and sd 1 in each minibatch")
 
 

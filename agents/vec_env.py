@@ -8,14 +8,32 @@ the dict holds what Stable-Baselines3 expects (``terminal_observation``, ``TimeL
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from dqgym.cost import MAX_STALL
+from dqgym.telemetry.encoder import MIDDLE_PREFERENCE
+from dqgym.telemetry.features import Global
+
 Indices = int | Iterable[int] | None
+
+
+RewardUnit = Callable[[np.ndarray], np.ndarray]
+"""[N] for observations [N, D]: what the rewards of the next step are divided by."""
+
+
+def stop_and_copy_cost(observations: np.ndarray) -> np.ndarray:
+    """The reward unit that makes episodes of all preferences weigh alike: the cost of stopping the guest for a pass.
+
+    It is constant over an episode, so no episode's optimum changes. Without it the gentle preferences, whose costs are
+    several times as large, would decide what is learned.
+    """
+    preference = MIDDLE_PREFERENCE * 10.0 ** observations[:, Global.PREFERENCE].astype(float)
+    return 1.0 + preference * MAX_STALL
 
 
 class Sb3VecEnv(VecEnv):
@@ -25,11 +43,13 @@ class Sb3VecEnv(VecEnv):
         env: its ``infos["final_obs"]`` and ``infos["final_info"]`` hold arrays over all environments, valid where
             ``infos["_final_info"]`` is set; ``final_info`` has at least ``episode_return`` and ``episode_steps``.
 
+        reward_unit: scales the rewards; None hands them on as they are.
+
     Raises:
         ValueError: the environment does not reset in the same step.
     """
 
-    def __init__(self, env: VectorEnv) -> None:
+    def __init__(self, env: VectorEnv, reward_unit: RewardUnit | None = None) -> None:
         mode = env.metadata.get("autoreset_mode")
         if mode != AutoresetMode.SAME_STEP:
             raise ValueError(
@@ -40,6 +60,7 @@ class Sb3VecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self._actions: np.ndarray | None = None
         self._raw_observations = np.empty(0, dtype=np.float32)
+        self._reward_unit = reward_unit
         self._start_time_s = time.monotonic()
 
     def reset(self) -> np.ndarray:
@@ -59,6 +80,8 @@ class Sb3VecEnv(VecEnv):
         """Step all environments: observations [N, D], rewards [N], dones [N], one info dict each."""
         observations, rewards, terminated, truncated, infos = self.env.step(self._actions)
         dones = terminated | truncated
+        if self._reward_unit is not None:
+            rewards = rewards / self._reward_unit(self._raw_observations)
         return self._own(observations), rewards, dones, self._info_dicts(infos, truncated)
 
     def _own(self, observations: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from agents import training
 from agents.algorithms import load_algorithm, make_algorithm
 from agents.callbacks import BestModelCallback, CheckpointCallback
 from agents.checkpoints import latest_checkpoint, save_algorithm
-from agents.vec_env import Sb3VecEnv
+from agents.vec_env import Sb3VecEnv, stop_and_copy_cost
 from dqgym.backends.model import ModelBackend
 from dqgym.scenario.suites import get_suite
 from experiments.config import TrainingConfig
@@ -78,7 +78,8 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
             pool_size=environment.pool_size,
             pool_seed=config.seed,
             autoreset_mode=AutoresetMode.SAME_STEP,
-        )
+        ),
+        reward_unit=stop_and_copy_cost,
     )
 
 

@@ -39,9 +39,9 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     the guest slow, much the other way round; vCPUs differ, and so do their phases, their working sets and the link.
 
     ## Action space
-    ``Box(-1, 1, (V,), float32)``: for each of the V vCPU slots a dirty-rate limit in units of the measured bandwidth,
-    on a logarithmic scale: ``0.002 * 2000 ** ((a + 1) / 2)``, so that -1 is 0.002, 0 is 0.089 and just below 1 is 4;
-    1 is no limit. A vCPU that has used up its limit stalls until its quota is refilled, every 10 ms. What is said for an
+    ``Box(-1, 1, (V,), float32)``: for each of the V vCPU slots a dirty-rate limit in fair shares (the measured
+    bandwidth over the number of vCPUs), on a logarithmic scale: ``0.005 * 10000 ** ((a + 1) / 2)``, so that -1 is 0.005,
+    0 is 0.5 and just below 1 is 50; 1 is no limit. A vCPU that has used up its limit stalls until its quota is refilled, every 10 ms. What is said for an
     absent slot has no effect. ``dqgym.telemetry.action.ActionSpec`` holds the numbers.
 
     ## Observation space

@@ -18,15 +18,18 @@ _f = np.float32
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """One number in [-1, 1] for each vCPU: its dirty-rate limit in units of the measured bandwidth, on a log scale.
+    """One number in [-1, 1] for each vCPU: its dirty-rate limit in units of a fair share, on a logarithmic scale.
+
+    A fair share is the measured bandwidth over the number of vCPUs. With the default range, 0 everywhere lets a VM dirty
+    half of what the link carries, whatever its size: the reference scheme of dirty quota.
 
     Attributes:
-        lowest: limit at -1, in units of the bandwidth.
+        lowest: limit at -1, in fair shares.
         highest: limit just below +1; at +1 there is none.
     """
 
-    lowest: float = 0.002
-    highest: float = 4.0
+    lowest: float = 0.005
+    highest: float = 50.0
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest < self.highest:
@@ -39,8 +42,8 @@ class ActionSpec:
             "per": "vcpu",
             "low": -1.0,
             "high": 1.0,
-            "meaning": "limit = bandwidth * lowest * (highest / lowest) ** ((action + 1) / 2); none where action is 1",
-            "unit": "measured bandwidth",
+            "meaning": "limit = bandwidth / vcpus * lowest * (highest / lowest) ** ((action + 1) / 2); none where action is 1",
+            "unit": "measured bandwidth / number of vCPUs",
             **asdict(self),
         }
 
@@ -56,18 +59,18 @@ class ActionSpec:
 
 
 @njit(forceinline=True, fastmath=FAST, error_model="numpy")
-def limits_of_actions(values, bandwidth, log_lowest, log_highest, unlimited):  # type: ignore[no-untyped-def]
+def limits_of_actions(values, fair_share, log_lowest, log_highest, unlimited):  # type: ignore[no-untyped-def]
     """Replace the actions in ``values`` [V] by their dirty-rate limits, bytes/s; an action of 1 by ``unlimited``."""
     middle, half = _f(0.5 * (log_lowest + log_highest)), _f(0.5 * (log_highest - log_lowest))
     for i in range(values.shape[0]):
-        limit = _f(bandwidth) * exp(middle + half * max(values[i], _f(-1.0)))
+        limit = _f(fair_share) * exp(middle + half * max(values[i], _f(-1.0)))
         values[i] = _f(unlimited) if values[i] >= _f(1.0) else limit
 
 
 @njit(cache=True, error_model="numpy")
-def _limits_of_batch(values, bandwidth, log_lowest, log_highest):  # type: ignore[no-untyped-def]
+def _limits_of_batch(values, fair_share, log_lowest, log_highest):  # type: ignore[no-untyped-def]
     for n in range(values.shape[0]):
-        limits_of_actions(values[n], bandwidth[n], log_lowest, log_highest, np.inf)
+        limits_of_actions(values[n], fair_share[n], log_lowest, log_highest, np.inf)
 
 
 def action_to_command(
@@ -77,7 +80,7 @@ def action_to_command(
     if actions.shape != facts.present.shape:
         raise ValueError(f"actions have shape {actions.shape}, must have {facts.present.shape}")
     limits = np.array(actions, dtype=np.float32, order="C")
-    _limits_of_batch(limits, bandwidth_bytes_per_s, *action_spec.log_range)
+    _limits_of_batch(limits, bandwidth_bytes_per_s / facts.vcpus, *action_spec.log_range)
     n = len(limits)
     return Command(
         dirty_limit_bytes_per_s=limits,

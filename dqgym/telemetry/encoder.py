@@ -44,7 +44,8 @@ _ZERO = _f(0.0)
 _SQUASHED_HIGH = _f(SQUASHED_HIGH)
 _LARGEST_RATE = _f(1e6)
 _LOG_THRESHOLD_SCALE = _f(-0.2 / math.log(10.0))
-_MIDDLE_PREFERENCE = 0.2
+MIDDLE_PREFERENCE = 0.2
+"""The preference whose feature is 0."""
 _GLOBALS = len(Global)
 _TELEMETRY_ROWS = len(VcpuField)
 _FEATURE_ROWS = len(PerVcpu)
@@ -210,7 +211,7 @@ def reset_encoder(facts, present, tile, vm_state, slots):  # type: ignore[no-unt
     vm_state[VmState.SYNCED_DIRTY] = 0.0
     vm_state[VmState.SYNC_DIRTY] = 0.0
     vm_state[VmState.BANDWIDTH_MEAN] = facts[FactColumn.BANDWIDTH]
-    preference = math.log10(facts[FactColumn.PREFERENCE] / _MIDDLE_PREFERENCE)
+    preference = math.log10(facts[FactColumn.PREFERENCE] / MIDDLE_PREFERENCE)
     vm_state[VmState.PREFERENCE] = min(max(preference, -1.0), 1.5)
     vm_state[VmState.LOG_VCPUS] = math.log(facts[FactColumn.VCPUS]) / math.log(64.0)
 

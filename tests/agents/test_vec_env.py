@@ -5,7 +5,10 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.monitor import Monitor
 
-from agents.vec_env import Sb3VecEnv
+from agents.vec_env import Sb3VecEnv, stop_and_copy_cost
+from dqgym.backends.model import ModelBackend
+from dqgym.scenario.suites import get_suite
+from dqgym.telemetry.encoder import Encoder
 from tests.agents.fakes import OUTCOME_FIELDS, FakeMigrationVectorEnv
 
 
@@ -86,3 +89,22 @@ def test_attributes_and_methods_are_those_of_the_vector_environment() -> None:
         env.set_attr("label", "y", indices=[1])
     with pytest.raises(ValueError, match="indices=0"):
         env.env_method("reset", indices=0)
+
+
+def test_rewards_are_divided_by_the_unit_of_the_observation_that_was_acted_on() -> None:
+    bare = FakeMigrationVectorEnv(16)
+    bridged = Sb3VecEnv(FakeMigrationVectorEnv(16), reward_unit=lambda observations: 2.0 + observations[:, 0])
+    bridged.seed(7)
+    acted_on = bridged.reset()
+    bare.reset(seed=7)
+    for (obs, rewards, _, _), expected in zip(run(bridged, 30), run(bare, 30), strict=True):
+        np.testing.assert_allclose(rewards, expected[1] / (2.0 + acted_on[:, 0]), rtol=1e-6)
+        acted_on = obs.copy()
+
+
+@pytest.mark.parametrize("preference", [0.05, 0.2, 2.0])
+def test_the_cost_of_stop_and_copy_is_read_off_the_observation(preference: float) -> None:
+    backend = ModelBackend()
+    backend.start(get_suite("streaming").scenarios(4, 0, max_vcpus=4), range(4))
+    observations = Encoder(4).reset(backend.facts, preference)
+    np.testing.assert_allclose(stop_and_copy_cost(observations), 1 + 5.3 * preference, rtol=1e-5)
