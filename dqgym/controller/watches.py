@@ -6,19 +6,25 @@ import numpy as np
 
 from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VcpuField, VmField
 
+FIRST_SENT_SHARE = 0.1
+"""Share of the memory that must be sent before the dirtying of the first round says anything."""
+
 
 class DemandWatch:
     """How fast the workload would dirty memory if nothing throttled it.
 
     Each interval gives one estimate: the sum over the vCPUs of bytes dirtied per second of running time. A fast writer
     that has dirtied its whole working set looks idle until the next sync makes its pages clean; hence the demand is the
-    largest estimate of the current and the previous round.
+    largest estimate of the current and the previous round. At the start of the first round every writer looks idle,
+    because a page that was not sent yet need not be sent again; no estimate is made before ``FIRST_SENT_SHARE`` of the
+    memory is sent.
     """
 
     def __init__(self, facts: Facts) -> None:
         n = facts.present.shape[0]
         self._present = facts.present
         self._rate_bytes_per_s = np.zeros(facts.present.shape)
+        self._memory_bytes = facts.memory_bytes
         self._round = np.zeros(n)
         self._most_in_round = np.full(n, np.nan)
         self._most_in_previous_round = np.full(n, np.nan)
@@ -30,7 +36,8 @@ class DemandWatch:
         # A vCPU that did not run showed nothing: what it did before still holds.
         ran = self._present & (run_s > 0)
         self._rate_bytes_per_s = np.divide(dirtied_bytes, run_s, out=self._rate_bytes_per_s.copy(), where=ran)
-        measured = telemetry.per_vm(VmField.INTERVAL_S) > 0
+        sent_share = telemetry.per_vm(VmField.SENT_BYTES) / self._memory_bytes
+        measured = (telemetry.per_vm(VmField.INTERVAL_S) > 0) & ~(sent_share < FIRST_SENT_SHARE)
         estimate = np.where(measured, self._rate_bytes_per_s.sum(axis=1), np.nan)
 
         rounds = telemetry.per_vm(VmField.ROUND)

@@ -256,7 +256,8 @@ def throttled_share(scenario: FakeMigration, policy: Policy) -> float:
 
 def test_a_workload_slower_than_the_link_is_not_throttled() -> None:
     _, _, outcome = guarded(Policy(limit_of(0.01)), [writers(20, memory_mib=1024)])
-    assert outcome.guest_runtime[0] > 0.98
+    # The policy alone decides while the first tenth of the memory is sent.
+    assert outcome.guest_runtime[0] > 0.9
     assert outcome.converged.all()
     assert throttled_share(writers(20), Policy(limit_of(0.01))) == 0
 

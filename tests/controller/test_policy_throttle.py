@@ -58,11 +58,11 @@ def test_it_is_a_throttle_with_the_policy_s_own_control_interval() -> None:
     assert throttle.control_interval == ControlInterval(0.0, 0.05)
 
 
-def test_its_actions_become_limits_in_units_of_the_measured_bandwidth() -> None:
+def test_its_actions_become_limits_in_fair_shares_of_the_measured_bandwidth() -> None:
     backend = FakeBackend()
-    throttle = throttle_of(FakePolicy(action_for(0.25)), FakeEncoder)
+    throttle = throttle_of(FakePolicy(action_for(0.5)), FakeEncoder)
     outcome = run_migrations(backend, [writers(500, vcpus=2)] * 2, throttle, [0, 1])
-    assert backend.commands[3].dirty_limit_bytes_per_s == pytest.approx(0.25 * 64 * MIB, rel=1e-4)
+    assert backend.commands[3].dirty_limit_bytes_per_s == pytest.approx(0.5 * 64 * MIB / 2, rel=1e-4)
     # Two vCPUs at a quarter of the bandwidth each: what is left falls by half of what is sent.
     assert outcome.time_over_t0[0] == pytest.approx((1 - 19.2 / 128) / 0.5, rel=0.1)
 
