@@ -113,7 +113,7 @@ def step_all(  # type: ignore[no-untyped-def]
             for i in range(len(slots)):
                 limits[i] = actions[n, i]
                 cap[i] = 1.0
-            limits_of_actions(limits, state[Vm.MEASURED_BANDWIDTH], log_limits[0], log_limits[1], UNLIMITED_RATE)
+            limits_of_actions(limits, state[Vm.MEASURED_BANDWIDTH] / state[Vm.VCPUS], log_limits[0], log_limits[1], UNLIMITED_RATE)
             rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
             interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
             begin_interval(tile, state, slots, interval_s, False)
