@@ -40,7 +40,7 @@ class GuardOptions(BaseModel):
         patience_rounds: rounds that must also pass without progress.
         least_shrink: a round shows progress when it starts with this share less to send than the best one before.
         latest_share: share of the deadline at which the fallback takes over whatever the progress. The rest (6 pass
-            times of a deadline of 20) is enough for dirty quota, which takes about 1 / (1 - 0.7) pass times.
+            times of a deadline of 20) is enough for dirty quota, which takes about two pass times.
         decision_deadline_s: longest time that one decision may take; None for no limit (batch evaluation, where time
             does not pass for the guests).
     """

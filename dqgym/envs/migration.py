@@ -157,8 +157,9 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
         self.backend = make_backend(backend, parameters=parameters, vcpu_slots=slots)
         self.encoder = Encoder(slots)
         self.action_spec = self.options.action_spec
-        self.observation_space = observation_space(slots)
-        self.action_space = action_space(slots)
+        # Gymnasium types Box by all dtypes that it might have.
+        self.observation_space = observation_space(slots)  # type: ignore[assignment]
+        self.action_space = action_space(slots)  # type: ignore[assignment]
         self.render_mode = render_mode
         self._streams: NDArray[np.uint64] | None = None
         self._telemetry: Telemetry | None = None
@@ -210,7 +211,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
             info |= final_info_of(outcomes, self._meter.terms, self._preference, self._return, self._steps)
         return observation, reward, terminated, False, info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """uint8 [600, 800, 3]: the migration so far."""
         from dqgym.envs.rendering import draw_migration
 

@@ -1,7 +1,7 @@
 """Table B of the cover letter: guest runtime of three mixes of writers and readers.
 
 The letter says that some threads write sequentially while the others read, and nothing else. The virtual machine below
-is a choice: six vCPUs, of which 4, 2 and 1 write, each in its own sixth of the memory.
+is a choice: six vCPUs, of which 4, 2 and 1 write, each in an equal part of the memory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def mix_scenario(mix: str) -> Scenario:
     writers = VcpuGroup(
         vcpus=WRITERS[mix],
         pattern="sequential",
-        working_set_bytes=MEMORY_BYTES // VCPUS // BASE_PAGE_BYTES * BASE_PAGE_BYTES,
+        working_set_bytes=MEMORY_BYTES // WRITERS[mix] // BASE_PAGE_BYTES * BASE_PAGE_BYTES,
         write_rate_bytes_per_s=WRITE_RATE_BYTES_PER_S,
     )
     readers = VcpuGroup(vcpus=VCPUS - WRITERS[mix], pattern="read-only")
