@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -14,18 +13,14 @@ from numpy.typing import NDArray
 from dqgym.backends.base import Backend
 from dqgym.backends.registry import make_backend
 from dqgym.controller.trace import TraceRecorder
-from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.info import final_info_of
 from dqgym.envs.kernel import draw_episode
-from dqgym.envs.options import DEFAULT_INTERVAL, SuiteChoice, resolve_options
+from dqgym.envs.options import EnvironmentKeywords, resolve_options
 from dqgym.envs.reward import TERMS, CostMeter
 from dqgym.envs.spaces import action_space, observation_space
-from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.random import streams
-from dqgym.scenario import MAX_VCPUS, Scenario
-from dqgym.telemetry.action import ActionSpec, action_to_command
+from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
-from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Float32Array, Telemetry, VmField
 
 
@@ -40,9 +35,9 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
 
     ## Action space
     ``Box(-1, 1, (V,), float32)``: for each of the V vCPU slots a dirty-rate limit in fair shares (the measured
-    bandwidth over the number of vCPUs), on a logarithmic scale: ``0.005 * 10000 ** ((a + 1) / 2)``, so that -1 is 0.005,
-    0 is 0.5 and just below 1 is 50; 1 is no limit. A vCPU that has used up its limit stalls until its quota is refilled, every 10 ms. What is said for an
-    absent slot has no effect. ``dqgym.telemetry.action.ActionSpec`` holds the numbers.
+    bandwidth over the number of vCPUs), on a logarithmic scale: ``0.005 * 10000 ** ((a + 1) / 2)``, so that -1 is
+    0.005, 0 is 0.5 and just below 1 is 50; 1 is no limit. A vCPU that has used up its limit stalls until its quota is
+    refilled, every 10 ms. What is said for an absent slot has no effect. ``dqgym.telemetry.action.ActionSpec`` holds the numbers.
 
     ## Observation space
     ``Box(low, high, (16 + 9 * V,), float32)``, dimensionless: first the 16 features of the migration, then 9 per vCPU,
@@ -80,7 +75,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     All of it is what a real VMM can measure; hidden state of the model is never part of it.
 
     ## Reward
-    Minus the growth of the cost J (``dqgym.cost``) in the interval, the sum of four weighted terms (``reward_weights``):
+    Minus the growth of the cost J (``dqgym.cost``) in the interval, a sum of four weighted terms (``reward_weights``):
     ``time`` (T / T0), ``stall`` (preference / T0 * integral of mean_i min(5.3, -ln max(r_i, 0.005)) dt with r_i the run
     share of vCPU i), ``downtime`` (beyond its limit, as stall of all vCPUs) and ``deadline`` (the cost once more where
     the migration missed it). With all weights 1 the rewards of an episode add up to -J.
@@ -127,34 +122,16 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     def __init__(
         self,
         *,
-        suite: SuiteChoice | None = None,
-        scenario: Scenario | str | Path | None = None,
         backend: str | Backend = "model",
-        preference: float | tuple[float, float] = PREFERENCE_RANGE,
-        control_interval: ControlInterval | str = DEFAULT_INTERVAL,
-        vcpu_slots: int | None = None,
-        max_vcpus: int = MAX_VCPUS,
-        pool_size: int = 2048,
-        pool_seed: int = 0,
-        reward_weights: Mapping[str, float] | None = None,
-        action_spec: ActionSpec | None = None,
-        parameters: ModelParameters = DEFAULT_PARAMETERS,
         render_mode: str | None = None,
+        **keywords: Unpack[EnvironmentKeywords],
     ) -> None:
-        EzPickle.__init__(
-            self, suite=suite, scenario=scenario, backend=backend, preference=preference,
-            control_interval=control_interval, vcpu_slots=vcpu_slots, max_vcpus=max_vcpus, pool_size=pool_size,
-            pool_seed=pool_seed, reward_weights=reward_weights, action_spec=action_spec, parameters=parameters,
-            render_mode=render_mode,
-        )  # fmt: skip
+        EzPickle.__init__(self, backend=backend, render_mode=render_mode, **keywords)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode={render_mode!r}; allowed: None, {self.metadata['render_modes']}")
-        self.options = resolve_options(
-            suite, scenario, preference, control_interval, vcpu_slots, max_vcpus, pool_size, pool_seed,
-            reward_weights, action_spec, parameters,
-        )  # fmt: skip
+        self.options = resolve_options(**keywords)
         slots = self.options.slots
-        self.backend = make_backend(backend, parameters=parameters, vcpu_slots=slots)
+        self.backend = make_backend(backend, self.options.parameters, slots)
         self.encoder = Encoder(slots)
         self.action_spec = self.options.action_spec
         # Gymnasium types Box by all dtypes that it might have.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TypedDict
 
 from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.reward import weights_of
@@ -21,6 +22,22 @@ from dqgym.telemetry.telemetry import FloatArray
 SuiteChoice = str | Mapping[str, float]
 """The name of a suite, or weights by name."""
 DEFAULT_INTERVAL = "0.04 T0"
+
+
+class EnvironmentKeywords(TypedDict, total=False):
+    """The keyword arguments that the single and the vector environment share; ``resolve_options`` has the defaults."""
+
+    suite: SuiteChoice | None
+    scenario: Scenario | str | Path | None
+    preference: float | tuple[float, float]
+    control_interval: ControlInterval | str
+    vcpu_slots: int | None
+    max_vcpus: int
+    pool_size: int
+    pool_seed: int
+    reward_weights: Mapping[str, float] | None
+    action_spec: ActionSpec | None
+    parameters: ModelParameters
 
 
 @dataclass(frozen=True)

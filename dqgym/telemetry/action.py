@@ -42,7 +42,7 @@ class ActionSpec:
             "per": "vcpu",
             "low": -1.0,
             "high": 1.0,
-            "meaning": "limit = bandwidth / vcpus * lowest * (highest / lowest) ** ((action + 1) / 2); none where action is 1",
+            "meaning": "limit = bandwidth / vcpus * lowest * (highest / lowest) ** ((action + 1) / 2); none at 1",
             "unit": "measured bandwidth / number of vCPUs",
             **asdict(self),
         }
