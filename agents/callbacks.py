@@ -13,7 +13,9 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -196,7 +198,8 @@ def training_progress(visible: bool) -> Progress:
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} frames"),
-        FrameRateColumn(),
+        FrameRateColumn(table_column=Column(no_wrap=True)),
         TimeRemainingColumn(),
+        console=Console(stderr=True),
         disable=not visible,
     )

@@ -56,11 +56,11 @@ class EnvironmentConfig(_Section):
             get_suite(name)
         return suites
 
-    @field_validator("control_interval")
+    @field_validator("control_interval", mode="before")
     @classmethod
-    def _is_an_interval(cls, text: str) -> str:
-        ControlInterval.parse(text)
-        return text
+    def _is_an_interval(cls, value: object) -> object:
+        ControlInterval.parse(str(value))
+        return value
 
     @field_validator("preference")
     @classmethod

@@ -231,9 +231,9 @@ def _print_table(report: ControlReport) -> None:
         "scenario", "converged", "time [s]", "time / T0", "downtime [s]", "guest runtime", "worst vCPU", "rounds",
         "interventions",
     )  # fmt: skip
-    Table.of(f"{report.throttle} on {report.backend}{preference}", header, map(_cells, report.migrations), notes).print(
-        terminal()
-    )
+    title = f"{report.throttle} on {report.backend}{preference}"
+    expendable = ("worst vCPU", "rounds", "downtime [s]")
+    Table.of(title, header, map(_cells, report.migrations), notes, expendable=expendable).print(terminal())
 
 
 def _cells(migration: ControlledMigration) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Anything else is a bug of the project and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 from pydantic import BaseModel, ValidationError
@@ -37,9 +38,9 @@ class RunInterruptedError(Exception):
 
 def exit_code(error: BaseException) -> ExitCode | None:
     """The exit code for an error that is shown as a message; None for one that is not expected."""
+    if is_interruption(error):
+        return ExitCode.INTERRUPTED
     match error:
-        case KeyboardInterrupt() | RunInterruptedError():
-            return ExitCode.INTERRUPTED
         case BrokenPipeError():
             return None
         case ValueError() | OSError():
@@ -50,13 +51,23 @@ def exit_code(error: BaseException) -> ExitCode | None:
             return None
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether the user stopped the run; libraries that are interrupted may raise something else as they wind up."""
+    if isinstance(error, KeyboardInterrupt | RunInterruptedError):
+        return True
+    earlier = error.__cause__ or error.__context__
+    return earlier is not None and is_interruption(earlier)
+
+
 def message(error: BaseException) -> str:
     """What to tell the user about an expected error."""
     match error:
+        case RunInterruptedError():
+            return str(error)
+        case _ if is_interruption(error):
+            return "interrupted"
         case ValidationError():
             return "\n".join(f"{error.title}: {line}" for line in describe_validation_error(error))
-        case KeyboardInterrupt():
-            return "interrupted"
         case OSError() if error.filename is not None:
             return f"{error.filename}: {error.strerror}"
         case _:
@@ -77,7 +88,13 @@ def _describe(detail: ErrorDetails, content: object) -> str:
     path = ".".join(_written_path(detail["loc"], content))
     if detail["type"] == "missing":
         return f"{path}: missing"
-    text = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
+    if detail["type"] == "union_tag_invalid":
+        from dqgym.names import did_you_mean  # `dqgym --help` needs this module, but nothing of the package
+
+        tag, known = str(detail["ctx"]["tag"]), re.findall(r"'([^']+)'", detail["ctx"]["expected_tags"])
+        return f"{path}.kind: {tag!r} is unknown{did_you_mean(tag, known)}; allowed: {', '.join(known)}"
+    said = detail["msg"]
+    text = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else said[:1].lower() + said[1:]
     value = detail["input"]
     shown = "" if isinstance(value, dict | BaseModel) else f"{value!r}: "
     return f"{path}: {shown}{text}" if path else text

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dqgym.cost import FAST, GENTLE
+from experiments.files import writing
 
 if TYPE_CHECKING:
     from dqgym.backends.base import Backend
@@ -67,9 +68,10 @@ def evaluate_command(
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
     preferences = sorted(set(preference))
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}"
-    with _progress(len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)) as on_run:
-        evaluation = evaluate(contenders, tasks, preferences, make_model_backend, on_run)
-    tables = _write_results(folder, contenders, tasks, evaluation)
+    with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
+        with _progress(len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)) as on_run:
+            evaluation = evaluate(contenders, tasks, preferences, make_model_backend, on_run)
+        tables = _write_results(draft, contenders, tasks, evaluation)
 
     console = terminal(stderr=as_json)
     if as_json:
@@ -77,7 +79,7 @@ def evaluate_command(
     else:
         for table in tables:
             table.print(console)
-    console.print(f"results: {folder}")
+    console.print(f"results: {folder}", soft_wrap=True, markup=False)
 
 
 def make_model_backend(vcpu_slots: int | None) -> Backend:
@@ -100,7 +102,7 @@ def _count(suite: str, count: int | None) -> int | None:
 def _write_results(
     folder: Path, contenders: Sequence[Contender], tasks: Sequence[Task], evaluation: Evaluation
 ) -> list[Table]:
-    """All files of an evaluation; returns the tables that are in its report."""
+    """All files of an evaluation, into a folder that is there; returns the tables that are in its report."""
     from experiments import cover_letter
     from experiments.report import evaluation_tables, markdown_report
     from experiments.results import rows_as_csv
@@ -110,24 +112,30 @@ def _write_results(
     comparison = cover_letter.compare(evaluation.rows, learned) if has_letter else None
     tables = evaluation_tables(evaluation, learned, comparison)
 
-    with filling_folder(folder) as draft:
-        (draft / "results.csv").write_text(rows_as_csv(evaluation.rows), encoding="utf-8")
-        (draft / "results.json").write_text(json.dumps(evaluation.document(), indent=1), encoding="utf-8")
-        pictures = _draw_pictures(draft, contenders, tasks, evaluation, comparison)
-        report = markdown_report(shlex.join(["dqgym", *sys.argv[1:]]), tables, pictures)
-        (draft / "report.md").write_text(report, encoding="utf-8")
+    (folder / "results.csv").write_text(rows_as_csv(evaluation.rows), encoding="utf-8")
+    (folder / "results.json").write_text(json.dumps(evaluation.document(), indent=1), encoding="utf-8")
+    pictures = _draw_pictures(folder, contenders, tasks, evaluation, comparison)
+    report = markdown_report(shlex.join(["dqgym", *sys.argv[1:]]), tables, pictures)
+    (folder / "report.md").write_text(report, encoding="utf-8")
     return tables
 
 
 @contextmanager
 def filling_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder; its files move to ``folder`` together when the block succeeds, or vanish."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        yield Path(scratch)
-        folder.mkdir(exist_ok=True)
-        for file in Path(scratch).iterdir():
-            file.replace(folder / file.name)
+    """Yield an empty folder; its files move to ``folder`` together when the block succeeds, or vanish.
+
+    Raises:
+        BadInputError: the folder cannot be written.
+    """
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
+    with scratch:
+        yield Path(scratch.name)
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+            for file in Path(scratch.name).iterdir():
+                file.replace(folder / file.name)
 
 
 def _draw_pictures(
@@ -180,7 +188,8 @@ def _progress(runs: int) -> Iterator[Callable[[str, str], OnProgress]]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("migrations"),
         TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=terminal(stderr=True), transient=True) as progress:
+    console = terminal(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("")
         started = 0
 

@@ -24,6 +24,7 @@ from dqgym.controller.manifest import (
 )
 from dqgym.controller.network import INPUT_NAME, ONNX_FORM, OUTPUT_NAME, load_network
 from experiments.errors import BadInputError, RunFailedError
+from experiments.files import writing
 from experiments.run_directory import RunDirectory, package_versions
 from experiments.tables import Table, terminal
 
@@ -53,7 +54,7 @@ def export_run(
         The directory of the bundle.
 
     Raises:
-        BadInputError: there is no run or no trained policy, or ``out`` exists.
+        BadInputError: there is no run or no trained policy, ``out`` exists or cannot be written.
         RunFailedError: the policy cannot be exported, or the exported form is not faithful.
     """
     from experiments.trained_policy import load_trained_policy
@@ -187,10 +188,11 @@ def _require_free(out: Path, force: bool) -> None:
 @contextmanager
 def _replacing_directory(out: Path) -> Iterator[Path]:
     """Yield an empty directory beside ``out``; it takes the place of ``out`` when the block succeeds, or vanishes."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.{os.getpid()}.draft")
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    draft.mkdir()
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft.mkdir()
     try:
         yield draft
         if out.exists():

@@ -7,14 +7,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from experiments.errors import BadInputError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about a temporary name into a message about ``path``.
+
+    Raises:
+        BadInputError: the block could not write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BadInputError(f"cannot write {path}: {error.strerror or error}") from error
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, same suffix; rename it to ``path`` when the block succeeds."""
+    """Yield a temporary path in the same folder, same suffix; rename it to ``path`` when the block succeeds.
+
+    Raises:
+        BadInputError: the file cannot be written there.
+    """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with writing(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -71,6 +71,7 @@ def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence
             for takeover in takeovers
         ],
         text_columns=2,
+        expendable=("worst vCPU", "T / T0"),
     )
 
 
@@ -93,6 +94,7 @@ def paired_table(ratios: Sequence[PairedRatio]) -> Table:
             for ratio in ratios
         ],
         text_columns=3,
+        expendable=("median", "95th percentile"),
     )
 
 
@@ -119,7 +121,16 @@ def comparison_table(comparison: Comparison) -> Table:
             for row, *cells in zip(comparison.rows, *(column.cells for column in comparison.columns), strict=True)
         ],
         notes=[*notes, *(_error_note(error) for error in comparison.errors)],
+        expendable=_expendable(comparison),
     )
+
+
+def _expendable(comparison: Comparison) -> list[str]:
+    """The configuration first, then a policy's preferences but the last one, then auto-converge."""
+    last_rank = {column.throttle: column.preference_rank for column in comparison.columns}
+    columns = [column for column in comparison.columns if column.preference_rank < last_rank[column.throttle]]
+    columns += [column for column in comparison.columns if column.throttle == "auto-converge"]
+    return ["writers", "memory", "dirty rate", "bandwidth", *(column.title for column in columns)]
 
 
 def _cell(cell: Cell) -> str:

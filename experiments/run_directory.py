@@ -29,7 +29,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from experiments.errors import BadInputError
-from experiments.files import write_text
+from experiments.files import write_text, writing
 
 DEFAULT_PARENT = Path("runs")
 RECORDED_PACKAGES = (
@@ -144,16 +144,18 @@ class RunDirectory:
         """Make the directory with its first files, all at once: it never exists half-filled.
 
         Raises:
-            BadInputError: ``path`` exists and is not an empty directory.
+            BadInputError: ``path`` exists and is not an empty directory, or cannot be written.
         """
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise BadInputError(
                 f"{path} exists and is not an empty directory: choose another --run-dir, or continue it"
                 f" with --resume {path}"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-            draft = cls(Path(scratch) / path.name)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-")
+        with scratch:
+            draft = cls(Path(scratch.name) / path.name)
             draft.tensorboard_path.mkdir(parents=True)
             draft.checkpoints_path.mkdir()
             write_text(draft.config_path, config_text)

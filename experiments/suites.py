@@ -86,4 +86,5 @@ def _scenario_table(suite: Suite, scenarios: Sequence[Scenario]) -> Table:
         ],
         notes=(suite.description, *(() if suite.kind == "fixed" else ("Examples: every seed gives others.",))),
         text_columns=3,
+        expendable=("link",),
     )

@@ -11,17 +11,29 @@ if TYPE_CHECKING:
 
 WIDTH_WITHOUT_TERMINAL = 180
 """Columns for output that is piped or logged: nothing is folded that a reader could scroll to."""
+GAP = 2
+"""Columns between two columns."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text under a header; the first ``text_columns`` are words, the others numbers (aligned right)."""
+    """Cells of text under a header.
+
+    Attributes:
+        title: of the table.
+        header: names of the columns.
+        rows: a cell for each column.
+        notes: what to know, below the table.
+        text_columns: the first columns are words, the others numbers (aligned right).
+        expendable: names of columns that a terminal too narrow for all of them goes without, the first one first.
+    """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     text_columns: int = 1
+    expendable: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -31,9 +43,11 @@ class Table:
         rows: Iterable[Sequence[str]],
         notes: Iterable[str] = (),
         text_columns: int = 1,
+        expendable: Iterable[str] = (),
     ) -> Table:
         """A table of any sequences."""
-        return cls(title, tuple(header), tuple(tuple(row) for row in rows), tuple(notes), text_columns)
+        body = tuple(tuple(row) for row in rows)
+        return cls(title, tuple(header), body, tuple(notes), text_columns, tuple(expendable))
 
     def markdown(self) -> str:
         """As Markdown: the table, then its notes as a list."""
@@ -43,21 +57,49 @@ class Table:
         return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
     def print(self, console: Console) -> None:
-        """In a terminal."""
+        """In a terminal: numbers and names stay in one piece, words fold, expendable columns go where it is narrow."""
         from rich import box
+        from rich.padding import Padding
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(title=Text(self.title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for index, name in enumerate(self.header):
-            table.add_column(Text(name), justify="left" if index < self.text_columns else "right")
+        left_out = self._left_out(console.width)
+        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+        shown = [index for index, name in enumerate(self.header) if name not in left_out]
+        for index in shown:
+            is_text = index < self.text_columns
+            table.add_column(
+                Text(self.header[index]),
+                justify="left" if is_text else "right",
+                no_wrap=index == 0 or not is_text,
+                overflow="fold",
+            )
         for row in self.rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(row[index]) for index in shown))
+        console.print(Text(self.title, "bold"))  # not the table's own title, which folds where the table is narrow
         console.print(table)
-        for note in self.notes:
-            console.print(Text(f"  {note}"))
-        if self.notes:
+        notes = list(self.notes)
+        if left_out:
+            names = ", ".join(" ".join(name.split()) for name in left_out)
+            notes.append(f"Left out in {console.width} columns: {names}.")
+        for note in notes:
+            console.print(Padding(Text(note), (0, 0, 0, 2)))
+        if notes:
             console.print()
+
+    def _left_out(self, width: int) -> list[str]:
+        """The expendable columns for which a terminal is too narrow, in the order of the header."""
+        widths = {
+            name: max(len(line) for cell in (name, *(row[index] for row in self.rows)) for line in cell.split("\n"))
+            for index, name in enumerate(self.header)
+        }
+        dropped = []
+        for name in self.expendable:
+            shown = [widths[other] for other in self.header if other not in dropped]
+            if sum(shown) + GAP * len(shown) <= width:
+                break
+            dropped.append(name)
+        return [name for name in self.header if name in dropped]
 
 
 def terminal(stderr: bool = False) -> Console:

@@ -93,10 +93,11 @@ def _holds_run_of(path: Path, settings: TrainingConfig) -> bool:
 def _train(settings: TrainingConfig, path: Path, go_on: bool, show_progress: bool) -> RunDirectory:
     """Train to the end, in a new run directory or, to go on, in the one that is there."""
     from experiments.run_directory import RunDirectory, describe_run
-    from experiments.training import draw_held_out, make_environment, run_training
+    from experiments.training import draw_held_out, make_environment, require_device, run_training
 
     how_to_go_on = f"go on with: dqgym train --resume {shlex.quote(str(path))}"
     command = shlex.join(["dqgym", *sys.argv[1:]])
+    require_device(settings)
     held_out = draw_held_out(settings)
     with closing(make_environment(settings)) as env:  # what cannot be made must not leave a run directory
         if go_on:

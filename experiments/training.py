@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
@@ -24,7 +25,7 @@ from dqgym.backends.model import ModelBackend
 from dqgym.scenario.suites import get_suite
 from experiments.config import TrainingConfig
 from experiments.contenders import Contender
-from experiments.errors import RunFailedError
+from experiments.errors import BadInputError, RunFailedError
 from experiments.evaluation import Task, evaluate
 from experiments.files import write_text
 from experiments.results import Summary, json_safe, summarise
@@ -60,6 +61,18 @@ def draw_held_out(config: TrainingConfig) -> list[Task]:
         scenarios = get_suite(name).scenarios(count, evaluation.seed, config.environment.max_vcpus)
         tasks.append(Task(name, tuple(scenarios), tuple(range(evaluation.seed, evaluation.seed + len(scenarios)))))
     return tasks
+
+
+def require_device(config: TrainingConfig) -> None:
+    """Raise a BadInputError where torch cannot use the device: Stable-Baselines3 would take the CPU without a word."""
+    device = config.algorithm.device
+    if device == "auto":
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInputError(f"algorithm.device: {device!r} cannot be used here, cpu and auto can: {reason}") from error
 
 
 def make_environment(config: TrainingConfig) -> Sb3VecEnv:

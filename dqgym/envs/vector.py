@@ -102,20 +102,21 @@ class MigrationVectorEnv(VectorEnv, EzPickle):  # type: ignore[type-arg]
         )
         self._final_observations = np.zeros((num_envs, self.encoder.observation_size), dtype=np.float32)
         self._final_info = np.zeros((num_envs, len(FINAL_INFO)))
+        self._observations = np.zeros((num_envs, self.encoder.observation_size), dtype=np.float32)
         self._ended = np.zeros(num_envs, dtype=bool)
         self._nobody = np.zeros(num_envs, dtype=bool)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float32Array, dict[str, Any]]:
-        """Begin new episodes; ``options={"reset_mask": bool [N]}`` only where it is true.
+        """Begin new episodes; ``options={"reset_mask": bool [N]}`` only where it is true: the others stay as they are.
 
         ``seed``: s seeds environment i with s + i; a list gives each its own; None goes on with the random numbers at
         hand. ValueError where a list or a mask has another length.
         """
         mask = self._reset_mask(options)
         self._seed(seed, mask)
-        observations = np.zeros((self.num_envs, self.encoder.observation_size), dtype=np.float32)
+        observations = self._observations = self._observations.copy()
         reset_where(
             mask, self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
             self._pool, self.options.preferences, observations,
@@ -132,8 +133,10 @@ class MigrationVectorEnv(VectorEnv, EzPickle):  # type: ignore[type-arg]
         actions = np.asarray(actions, dtype=np.float32)
         if actions.shape != self.action_space.shape:
             raise ValueError(f"actions have shape {actions.shape}, must have {self.action_space.shape}")
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
+            raise RuntimeError(f"environments {np.flatnonzero(self._ended)} have ended: reset them, with reset_mask")
         n = self.num_envs
-        observations = np.empty((n, self.encoder.observation_size), dtype=np.float32)
+        observations = self._observations = np.empty((n, self.encoder.observation_size), dtype=np.float32)
         rewards, terminated = np.empty(n), np.empty(n, dtype=bool)
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
         ended_before = self._ended if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._nobody

@@ -51,7 +51,9 @@ def load_scenario(path: str | Path) -> Scenario:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ScenarioError(f"cannot read scenario {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise ScenarioError(f"cannot read scenario {path}: {error}") from error
     return scenario_from_yaml(text, source=str(path), folder=path.parent)
 
@@ -96,7 +98,7 @@ def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None 
     try:
         return Scenario.model_validate(content, context=FROM_FILE)
     except ValidationError as error:
-        raise ScenarioError("\n".join(f"{source}: {_describe(fault)}" for fault in error.errors())) from error
+        raise ScenarioError("\n".join(f"{source}: {_describe(fault)}" for fault in _causes(error))) from error
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -143,6 +145,13 @@ def _read_trace(path: Path) -> tuple[list[str], list[str]]:
         if len(row) != len(TRACE_COLUMNS):
             raise ScenarioError(f"{path}, line {number}: {len(row)} values, not {len(TRACE_COLUMNS)}")
     return [f"{row[0]} s" for row in rows], [f"{row[1]} B/s" for row in rows]
+
+
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """The faults, without the complaint that a list is too short because of a fault in one of its items."""
+    faults = error.errors()
+    parents = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
+    return [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in parents]
 
 
 def _describe(fault: ErrorDetails) -> str:

@@ -10,7 +10,9 @@ import typer
 if TYPE_CHECKING:
     from experiments.tables import Table
 
-bench_app = typer.Typer(no_args_is_help=True, help="Measure env steps/s, training frames/s, decision latency.")
+bench_app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Measure env steps/s, training frames/s, decision latency."
+)
 
 ENV_COUNTS = [1, 16, 256, 1024, 4096]
 TRAINING_ENV_COUNTS = [256, 1024]

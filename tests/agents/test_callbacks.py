@@ -115,7 +115,7 @@ def test_a_second_ctrl_c_ends_at_once(make_small) -> None:
 
 def test_the_progress_bar_counts_frames(make_small, capsys) -> None:
     train(make_small("ppo", "mlp"), 256, show_progress=True)
-    assert "256 of 256 frames" in capsys.readouterr().out
+    assert "256 of 256 frames" in capsys.readouterr().err
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path) -> None:

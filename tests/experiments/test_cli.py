@@ -95,6 +95,16 @@ def test_an_expected_error_is_one_message_and_an_exit_code(failing, error, code,
     assert result.stdout == ""
 
 
+def test_a_library_that_fails_because_it_was_interrupted_counts_as_interrupted(failing):
+    error = RuntimeError("cannot wind up")
+    error.__context__ = ValueError("bad state")
+    error.__context__.__context__ = KeyboardInterrupt()
+    failing(error)
+    result = run("suites")
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "interrupted"
+
+
 def test_debug_shows_where_an_error_came_from(failing):
     error = errors.BadInputError("memory: -1 is negative")
     failing(error)

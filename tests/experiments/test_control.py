@@ -18,6 +18,7 @@ from dqgym.controller.guard import Guard
 from dqgym.controller.loop import run_migrations
 from dqgym.scenario import Scenario, save_scenario
 from dqgym.scenario.suites import get_suite
+from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.telemetry import Float32Array
 from dqgym.throttles.registry import make_throttle
 from experiments.cli import app
@@ -114,8 +115,8 @@ def test_control_takes_the_actions_of_the_trained_model(
     limited = np.isfinite(trained)
     assert limited.mean() > 0.05
     np.testing.assert_array_equal(np.isfinite(exported), limited)
-    # An action's range of 2 spans ln(4 / 0.002) of a limit.
-    actions_apart = 2 / np.log(4 / 0.002) * np.abs(np.log(exported[limited]) - np.log(trained[limited]))
+    lowest, highest = ActionSpec().log_range
+    actions_apart = 2 / (highest - lowest) * np.abs(np.log(exported[limited]) - np.log(trained[limited]))
     assert actions_apart.max() < 1e-5
 
 

@@ -165,6 +165,17 @@ def test_bad_input_is_an_error_and_leaves_nothing_behind(tmp_path, arguments, na
     assert not out.exists()
 
 
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_evaluated(tmp_path, monkeypatch):
+    def evaluated(*arguments, **options):
+        raise AssertionError
+
+    monkeypatch.setattr("experiments.evaluation.run_migrations", evaluated)
+    (tmp_path / "file").write_text("mine")
+    result = run("none", "--no-baselines", "--suite", "cover-letter", "--out", tmp_path / "file" / "out")
+    assert result.exit_code == 2
+    assert f"cannot write {tmp_path / 'file' / 'out'}: " in result.output
+
+
 @pytest.mark.parametrize("where", ["experiments.evaluation.run_migrations", "experiments.plots.tradeoff_figure"])
 def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch, where):
     def interrupt(*arguments, **options):

@@ -1,6 +1,8 @@
 import math
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from dqgym.scenario.suites.cover_letter import letter_rows
 from experiments.cover_letter import compare
@@ -80,6 +82,18 @@ def test_comparison_table_has_a_column_for_each_preference_of_a_policy_and_marks
     assert rows["9 *"][3] == "1024 MiB/s"
     assert rows["9 **"][3] == "128 MiB/s"
     assert any("misprint" in note for note in table.notes)
+
+
+def test_the_comparison_fits_a_narrow_terminal_with_the_letter_and_the_gentle_policy():
+    console = Console(file=StringIO(), width=80)
+    comparison_table(compare(letter_evaluation(TIMES_S), ["policy"])).print(console)
+    text = console.file.getvalue()
+    table, notes = text.split("Cells:")
+    assert "unconverged  50%" in table
+    assert table.count("letter:") == 2
+    assert "c = 0.6" in table
+    assert "c = 0.2" not in table
+    assert "policy, c = 0.2" in notes
 
 
 def test_summary_table_lists_the_cheapest_first_and_says_where_the_guard_took_over():

@@ -73,3 +73,11 @@ def test_bad_input_is_an_error_that_says_what_would_do(arguments, named):
     result = run(*arguments)
     assert result.exit_code == 2
     assert named in result.output
+
+
+@pytest.mark.parametrize("option", ["--trace", "--plot"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, option):
+    path = tmp_path / "none" / "time-line.png"
+    result = run("cover-letter:row-03", "--throttle", "none", option, path)
+    assert result.exit_code == 2
+    assert f"cannot write {path}: No such file or directory" in result.output

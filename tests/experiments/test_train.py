@@ -198,3 +198,10 @@ def test_a_training_that_breaks_down_fails_with_a_message(tmp_path, monkeypatch)
     assert result.exit_code == 1
     assert "training broke down after 32 frames: expected parameter loc to be finite" in result.stderr
     assert not RunDirectory(tmp_path / "run").finished
+
+
+def test_a_device_that_torch_cannot_use_is_refused_before_a_run_directory_is_made(tmp_path):
+    result = dqgym("train", QUICKSTART, "--run-dir", tmp_path / "run", *sets([*TINY, "algorithm.device=cuda:99"]))
+    assert result.exit_code == 2
+    assert "algorithm.device: 'cuda:99' cannot be used here" in result.output
+    assert list(tmp_path.iterdir()) == []

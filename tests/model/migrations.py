@@ -1,4 +1,4 @@
-"""Small migrations in the model for tests: scenarios in few words, a throttle that never changes its mind, a recorder."""
+"""Small migrations in the model for tests: scenarios in few words, a constant throttle, a recorder."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ NO_COSTS = ModelParameters(
     write_bytes_per_s=1e15, fault_s=0.0, exit_bytes_per_s=1e30, contention=0.0, overshoot_bytes=0.0
 )
 """A host on which neither a write fault nor a quota exit takes time."""
+DECISIONS = ControlInterval(least_s=0.0, pass_times=0.02)
 READERS = VcpuGroup(vcpus=1, pattern="read-only")
 
 
@@ -59,7 +60,7 @@ class Constant:
     run_share_cap: float | Sequence[float] | np.ndarray = 1.0
     share_unclaimed: bool = False
     sync: bool = False
-    control_interval: ControlInterval = ControlInterval(least_s=0.0, pass_times=0.02)
+    control_interval: ControlInterval = DECISIONS
     name: str = "constant"
 
     def reset(self, facts: Facts) -> None:

@@ -1,10 +1,10 @@
 """A page-exact pre-copy migration, event by event, to check the model against: plain Python, one byte per page.
 
 The pages of all vCPUs lie scattered over the address space. The sender walks it round and round, one page every page /
-bandwidth seconds, and goes on where it is after a sync, as QEMU does; between two pages every vCPU makes the stores that it is due. The dirty log is cleared
-only when a page is sent, so a store to a page that still waits costs nothing. A dirty-rate limit is a bucket that fills
-all the time and holds one quota interval: a first write that finds less than a page in it waits, and what the vCPU
-misses meanwhile is lost (closed-loop demand).
+bandwidth seconds, and goes on where it is after a sync, as QEMU does; between two pages every vCPU makes the stores
+that it is due. The dirty log is cleared only when a page is sent, so a store to a page that still waits costs nothing.
+A dirty-rate limit is a bucket that fills all the time and holds one quota interval: a first write that finds less than
+a page in it waits, and what the vCPU misses meanwhile is lost (closed-loop demand).
 """
 
 from __future__ import annotations

@@ -99,6 +99,13 @@ def test_all_faults_are_reported_at_once() -> None:
     assert len(errors_of(VALID.replace("8 GB", "8 Gb").replace("300 ms", "fast")).splitlines()) == 2
 
 
+def test_a_fault_in_the_only_group_is_not_reported_as_a_missing_group_as_well() -> None:
+    assert len(errors_of(VALID.replace("sequential", "sequental")).splitlines()) == 1
+    assert "workload" in errors_of(
+        VALID.split("workload:")[0] + "workload: []\nlink: {kind: constant, bandwidth: 1 GB/s}"
+    )
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_example_scenarios_load(path: Path) -> None:
     assert load_scenario(path).name == path.stem

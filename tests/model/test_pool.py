@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from dqgym.model.layout import SLOT_COUNTS, slots_for
+from dqgym.model.parameters import DEFAULT_PARAMETERS
+from dqgym.model.pool import pack_scenarios
+from tests.model.migrations import READERS, scenario, writers
+
+
+def pack(*scenarios, slots=None):
+    return pack_scenarios(scenarios, DEFAULT_PARAMETERS, slots)
+
+
+def test_facts_are_those_of_the_scenarios():
+    small = scenario(writers(vcpus=2), memory_mb=500.0, bandwidth_mb_per_s=10.0)
+    large = scenario(writers(vcpus=3), READERS, memory_mb=2000.0, bandwidth_mb_per_s=4.0)
+    facts = pack(small, large).facts()
+    np.testing.assert_array_equal(facts.present, [[True, True, False, False], [True] * 4])
+    np.testing.assert_array_equal(facts.memory_bytes, [500e6, 2000e6])
+    np.testing.assert_array_equal(facts.bandwidth_bytes_per_s, [10e6, 4e6])
+    np.testing.assert_array_equal(facts.downtime_limit_s, [0.3, 0.3])
+    np.testing.assert_array_equal(facts.deadline_s, [20 * 50.0, 20 * 500.0])
+    np.testing.assert_array_equal(facts.vcpus, [2, 4])
+
+
+def test_facts_share_no_memory_with_the_pool():
+    pool = pack(scenario())
+    pool.facts().memory_bytes[:] = 0.0
+    assert pool.facts().memory_bytes[0] > 0.0
+
+
+@pytest.mark.parametrize(("vcpus", "slots"), [(1, 1), (2, 2), (3, 4), (5, 8), (33, 64), (64, 64)])
+def test_slots_are_the_next_compiled_number(vcpus, slots):
+    assert slots_for(vcpus) == slots
+    assert slots in SLOT_COUNTS
+
+
+def test_more_vcpus_than_any_kernel_holds_are_refused():
+    with pytest.raises(ValueError, match=r"vcpus=65.*1 to 64"):
+        slots_for(65)
+
+
+def test_a_scenario_that_is_too_wide_is_named():
+    with pytest.raises(ValueError, match=r"'test' has 3 vCPUs, more than vcpu_slots=2"):
+        pack(scenario(), scenario(writers(vcpus=3)), slots=2)
+
+
+def test_no_scenarios_are_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        pack()
