@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
-"""LLVM fast-math flags for the kernels: reordering, but NaN and infinity keep their meaning."""
+from dqgym.compile import part
 
 _f = np.float32
 _LN2 = _f(0.6931471805599453)
@@ -42,7 +41,7 @@ def _from_bits(typingctx: Any, value: Any) -> Any:
     return types.float32(types.int32), codegen
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def exp(x):  # type: ignore[no-untyped-def]
     """exp(x) for x in [-80, 80], to a relative error of about 3e-7.
 
@@ -55,14 +54,14 @@ def exp(x):  # type: ignore[no-untyped-def]
     return series * _from_bits(np.int32(np.int32(np.int32(k) + np.int32(127)) << np.int32(23)))
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def one_minus_exp(x):  # type: ignore[no-untyped-def]
     """1 - exp(-x) for x >= 0, to a relative error of 3e-6 also for small x, where it is a Taylor polynomial."""
     small = x * (_f(1.0) - x * (_f(0.5) - x * (_f(1.0 / 6.0) - x * _f(1.0 / 24.0))))
     return small if x < _f(0.05) else _f(1.0) - exp(-min(x, _f(40.0)))
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def log(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of a positive, normal float32, to an absolute error of about 1e-7 of its size.
 
@@ -73,5 +72,7 @@ def log(x):  # type: ignore[no-untyped-def]
     exponent = np.int32(np.int32(bits - _SQRT_HALF) >> np.int32(23))
     r = _from_bits(np.int32(bits - np.int32(exponent << np.int32(23)))) - _f(1.0)
     p = _f(-1.2420140846e-1) + r * (_f(1.1676998740e-1) + r * (_f(-1.1514610310e-1) + r * _f(7.0376836292e-2)))
-    p = _f(-2.4999993993e-1) + r * (_f(2.0000714765e-1) + r * (_f(-1.6668057665e-1) + r * (_f(1.4249322787e-1) + r * p)))
+    p = _f(-2.4999993993e-1) + r * (
+        _f(2.0000714765e-1) + r * (_f(-1.6668057665e-1) + r * (_f(1.4249322787e-1) + r * p))
+    )
     return _f(exponent) * _LN2 + r + r * r * (_f(-0.5) + r * (_f(3.3333331174e-1) + r * p))

@@ -9,15 +9,16 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dqgym.compile import routine
 
 _u = np.uint64
 _GAMMA = _u(0x9E3779B97F4A7C15)
 _MASK = 2**64 - 1
 
 
-@njit(cache=True)
+@routine
 def mix(z):  # type: ignore[no-untyped-def]
     """A bijection of 64-bit numbers that makes neighbours unrelated."""
     z = (z ^ (z >> _u(30))) * _u(0xBF58476D1CE4E5B9)
@@ -25,26 +26,26 @@ def mix(z):  # type: ignore[no-untyped-def]
     return z ^ (z >> _u(31))
 
 
-@njit(cache=True)
+@routine
 def next_seed(states, n):  # type: ignore[no-untyped-def]
     """64 random bits from stream ``n``; advances it."""
     states[n] += _GAMMA
     return mix(states[n])
 
 
-@njit(cache=True)
+@routine
 def uniform(states, n):  # type: ignore[no-untyped-def]
     """A uniform number in [0, 1) from stream ``n``; advances it."""
     return np.float64(next_seed(states, n) >> _u(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@routine
 def exponential(states, n, mean):  # type: ignore[no-untyped-def]
     """An exponentially distributed number from stream ``n``."""
     return -mean * math.log(1.0 - uniform(states, n))
 
 
-@njit(cache=True)
+@routine
 def normal(states, n):  # type: ignore[no-untyped-def]
     """A standard normal number from stream ``n`` (Box-Muller)."""
     radius = math.sqrt(-2.0 * math.log(1.0 - uniform(states, n)))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from dqgym import cost
-from dqgym.elementary import FAST, log
+from dqgym.compile import part
+from dqgym.elementary import log
 
 _f = np.float32
 _MAX_STALL = _f(cost.MAX_STALL)
 _LEAST_RUN_SHARE = _f(cost.LEAST_RUN_SHARE)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def window_stall(present, run_s, window_s, vcpus):  # type: ignore[no-untyped-def]
     """mean_i min(5.3, -ln max(r_i, 0.005)) * window_s for run times float32 [V]; ``present`` is 0 in absent slots."""
     per_s = _f(1.0 / window_s)

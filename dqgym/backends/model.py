@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from dqgym.backends.base import Capabilities, Outcomes
-from dqgym.elementary import FAST
+from dqgym.compile import kernel
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -85,7 +84,7 @@ class ModelBackend:
         )
 
 
-@njit(fastmath=FAST, error_model="numpy", cache=True)
+@kernel
 def advance_all(  # type: ignore[no-untyped-def]
     vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, share_unclaimed, sync, table_times, table_values
 ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numba import njit
 
 from dqgym.backends.base import Outcomes
+from dqgym.compile import routine
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.telemetry.telemetry import FloatArray
 
@@ -32,7 +32,7 @@ FINAL_INFO = (
 """Names of the numbers: the outcome, the cost J and its four terms, and what the episode was."""
 
 
-@njit(error_model="numpy")
+@routine
 def write_final_info(tile, row, out, slots):  # type: ignore[no-untyped-def]
     """Fill ``out`` [len(FINAL_INFO)] from the model's arrays of one migration."""
     total, least = 0.0, 1.0

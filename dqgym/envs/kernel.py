@@ -7,12 +7,11 @@ everything stays in the processor's cache.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from dqgym.elementary import FAST
+from dqgym.compile import kernel, part, routine
+from dqgym.envs.info import write_final_info
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
-from dqgym.envs.info import write_final_info
 from dqgym.random import mix, next_seed, uniform
 from dqgym.telemetry.action import limits_of_actions
 from dqgym.telemetry.encoder import FactColumn, encode_vm, reset_encoder
@@ -22,7 +21,7 @@ _VCPU_TELEMETRY_FIRST = VCPU_TELEMETRY.start
 _VM_TELEMETRY_FIRST = VM_TELEMETRY.start
 
 
-@njit(error_model="numpy", cache=True)
+@kernel
 def draw_episode(streams, n, pool_size, lowest, highest):  # type: ignore[no-untyped-def]
     """(seed, index into the pool, preference) of the next episode of stream ``n``; the preference is log-uniform."""
     seed = next_seed(streams, n)
@@ -31,7 +30,7 @@ def draw_episode(streams, n, pool_size, lowest, highest):  # type: ignore[no-unt
     return seed, index, preference
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations):  # type: ignore[no-untyped-def]
     """Encode the telemetry of migration ``n``."""
     encode_vm(
@@ -40,7 +39,7 @@ def _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations):  # type:
     )  # fmt: skip
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def _reset(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
     pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
@@ -48,9 +47,7 @@ def _reset(  # type: ignore[no-untyped-def]
     """Begin another migration in place ``n`` and observe it."""
     seed, m, preference = draw_episode(streams, n, pool_vm.shape[0], preferences[0], preferences[1])
     migration_streams[n] = mix(seed)  # as dqgym.random.streams does
-    start_migration(
-        vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference
-    )
+    start_migration(vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference)
     facts[n, FactColumn.MEMORY] = vm[n, Vm.MEMORY_BYTES]
     facts[n, FactColumn.BANDWIDTH] = vm[n, Vm.NOMINAL_BANDWIDTH]
     facts[n, FactColumn.DOWNTIME_LIMIT] = vm[n, Vm.DOWNTIME_LIMIT_S]
@@ -61,7 +58,7 @@ def _reset(  # type: ignore[no-untyped-def]
     _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations)
 
 
-@njit(fastmath=FAST, error_model="numpy", cache=True)
+@kernel
 def reset_where(mask, vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, observations):  # type: ignore[no-untyped-def]
     """Begin another migration wherever ``mask`` [N] says so."""
     facts, tiles, vm_state = encoder
@@ -74,13 +71,13 @@ def reset_where(mask, vcpu, vm, streams, migration_streams, encoder, slots, pool
             )  # fmt: skip
 
 
-@njit(forceinline=True, error_model="numpy")
+@part
 def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
     for k in range(source.shape[1]):
         target[n, k] = source[n, k]
 
 
-@njit(fastmath=FAST, error_model="numpy", cache=True)
+@kernel
 def step_all(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, parameters,
     actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
@@ -113,7 +110,9 @@ def step_all(  # type: ignore[no-untyped-def]
             for i in range(len(slots)):
                 limits[i] = actions[n, i]
                 cap[i] = 1.0
-            limits_of_actions(limits, state[Vm.MEASURED_BANDWIDTH] / state[Vm.VCPUS], log_limits[0], log_limits[1], UNLIMITED_RATE)
+            limits_of_actions(
+                limits, state[Vm.MEASURED_BANDWIDTH] / state[Vm.VCPUS], log_limits[0], log_limits[1], UNLIMITED_RATE
+            )
             rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
             interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
             begin_interval(tile, state, slots, interval_s, False)

@@ -71,7 +71,9 @@ class MigrationVectorEnv(VectorEnv, EzPickle):  # type: ignore[type-arg]
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs!r} must be at least 1")
         if render_mode is not None:
-            raise ValueError(f"render_mode={render_mode!r}: a vector of environments is not rendered; make a single one")
+            raise ValueError(
+                f"render_mode={render_mode!r}: a vector of environments is not rendered; make a single one"
+            )
         self.options = resolve_options(
             suite, scenario, preference, control_interval, vcpu_slots, max_vcpus, pool_size, pool_seed,
             reward_weights, action_spec, parameters,
@@ -124,9 +126,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):  # type: ignore[type-arg]
         self._ended = self._ended & ~mask
         return observations, {}
 
-    def step(
-        self, actions: Float32Array
-    ) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+    def step(self, actions: Float32Array) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """One control interval of every migration, for actions [N, V] in [-1, 1]."""
         if self._streams is None:
             raise RuntimeError("call reset before step")
@@ -161,7 +161,9 @@ class MigrationVectorEnv(VectorEnv, EzPickle):  # type: ignore[type-arg]
             return np.ones(self.num_envs, dtype=bool)
         mask = np.asarray(options["reset_mask"])
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ValueError(f"options['reset_mask'] must be bool [{self.num_envs}] with at least one True, not {mask!r}")
+            raise ValueError(
+                f"options['reset_mask'] must be bool [{self.num_envs}] with at least one True, not {mask!r}"
+            )
         return mask
 
     def _seed(self, seed: int | Sequence[int | None] | None, mask: BoolArray) -> None:

@@ -18,9 +18,9 @@ scratch rows. Divisions are what these loops cost most, so rates come in as seco
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from dqgym.elementary import FAST, log, one_minus_exp
+from dqgym.compile import part
+from dqgym.elementary import log, one_minus_exp
 from dqgym.model.layout import Vcpu
 from dqgym.tiles import row
 
@@ -29,7 +29,7 @@ _ZERO, _ONE, _HALF = _f(0.0), _f(1.0), _f(0.5)
 _TINY = _f(1e-6)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def random_writes(clean, inflow, x):  # type: ignore[no-untyped-def]
     """Bytes dirtied by random stores worth ``x`` working sets, of ``clean`` bytes and ``inflow`` that become clean."""
     visited = one_minus_exp(x)
@@ -37,7 +37,7 @@ def random_writes(clean, inflow, x):  # type: ignore[no-untyped-def]
     return clean * visited + inflow * late
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def sequential_writes(stores, ahead, sent, clean, inflow):  # type: ignore[no-untyped-def]
     """Bytes dirtied by stores in order: first the clean pages ``ahead``, then this round's set, a share ``sent`` of it
     sent; a writer that loops faster than the sender finds only what was sent since its last visit, the ``inflow``."""
@@ -45,7 +45,7 @@ def sequential_writes(stores, ahead, sent, clean, inflow):  # type: ignore[no-un
     return min(min(stores, ahead) + rest, clean + inflow)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def natural_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type: ignore[no-untyped-def]
     """What each vCPU would dirty in ``duration_s`` with its run-share cap but without a quota; fills the scratch rows.
 
@@ -110,7 +110,7 @@ def natural_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type: ig
     return unclaimed, beyond, count
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def natural_hot_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type: ignore[no-untyped-def]
     """The same for hot and cold parts together, after ``natural_writes``; only needed where a vCPU has a hot part."""
     hot_share, per_hot = row(tile, Vcpu.HOT_SHARE, slots), row(tile, Vcpu.PER_HOT, slots)
@@ -131,7 +131,7 @@ def natural_hot_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type
     return unclaimed, beyond, count
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def apply_quota(tile, slots, duration_s, sent_share, granted, count, parameters):  # type: ignore[no-untyped-def]
     """Stop each vCPU where its quota is used up: lowers STORES, HOT_WRITTEN, COLD_WRITTEN and SHARE (of the run time).
 
@@ -180,7 +180,7 @@ def apply_quota(tile, slots, duration_s, sent_share, granted, count, parameters)
         exits[i] += exits_of_piece if used < natural else _ZERO
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def split_hot_writes(tile, slots):  # type: ignore[no-untyped-def]
     """Where a quota left few stores, more of them are first writes to the hot part: split as random stores would."""
     hot_share = row(tile, Vcpu.HOT_SHARE, slots)
@@ -198,7 +198,7 @@ def split_hot_writes(tile, slots):  # type: ignore[no-untyped-def]
         cold_row[i] = used - hot_row[i]
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def commit_writes(tile, slots, duration_s):  # type: ignore[no-untyped-def]
     """Book what the scratch rows hold: dirty pages, backlog, telemetry."""
     present, cap = row(tile, Vcpu.PRESENT, slots), row(tile, Vcpu.CAP, slots)

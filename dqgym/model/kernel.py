@@ -13,9 +13,9 @@ that still holds with the pages found dirty, otherwise they are the next round.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from dqgym import cost
+from dqgym.compile import part, routine
 from dqgym.model.dirtying import (
     apply_quota,
     commit_writes,
@@ -24,7 +24,6 @@ from dqgym.model.dirtying import (
     random_writes,
     split_hot_writes,
 )
-from dqgym.elementary import FAST, one_minus_exp
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link import change_bandwidth, start_link
 from dqgym.random import exponential
@@ -43,14 +42,14 @@ _WINDOW_S = cost.WINDOW_S - _EPSILON_S
 _MISSED = cost.MISSED_DEADLINE_FACTOR - 1.0
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def _begin_period(tile, i, length_s):  # type: ignore[no-untyped-def]
     """Let the period that runs on slot ``i`` have this length."""
     tile[Vcpu.CURRENT_PERIOD, i] = length_s
     tile[Vcpu.PER_PERIOD, i] = _f(1.0) / length_s if length_s < _STEADY_S else _f(0.0)
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference):  # type: ignore[no-untyped-def]
     """Make row ``n`` a fresh migration of scenario ``m`` of the pool: every page is to send, nothing has happened."""
     tile, state = at(vcpu, n), at(vm, n)
@@ -80,7 +79,7 @@ def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, ta
     start_link(state, random_states, n, table_times, table_values)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def plan_piece(state, parameters):  # type: ignore[no-untyped-def]
     """How far the next piece of the round goes: to the end of the round or the interval, or to a new bandwidth."""
     bandwidth, sent_before = state[Vm.BANDWIDTH], state[Vm.ROUND_SENT]
@@ -98,7 +97,7 @@ def plan_piece(state, parameters):  # type: ignore[no-untyped-def]
     state[Vm.UNSENT_TO] = 1.0 - (sent_before + sent) * per_round
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
     """What the vCPUs would dirty in the piece if no quota stopped them."""
     h, unsent_from, unsent_to = state[Vm.PIECE_S], state[Vm.UNSENT_FROM], state[Vm.UNSENT_TO]
@@ -108,7 +107,7 @@ def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
     state[Vm.UNCLAIMED], state[Vm.BEYOND], state[Vm.BEYOND_COUNT] = unclaimed, beyond, count
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def stop_at_quota(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     """Stop the vCPUs that would go beyond their quotas."""
     if state[Vm.BEYOND] > 0.0:
@@ -119,7 +118,7 @@ def stop_at_quota(tile, state, slots, parameters):  # type: ignore[no-untyped-de
             split_hot_writes(tile, slots)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def device_writes(state):  # type: ignore[no-untyped-def]
     """Random writes of devices and the hypervisor in the piece; charged to no vCPU."""
     working_set, pending = state[Vm.DEVICE_BYTES], state[Vm.DEVICE_PENDING]
@@ -129,7 +128,7 @@ def device_writes(state):  # type: ignore[no-untyped-def]
     state[Vm.DEVICE_DIRTY] += random_writes(_f(clean), _f(inflow), _f(x))
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def draw_periods(tile, random_states, n, slots, duration_s):  # type: ignore[no-untyped-def]
     """Bursty schedules: a period that ended in the last piece is followed by one of another length."""
     for i in range(len(slots)):
@@ -138,7 +137,7 @@ def draw_periods(tile, random_states, n, slots, duration_s):  # type: ignore[no-
             _begin_period(tile, i, max(length_s, tile[Vcpu.PHASE, i] + _f(1e-3)))
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     """Add the dirty pages to those still to send; returns the bytes then remaining."""
     unsent = 1.0 - state[Vm.ROUND_SENT] / max(state[Vm.ROUND_BYTES], 1.0)
@@ -146,7 +145,11 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     vcpus_found = _f(0.0)
     hot_pending, cold_pending = row(tile, Vcpu.HOT_PENDING, slots), row(tile, Vcpu.COLD_PENDING, slots)
     hot_dirty, cold_dirty = row(tile, Vcpu.HOT_DIRTY, slots), row(tile, Vcpu.COLD_DIRTY, slots)
-    cold_bytes, sequential, front = row(tile, Vcpu.COLD_BYTES, slots), row(tile, Vcpu.SEQUENTIAL, slots), row(tile, Vcpu.FRONT, slots)
+    cold_bytes, sequential, front = (
+        row(tile, Vcpu.COLD_BYTES, slots),
+        row(tile, Vcpu.SEQUENTIAL, slots),
+        row(tile, Vcpu.FRONT, slots),
+    )
     for i in range(len(slots)):
         vcpus_found += hot_dirty[i] + cold_dirty[i]
         hot_pending[i] = hot_pending[i] * _f(unsent) + hot_dirty[i]
@@ -167,7 +170,7 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     return state[Vm.ROUND_BYTES]
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def end_round(tile, state, slots):  # type: ignore[no-untyped-def]
     """Sync; stop the guest and send the rest if it fits into the downtime limit, else begin the next round."""
     remaining = sync_dirty_log(tile, state, slots)
@@ -185,7 +188,7 @@ def end_round(tile, state, slots):  # type: ignore[no-untyped-def]
         state[Vm.ROUND_TIME_S] = 0.0
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def charge_window(tile, state, slots):  # type: ignore[no-untyped-def]
     """Add the stall cost of the window that ends now and begin another."""
     run_s = row(tile, Vcpu.WINDOW_RUN_S, slots)
@@ -195,11 +198,15 @@ def charge_window(tile, state, slots):  # type: ignore[no-untyped-def]
     state[Vm.WINDOW_S] = 0.0
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
     """Bring the four terms of the cost (``dqgym.cost``) up to date."""
     running_s = state[Vm.INTERVAL_S]
-    run_total, window_run, run_s = row(tile, Vcpu.RUN_TOTAL_S, slots), row(tile, Vcpu.WINDOW_RUN_S, slots), row(tile, Vcpu.RUN_S, slots)
+    run_total, window_run, run_s = (
+        row(tile, Vcpu.RUN_TOTAL_S, slots),
+        row(tile, Vcpu.WINDOW_RUN_S, slots),
+        row(tile, Vcpu.RUN_S, slots),
+    )
     total_run_s = _f(0.0)
     for i in range(len(slots)):
         run_total[i] += run_s[i]
@@ -221,7 +228,7 @@ def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
             state[Vm.DEADLINE_TERM] = _MISSED * (state[Vm.TIME_TERM] + state[Vm.STALL_TERM] + state[Vm.DOWNTIME_TERM])
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-untyped-def]
     """Clear the telemetry of the last interval; LEFT_S is then what this one may take."""
     for i in range(len(slots)):
@@ -237,7 +244,7 @@ def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-unt
         sync_dirty_log(tile, state, slots)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def end_piece(tile, state, slots):  # type: ignore[no-untyped-def]
     """Book the piece; end the round where it led there."""
     piece_s, sent = state[Vm.PIECE_S], state[Vm.PIECE_SENT]
@@ -255,7 +262,7 @@ def end_piece(tile, state, slots):  # type: ignore[no-untyped-def]
         end_round(tile, state, slots)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def end_interval(tile, state, slots):  # type: ignore[no-untyped-def]
     """Complete the telemetry, notice a missed deadline, charge the cost."""
     if state[Vm.SENDING_S] > 0.0:
@@ -268,7 +275,7 @@ def end_interval(tile, state, slots):  # type: ignore[no-untyped-def]
     charge_interval(tile, state, slots)
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def advance(vcpu, vm, random_states, members, count, slots, parameters, table_times, table_values):  # type: ignore[no-untyped-def]
     """Run the migrations ``members[0, :count]``, each for the interval that ``begin_interval`` gave it.
 

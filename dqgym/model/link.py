@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
-from dqgym.elementary import FAST
+from dqgym.compile import routine
 from dqgym.model.layout import LinkKind, Vm
 from dqgym.random import exponential, normal, uniform
 from dqgym.scenario.link import ORNSTEIN_UHLENBECK_CLIP
@@ -16,7 +14,7 @@ OU_STEPS_PER_CORRELATION_TIME = 10.0
 OU_LEAST_SHARE = ORNSTEIN_UHLENBECK_CLIP[0]
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def start_link(vm, random_states, n, table_times, table_values):  # type: ignore[no-untyped-def]
     """Set BANDWIDTH, LINK_LEVEL and LINK_NEXT_S of row ``vm`` for time 0; the processes start in their stationary state."""
     kind = int(vm[Vm.LINK_KIND])
@@ -42,7 +40,7 @@ def start_link(vm, random_states, n, table_times, table_values):  # type: ignore
         vm[Vm.BANDWIDTH] = a
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def change_bandwidth(vm, random_states, n, table_times, table_values):  # type: ignore[no-untyped-def]
     """The next value of the process of row ``vm``, at time LINK_NEXT_S."""
     kind = int(vm[Vm.LINK_KIND])

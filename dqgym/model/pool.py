@@ -168,6 +168,9 @@ def _link_parameters(link: Link, table: list[tuple[float, float]]) -> dict[Vm, f
         case OrnsteinUhlenbeckLink():
             mean = link.mean_bandwidth_bytes_per_s
             highest = min(ORNSTEIN_UHLENBECK_CLIP[1] * mean, link.line_speed_bytes_per_s or np.inf)
-            kind, numbers = LinkKind.ORNSTEIN_UHLENBECK, (mean, link.relative_sd * mean, link.correlation_time_s, highest)
+            kind, numbers = (
+                LinkKind.ORNSTEIN_UHLENBECK,
+                (mean, link.relative_sd * mean, link.correlation_time_s, highest),
+            )
     columns = (Vm.LINK_A, Vm.LINK_B, Vm.LINK_C, Vm.LINK_D)
     return {Vm.LINK_KIND: float(kind), **dict(zip(columns, numbers, strict=False))}

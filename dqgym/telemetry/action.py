@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from dqgym.elementary import FAST, exp
+from dqgym.compile import kernel, part
+from dqgym.elementary import exp
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray
 
@@ -58,7 +58,7 @@ class ActionSpec:
         return math.log(self.lowest), math.log(self.highest)
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def limits_of_actions(values, fair_share, log_lowest, log_highest, unlimited):  # type: ignore[no-untyped-def]
     """Replace the actions in ``values`` [V] by their dirty-rate limits, bytes/s; an action of 1 by ``unlimited``."""
     middle, half = _f(0.5 * (log_lowest + log_highest)), _f(0.5 * (log_highest - log_lowest))
@@ -67,7 +67,7 @@ def limits_of_actions(values, fair_share, log_lowest, log_highest, unlimited):  
         values[i] = _f(unlimited) if values[i] >= _f(1.0) else limit
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _limits_of_batch(values, fair_share, log_lowest, log_highest):  # type: ignore[no-untyped-def]
     for n in range(values.shape[0]):
         limits_of_actions(values[n], fair_share[n], log_lowest, log_highest, np.inf)

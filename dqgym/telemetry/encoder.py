@@ -12,9 +12,9 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from dqgym.elementary import FAST, log, one_minus_exp
+from dqgym.compile import kernel, part, routine
+from dqgym.elementary import log, one_minus_exp
 from dqgym.telemetry.features import (
     GLOBAL_FEATURES,
     SQUASHED_GLOBALS,
@@ -101,13 +101,13 @@ class FactColumn(IntEnum):
     PREFERENCE = 5
 
 
-@njit(forceinline=True, fastmath=FAST, error_model="numpy")
+@part
 def squash(x):  # type: ignore[no-untyped-def]
     """The fourth root, clipped: decades become steps (0.01 -> 0.32, 1 -> 1, 100 -> 3.2)."""
     return min(np.sqrt(np.sqrt(max(_f(x), _ZERO))), _SQUASHED_HIGH)
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots):  # type: ignore[no-untyped-def]
     """Encode one migration and advance its running state.
 
@@ -132,7 +132,9 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
     # Share of the interval that came after the last sync: it belongs to the new round.
     fresh = _f(1.0)
     if synced and interval_s > 0.0:
-        fresh = _f(min(max((vm[vm_first + VmField.TIME_S] - vm[vm_first + VmField.SYNC_TIME_S]) / interval_s, 0.0), 1.0))
+        fresh = _f(
+            min(max((vm[vm_first + VmField.TIME_S] - vm[vm_first + VmField.SYNC_TIME_S]) / interval_s, 0.0), 1.0)
+        )
     kept = _f(0.0) if synced else _f(1.0)
 
     present, dirtied = row(tile, Row.PRESENT, slots), row(tile, Row.DIRTIED_BYTES, slots)
@@ -199,7 +201,7 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
     out[Global.DEADLINE] = min(_f(vm[vm_first + VmField.TIME_S] / facts[FactColumn.DEADLINE]), _f(1.0))
 
 
-@njit(fastmath=FAST, error_model="numpy")
+@routine
 def reset_encoder(facts, present, tile, vm_state, slots):  # type: ignore[no-untyped-def]
     """The running state of a migration that has not begun, for float32 ``present`` [V]."""
     for k in range(tile.shape[0]):
@@ -216,13 +218,13 @@ def reset_encoder(facts, present, tile, vm_state, slots):  # type: ignore[no-unt
     vm_state[VmState.LOG_VCPUS] = math.log(facts[FactColumn.VCPUS]) / math.log(64.0)
 
 
-@njit(fastmath=FAST, error_model="numpy", cache=True)
+@kernel
 def _encode_all(vcpu, vm, facts, tiles, vm_state, out, slots):  # type: ignore[no-untyped-def]
     for n in range(vm.shape[0]):
         encode_vm(at(vcpu, n), 0, at(vm, n), 0, at(facts, n), at(tiles, n), at(vm_state, n), at(out, n), slots)
 
 
-@njit(fastmath=FAST, error_model="numpy", cache=True)
+@kernel
 def _reset_all(facts, present, tiles, vm_state, slots):  # type: ignore[no-untyped-def]
     for n in range(facts.shape[0]):
         reset_encoder(at(facts, n), at(present, n), at(tiles, n), at(vm_state, n), slots)

@@ -23,8 +23,10 @@ class ControlInterval:
 
     def __post_init__(self) -> None:
         if self.least_s < 0 or self.pass_times < 0 or self.least_s + self.pass_times == 0:
-            raise ValueError(f"control interval: least_s={self.least_s!r} and pass_times={self.pass_times!r}"
-                             " must not be negative, and one of them must be positive")
+            raise ValueError(
+                f"control interval: least_s={self.least_s!r} and pass_times={self.pass_times!r}"
+                " must not be negative, and one of them must be positive"
+            )
 
     @classmethod
     def parse(cls, text: str) -> ControlInterval:

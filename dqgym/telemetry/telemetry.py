@@ -117,6 +117,4 @@ def first_telemetry(facts: Facts) -> Telemetry:
     vm[:, VmField.BANDWIDTH_BYTES_PER_S] = facts.bandwidth_bytes_per_s
     vm[:, VmField.ROUND] = 1.0
     vm[:, VmField.SYNCS] = 1.0  # the one that setup makes
-    return Telemetry(
-        vcpu=np.zeros((n, len(VcpuField), slots), dtype=np.float32), vm=vm, done=np.zeros(n, dtype=bool)
-    )
+    return Telemetry(vcpu=np.zeros((n, len(VcpuField), slots), dtype=np.float32), vm=vm, done=np.zeros(n, dtype=bool))
