@@ -2,8 +2,8 @@
 
 A *tile* is a C-contiguous array [rows, V] of one migration. Two views ``tile[a]`` and ``tile[b]`` might overlap for all
 that the compiler knows, so it would have to check at run time, or give up. ``row`` makes a view whose offset and length
-are constants at compile time: rows of one tile then cannot overlap, and a short loop is one vector instruction. All that
-a loop reads and writes should therefore lie in one tile.
+are constants at compile time: rows of one tile then cannot overlap, and a short loop is one vector instruction. All
+that a loop reads and writes should therefore lie in one tile.
 
 Neither ``row`` nor ``at`` counts references (an atomic instruction for each view, more than the work on a row): the
 array must outlive the view, as an argument of the kernel does. Indices are not checked.

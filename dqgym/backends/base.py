@@ -66,7 +66,7 @@ class Outcomes:
 
 
 class Backend(Protocol):
-    """Runs N migrations in step. Use: ``start``, then ``step`` until all are done, then ``outcomes``; ``close`` always."""
+    """Runs N migrations in step: ``start``, then ``step`` until all are done, then ``outcomes``; ``close`` always."""
 
     name: str
     capabilities: Capabilities
@@ -78,7 +78,7 @@ class Backend(Protocol):
         ...
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
-        """Carry out a command for ``interval_s`` [N] seconds, or until the migration ends. Ended ones stay as they are."""
+        """Carry out a command for ``interval_s`` [N] seconds, or to the migration's end; the ended stay as they are."""
         ...
 
     def outcomes(self) -> Outcomes:

@@ -37,12 +37,13 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     ``Box(-1, 1, (V,), float32)``: for each of the V vCPU slots a dirty-rate limit in fair shares (the measured
     bandwidth over the number of vCPUs), on a logarithmic scale: ``0.005 * 10000 ** ((a + 1) / 2)``, so that -1 is
     0.005, 0 is 0.5 and just below 1 is 50; 1 is no limit. A vCPU that has used up its limit stalls until its quota is
-    refilled, every 10 ms. What is said for an absent slot has no effect. ``dqgym.telemetry.action.ActionSpec`` holds the numbers.
+    refilled, every 10 ms. What is said for an absent slot has no effect. The numbers are those of
+    ``dqgym.telemetry.action.ActionSpec``.
 
     ## Observation space
     ``Box(low, high, (16 + 9 * V,), float32)``, dimensionless: first the 16 features of the migration, then 9 per vCPU,
     feature by feature (V wide each). ``B`` is the bandwidth, ``T0`` = memory / B the pass time; ``squash(x)`` is
-    ``min(x ** 0.25, 6)``.
+    ``min((x + 1e-4) ** 0.25 - 0.1, 6)``.
 
     | number | name | min | max | what |
     | --- | --- | --- | --- | --- |

@@ -28,7 +28,7 @@ from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Float32Array, FloatArray
 
 
-class MigrationVectorEnv(VectorEnv, EzPickle):  # type: ignore[type-arg]
+class MigrationVectorEnv(VectorEnv, EzPickle):
     """N migrations side by side; ``gym.make_vec("dqgym/Migration-v0", num_envs=N)``.
 
     The mathematics, the spaces, the reward and the keyword arguments are those of
@@ -36,9 +36,10 @@ class MigrationVectorEnv(VectorEnv, EzPickle):  # type: ignore[type-arg]
     for number, environment i of a vector that was reset with seed s is the single environment reset with seed s + i.
 
     Autoreset: with ``SAME_STEP`` an environment that ends begins its next episode in the same step, and
-    ``infos["final_obs"]`` float32 [N, D] and ``infos["final_info"]`` (arrays [N], names in ``FINAL_INFO``) hold what it
-    was at its end where ``infos["_final_obs"]`` and ``infos["_final_info"]`` [N] are true. With ``NEXT_STEP`` it begins
-    in the following step, which ignores its action and gives reward 0; ``final_info`` comes with the step that ended it.
+    ``infos["final_obs"]`` float32 [N, D] and ``infos["final_info"]`` (arrays [N], names in ``FINAL_INFO``) hold what
+    it was at its end where ``infos["_final_obs"]`` and ``infos["_final_info"]`` [N] are true. With ``NEXT_STEP`` it
+    begins in the following step, which ignores its action and gives reward 0; ``final_info`` comes with the step that
+    ended it.
     The keys are absent where nothing ended. With ``DISABLED`` the caller resets, with ``options={"reset_mask": mask}``.
     """
 

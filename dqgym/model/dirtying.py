@@ -1,15 +1,16 @@
 """How the vCPUs dirty memory during a piece of a round, as vectorised ``numba`` code.
 
 A fluid description of pages scattered over the address space. Each working set has three kinds of pages:
-*pending* (to send in this round, not sent yet: a write to them costs nothing, because the dirty log is cleared only when a
-page is sent), *clean* (sent and not written since: the first write makes them dirty and is charged to the vCPU's quota)
-and *dirty* (the next round's). The sender turns pending pages of all vCPUs into clean ones at the same relative speed.
+*pending* (to send in this round, not sent yet: a write to them costs nothing, because the dirty log is cleared only
+when a page is sent), *clean* (sent and not written since: the first write makes them dirty and is charged to the vCPU's
+quota) and *dirty* (the next round's). The sender turns pending pages of all vCPUs into clean ones at the same relative
+speed.
 
 Within one piece of a round everything below is the closed solution, so a piece may be as long as the round:
 
 * random writes with x = stores / working set: dC/dx = inflow - C, so that C e^-x + inflow (1 - e^-x) / x stay clean;
 * sequential writes first meet the clean pages in front of them (every store is a first write), then this round's set,
-  of which a share is sent; a writer that loops faster than the sender finds only what was sent since its last visit.
+  of which a share is sent; a writer that loops faster than the sender finds what was sent since its last visit.
 
 Each pass is one loop over the rows of the migration's tile (``dqgym.tiles``) and leaves what later passes need in its
 scratch rows. Divisions are what these loops cost most, so rates come in as seconds per byte, sizes with their inverse.
@@ -38,10 +39,14 @@ def random_writes(clean, inflow, x):  # type: ignore[no-untyped-def]
 
 
 @part
-def sequential_writes(stores, ahead, sent, clean, inflow):  # type: ignore[no-untyped-def]
-    """Bytes dirtied by stores in order: first the clean pages ``ahead``, then this round's set, a share ``sent`` of it
-    sent; a writer that loops faster than the sender finds only what was sent since its last visit, the ``inflow``."""
-    rest = min(max(stores - ahead, _ZERO) * sent, inflow)
+def sequential_writes(stores, ahead, sent, clean, inflow, per_byte):  # type: ignore[no-untyped-def]
+    """Bytes dirtied by stores in order: first the clean pages ``ahead``, then this round's set, a share ``sent`` of it.
+
+    A writer that loops faster than the sender finds what was sent since its last visit: the ``inflow``, or, where a
+    stall let more pile up, the clean pages that lie in its loop (``per_byte``: 1 / working set).
+    """
+    left = max(stores - ahead, _ZERO)
+    rest = min(left * sent, max(inflow, left * (clean - ahead) * per_byte))
     return min(min(stores, ahead) + rest, clean + inflow)
 
 
@@ -93,7 +98,7 @@ def natural_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type: ig
         store_s = hits * max(paced_s, first_s[i]) + (_ONE - hits) * max(paced_s, again_s[i])
         stores = min(cap[i] * h / store_s, wanted)
         # First writes of either pattern.
-        in_order = sequential_writes(stores, ahead, sent, cold_clean, cold_inflow)
+        in_order = sequential_writes(stores, ahead, sent, cold_clean, cold_inflow, per_byte[i])
         at_random = random_writes(cold_clean, cold_inflow, stores * (_ONE - hot_share[i]) * per_cold[i])
         wrote = sequential[i] * in_order + (_ONE - sequential[i]) * at_random
         excess = wrote - limit[i] * h
@@ -132,7 +137,7 @@ def natural_hot_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type
 
 
 @part
-def apply_quota(tile, slots, duration_s, sent_share, granted, count, parameters):  # type: ignore[no-untyped-def]
+def apply_quota(tile, slots, duration_s, granted, count, parameters):  # type: ignore[no-untyped-def]
     """Stop each vCPU where its quota is used up: lowers STORES, HOT_WRITTEN, COLD_WRITTEN and SHARE (of the run time).
 
     ``granted``: share of what is beyond the quotas that the common pool takes over; ``count``: vCPUs beyond. Exits cost
@@ -148,7 +153,6 @@ def apply_quota(tile, slots, duration_s, sent_share, granted, count, parameters)
     hot_clean, cold_clean = row(tile, Vcpu.HOT_CLEAN, slots), row(tile, Vcpu.COLD_CLEAN, slots)
     hot_inflow, cold_inflow = row(tile, Vcpu.HOT_INFLOW, slots), row(tile, Vcpu.COLD_INFLOW, slots)
     h, per_s, grant = _f(duration_s), _f(1.0 / duration_s), _f(granted)
-    per_sent = _f(1.0 / max(sent_share, 1e-6))
     interval_s, overshoot = _f(parameters.quota_interval_s), _f(parameters.overshoot_bytes)
     exits_of_piece = _f(duration_s / parameters.quota_interval_s)
     exit_s_per_byte = _f((1.0 + parameters.contention * count * (count - 1.0)) / parameters.exit_bytes_per_s)
@@ -166,7 +170,8 @@ def apply_quota(tile, slots, duration_s, sent_share, granted, count, parameters)
         # How much of the run time that took: the inverses of sequential_writes, and of random_writes in the form
         # available * (1 - e^(-x)).
         ahead = min(front[i], cold_clean[i])
-        in_order = (min(used, ahead) + max(used - ahead, _ZERO) * per_sent) / max(stores_row[i], _TINY)
+        left = max(stores_row[i] - ahead, _ZERO) / max(natural - ahead, _TINY)
+        in_order = (min(used, ahead) + max(used - ahead, _ZERO) * left) / max(stores_row[i], _TINY)
         per_available = _ONE / max(hot_clean[i] + cold_clean[i] + hot_inflow[i] + cold_inflow[i], _TINY)
         done, part = min(natural * per_available, _f(0.999999)), min(used * per_available, _f(0.999999))
         curved = log(_ONE - part) / min(log(_ONE - done), -_TINY)

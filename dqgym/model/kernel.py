@@ -1,7 +1,8 @@
 """One control interval of one migration, exactly from event to event, as ``numba`` code.
 
 Its parts work on single rows of the arrays of ``dqgym.model.layout``, ``advance`` on a block of them. The batch loops
-around them are in ``dqgym.backends.model`` (explicit commands) and ``dqgym.envs.kernel`` (actions, observations, rewards, resets).
+around them are in ``dqgym.backends.model`` (explicit commands) and ``dqgym.envs.kernel`` (actions, observations,
+rewards, resets).
 ``slots`` is a tuple as long as there are vCPU slots: its length is part of its type, so it is a constant for the
 compiler, which then vectorises the loops over the slots.
 
@@ -112,8 +113,7 @@ def stop_at_quota(tile, state, slots, parameters):  # type: ignore[no-untyped-de
     """Stop the vCPUs that would go beyond their quotas."""
     if state[Vm.BEYOND] > 0.0:
         granted = state[Vm.SHARE_UNCLAIMED] * min(state[Vm.UNCLAIMED] / state[Vm.BEYOND], 1.0)
-        sent_share = 1.0 - 0.5 * (state[Vm.UNSENT_FROM] + state[Vm.UNSENT_TO])
-        apply_quota(tile, slots, state[Vm.PIECE_S], sent_share, granted, state[Vm.BEYOND_COUNT], parameters)
+        apply_quota(tile, slots, state[Vm.PIECE_S], granted, state[Vm.BEYOND_COUNT], parameters)
         if state[Vm.HOT] > 0.0:
             split_hot_writes(tile, slots)
 

@@ -16,7 +16,7 @@ OU_LEAST_SHARE = ORNSTEIN_UHLENBECK_CLIP[0]
 
 @routine
 def start_link(vm, random_states, n, table_times, table_values):  # type: ignore[no-untyped-def]
-    """Set BANDWIDTH, LINK_LEVEL and LINK_NEXT_S of row ``vm`` for time 0; the processes start in their stationary state."""
+    """Set BANDWIDTH, LINK_LEVEL and LINK_NEXT_S of row ``vm`` for time 0; the processes start in stationary states."""
     kind = int(vm[Vm.LINK_KIND])
     a, b, c, d = vm[Vm.LINK_A], vm[Vm.LINK_B], vm[Vm.LINK_C], vm[Vm.LINK_D]
     vm[Vm.LINK_LEVEL] = 0.0

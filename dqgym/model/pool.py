@@ -96,8 +96,8 @@ def pack_scenarios(
 def _vcpu_parameters(group: VcpuGroup, page_bytes: int, parameters: ModelParameters) -> dict[Vcpu, float]:
     """The parameter rows of each vCPU of a group.
 
-    A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page with
-    many stores and takes one fault for it.
+    A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page
+    with many stores and takes one fault for it.
     """
     sequential = group.pattern == "sequential"
     store_s = BASE_PAGE_BYTES / parameters.write_bytes_per_s

@@ -20,8 +20,8 @@ _f = np.float32
 class ActionSpec:
     """One number in [-1, 1] for each vCPU: its dirty-rate limit in units of a fair share, on a logarithmic scale.
 
-    A fair share is the measured bandwidth over the number of vCPUs. With the default range, 0 everywhere lets a VM dirty
-    half of what the link carries, whatever its size: the reference scheme of dirty quota.
+    A fair share is the measured bandwidth over the number of vCPUs. With the default range, 0 everywhere lets a VM
+    dirty half of what the link carries, whatever its size: the reference scheme of dirty quota.
 
     Attributes:
         lowest: limit at -1, in fair shares.

@@ -41,6 +41,9 @@ MEAN_TIME_CONSTANT = 0.25
 
 _f = np.float32
 _ZERO = _f(0.0)
+_SQUASH_SHIFT = _f(1e-4)
+"""Keeps the slope at 0 finite, so that rounding errors of small numbers stay small."""
+_SQUASH_OFFSET = _f(0.1)
 _SQUASHED_HIGH = _f(SQUASHED_HIGH)
 _LARGEST_RATE = _f(1e6)
 _LOG_THRESHOLD_SCALE = _f(-0.2 / math.log(10.0))
@@ -103,8 +106,8 @@ class FactColumn(IntEnum):
 
 @part
 def squash(x):  # type: ignore[no-untyped-def]
-    """The fourth root, clipped: decades become steps (0.01 -> 0.32, 1 -> 1, 100 -> 3.2)."""
-    return min(np.sqrt(np.sqrt(max(_f(x), _ZERO))), _SQUASHED_HIGH)
+    """(x + 1e-4) ** 0.25 - 0.1, clipped: decades become steps (0.01 -> 0.22, 1 -> 0.9, 100 -> 3.1), 0 stays 0."""
+    return min(np.sqrt(np.sqrt(max(_f(x), _ZERO) + _SQUASH_SHIFT)) - _SQUASH_OFFSET, _SQUASHED_HIGH)
 
 
 @routine
@@ -285,7 +288,7 @@ class Encoder:
             "layout": "global features, then per-vCPU features, feature by feature",
             "vcpu_slots": self.vcpu_slots,
             "mean_time_constant_t0": MEAN_TIME_CONSTANT,
-            "squash": "min(x ** 0.25, high)",
+            "squash": "min((x + 1e-4) ** 0.25 - 0.1, high)",
             "global_features": [asdict(feature) for feature in GLOBAL_FEATURES],
             "vcpu_features": [asdict(feature) for feature in VCPU_FEATURES],
         }

@@ -2,7 +2,7 @@
 
 Everything is dimensionless (rates in units of the bandwidth, times in units of the pass time T0, bytes in units of the
 memory), so that one policy serves 1 GB and 1 TB, one vCPU and sixty-four. Quantities that span decades are squashed:
-squash(x) = x ** 0.25, so that 0.01 is 0.32, 1 is 1 and 100 is 3.2.
+squash(x) = (x + 1e-4) ** 0.25 - 0.1, so that 0 is 0, 0.01 is 0.22, 1 is 0.9 and 100 is 3.1.
 """
 
 from __future__ import annotations

@@ -16,10 +16,6 @@ from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.telemetry import Telemetry, VcpuField, VmField
 from tests.model.migrations import MB, NO_COSTS, READERS, SLOTS, Constant, migrate, scenario, writers
 
-AFTER_A_STALL = pytest.mark.xfail(
-    strict=True,
-    reason="the model lets a sequential writer that has looped find only what was sent meanwhile, even after a stall",
-)
 SENT = 0.9
 GB_MB = 1000.0
 
@@ -56,7 +52,6 @@ def test_random_writes_saturate_exponentially(working_sets_written):
     assert dirtied_mb(first_writes(scenario(group), 1.0))[0] == pytest.approx(expected, rel=2e-3)
 
 
-@AFTER_A_STALL
 @pytest.mark.parametrize("working_sets_written", [0.01, 0.3, 0.99])
 def test_sequential_writes_are_all_first_writes_to_what_is_clean(working_sets_written):
     group = writers("sequential", set_mb=200.0, rate_mb_per_s=200.0 * working_sets_written)
@@ -125,7 +120,7 @@ def test_a_vcpu_writes_no_faster_than_the_host(pattern):
     [
         *(("uniform", limit) for limit in (0.0, 0.5, 5.0)),
         *(("sequential", limit) for limit in (0.0, 0.5)),
-        pytest.param("sequential", 5.0, marks=AFTER_A_STALL),
+        ("sequential", 5.0),
     ],
 )
 def test_a_limited_vcpu_dirties_its_limit(pattern, limit_mb_per_s):
@@ -146,13 +141,7 @@ def test_a_limited_vcpu_runs_for_the_share_that_its_quota_covers_and_stalls_for_
     "pattern",
     [
         "uniform",
-        pytest.param(
-            "sequential",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="a quota just below what is sent takes 0.35 of the run time of a sequential writer that loops",
-            ),
-        ),
+        "sequential",
     ],
 )
 def test_a_limit_that_hardly_bites_hardly_stalls(pattern):

@@ -148,7 +148,7 @@ class ReferenceEncoder:
             "vcpu.round_dirty": self.round_dirty * present,
             "vcpu.largest_round": self.largest * present,
         }
-        return {name: np.minimum(value**0.25, 6.0) for name, value in squashed.items()} | {
+        return {name: np.minimum((value + 1e-4) ** 0.25 - 0.1, 6.0) for name, value in squashed.items()} | {
             "round": np.minimum(vm[:, VmField.ROUND] / 20.0, 1.0),
             "bandwidth": np.minimum(bandwidth / facts.bandwidth_bytes_per_s, 4.0),
             "bandwidth_mean": np.minimum(self.bandwidth_mean / facts.bandwidth_bytes_per_s, 4.0),
@@ -196,7 +196,8 @@ def test_the_first_observation_says_that_nothing_has_happened():
     )
     for name in nothing:
         np.testing.assert_array_equal(observation[:, GLOBAL[name]], 0.0, err_msg=name)
-    for name in ("remaining", "bandwidth", "bandwidth_mean"):
+    np.testing.assert_allclose(observation[:, GLOBAL["remaining"]], (1 + 1e-4) ** 0.25 - 0.1, rtol=1e-6)
+    for name in ("bandwidth", "bandwidth_mean"):
         np.testing.assert_allclose(observation[:, GLOBAL[name]], 1.0, rtol=1e-6, err_msg=name)
     np.testing.assert_array_equal(per_vcpu(observation, "present"), facts.present)
 
