@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import numpy as np
 from gymnasium.utils import EzPickle
@@ -12,19 +11,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.info import FINAL_INFO, final_info_columns
 from dqgym.envs.kernel import reset_where, step_all
-from dqgym.envs.options import DEFAULT_INTERVAL, SuiteChoice, resolve_options
+from dqgym.envs.options import EnvironmentKeywords, resolve_options
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.model.layout import Vcpu, Vm
-from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
 from dqgym.random import streams
-from dqgym.scenario import MAX_VCPUS, Scenario
-from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder, FactColumn, Row, VmState
-from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Float32Array, FloatArray
 
 
@@ -49,36 +43,16 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         self,
         num_envs: int = 1,
         *,
-        suite: SuiteChoice | None = None,
-        scenario: Scenario | str | Path | None = None,
-        preference: float | tuple[float, float] = PREFERENCE_RANGE,
-        control_interval: ControlInterval | str = DEFAULT_INTERVAL,
-        vcpu_slots: int | None = None,
-        max_vcpus: int = MAX_VCPUS,
-        pool_size: int = 2048,
-        pool_seed: int = 0,
-        reward_weights: Mapping[str, float] | None = None,
-        action_spec: ActionSpec | None = None,
-        parameters: ModelParameters = DEFAULT_PARAMETERS,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        **keywords: Unpack[EnvironmentKeywords],
     ) -> None:
-        EzPickle.__init__(
-            self, num_envs, suite=suite, scenario=scenario, preference=preference, control_interval=control_interval,
-            vcpu_slots=vcpu_slots, max_vcpus=max_vcpus, pool_size=pool_size, pool_seed=pool_seed,
-            reward_weights=reward_weights, action_spec=action_spec, parameters=parameters,
-            autoreset_mode=autoreset_mode, render_mode=render_mode,
-        )  # fmt: skip
+        EzPickle.__init__(self, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode, **keywords)
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs!r} must be at least 1")
         if render_mode is not None:
-            raise ValueError(
-                f"render_mode={render_mode!r}: a vector of environments is not rendered; make a single one"
-            )
-        self.options = resolve_options(
-            suite, scenario, preference, control_interval, vcpu_slots, max_vcpus, pool_size, pool_seed,
-            reward_weights, action_spec, parameters,
-        )  # fmt: skip
+            raise ValueError(f"render_mode={render_mode!r}: only the single environment is rendered")
+        self.options = resolve_options(**keywords)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
@@ -92,7 +66,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         self._slots = (0,) * slots
-        pool = pack_scenarios(self.options.scenarios, parameters, slots)
+        pool = pack_scenarios(self.options.scenarios, self.options.parameters, slots)
         self._pool = (pool.vcpu, pool.vm, pool.table_times, pool.table_values)
         self._vcpu = np.zeros((num_envs, len(Vcpu), slots), dtype=np.float32)
         self._vm = np.zeros((num_envs, len(Vm)))
