@@ -51,12 +51,10 @@ class ModelBackend:
         self._vm = np.zeros((n, len(Vm)))
         self._random_states = streams(seeds)
         pool = self._pool
-        slots = (0,) * pool.slots
-        for k in range(n):
-            start_migration(
-                self._vcpu, self._vm, self._random_states, k, slots,
-                pool.vcpu, pool.vm, k, pool.table_times, pool.table_values, 0.0,
-            )  # fmt: skip
+        start_all(
+            self._vcpu, self._vm, self._random_states, (0,) * pool.slots,
+            pool.vcpu, pool.vm, pool.table_times, pool.table_values,
+        )  # fmt: skip
         return self._telemetry()
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
@@ -82,6 +80,13 @@ class ModelBackend:
             vm=self._vm[:, VM_TELEMETRY].copy(),
             done=self._vm[:, Vm.DONE] > 0,
         )
+
+
+@kernel
+def start_all(vcpu, vm, random_states, slots, pool_vcpu, pool_vm, table_times, table_values):  # type: ignore[no-untyped-def]
+    """Begin a migration of each scenario of the pool. Backends need no preference: what it weighs is reckoned later."""
+    for n in range(vm.shape[0]):
+        start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, n, table_times, table_values, 0.0)
 
 
 @kernel
