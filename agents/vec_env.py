@@ -42,7 +42,6 @@ class Sb3VecEnv(VecEnv):
     Args:
         env: its ``infos["final_obs"]`` and ``infos["final_info"]`` hold arrays over all environments, valid where
             ``infos["_final_info"]`` is set; ``final_info`` has at least ``episode_return`` and ``episode_steps``.
-
         reward_unit: scales the rewards; None hands them on as they are.
 
     Raises:

@@ -37,11 +37,6 @@ def kernel(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
-def maker(function: Callable[..., Any]) -> Any:
-    """Compile a function that kernels call for the arrays that it makes."""
-    return njit(fastmath=FAST, error_model="numpy")(function)
-
-
 def part(function: Callable[..., Any]) -> Any:
     """Compile a function into the functions that call it, as if it were written there.
 

@@ -11,6 +11,8 @@ from dqgym.elementary import log
 _f = np.float32
 _MAX_STALL = _f(cost.MAX_STALL)
 _LEAST_RUN_SHARE = _f(cost.LEAST_RUN_SHARE)
+FULL_WINDOW_S = cost.WINDOW_S - 1e-9
+"""A window ends at this length: sums of control intervals fall short of the exact one by rounding."""
 
 
 @part

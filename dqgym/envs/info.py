@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 
 import numpy as np
 
@@ -11,52 +12,57 @@ from dqgym.compile import routine
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.telemetry.telemetry import FloatArray
 
-FINAL_INFO = (
-    "total_time_s",
-    "time_over_t0",
-    "downtime_s",
-    "guest_runtime",
-    "worst_vcpu_runtime",
-    "converged",
-    "rounds",
-    "cost",
-    "episode_return",
-    "episode_steps",
-    "term_time",
-    "term_stall",
-    "term_downtime",
-    "term_deadline",
-    "preference",
-    "pass_time_s",
-)
-"""Names of the numbers: the outcome, the cost J and its four terms, and what the episode was."""
+
+class FinalInfo(IntEnum):
+    """The numbers: the outcome, the cost J and its four terms, and what the episode was."""
+
+    TOTAL_TIME_S = 0
+    TIME_OVER_T0 = 1
+    DOWNTIME_S = 2
+    GUEST_RUNTIME = 3
+    WORST_VCPU_RUNTIME = 4
+    CONVERGED = 5
+    ROUNDS = 6
+    COST = 7
+    EPISODE_RETURN = 8
+    EPISODE_STEPS = 9
+    TERM_TIME = 10
+    TERM_STALL = 11
+    TERM_DOWNTIME = 12
+    TERM_DEADLINE = 13
+    PREFERENCE = 14
+    PASS_TIME_S = 15
+
+
+FINAL_INFO = tuple(number.name.lower() for number in FinalInfo)
+"""Their names, in order."""
 
 
 @routine
-def write_final_info(tile, row, out, slots):  # type: ignore[no-untyped-def]
+def write_final_info(tile, state, out, slots):  # type: ignore[no-untyped-def]
     """Fill ``out`` [len(FINAL_INFO)] from the model's arrays of one migration."""
     total, least = 0.0, 1.0
     for i in range(slots):
         if tile[Vcpu.PRESENT, i] > 0.0:
-            runtime = min(tile[Vcpu.RUN_TOTAL_S, i] / row[Vm.TIME_S], 1.0)
+            runtime = min(tile[Vcpu.RUN_TOTAL_S, i] / state[Vm.TIME_S], 1.0)
             total += runtime
             least = min(least, runtime)
-    out[0] = row[Vm.TIME_S]
-    out[1] = row[Vm.TIME_S] / row[Vm.PASS_TIME_S]
-    out[2] = row[Vm.DOWNTIME_S] + row[Vm.PAUSED_S] if row[Vm.CONVERGED] > 0.0 else np.nan
-    out[3] = total / row[Vm.VCPUS]
-    out[4] = least
-    out[5] = row[Vm.CONVERGED]
-    out[6] = row[Vm.ROUND]
-    out[7] = row[Vm.TIME_TERM] + row[Vm.STALL_TERM] + row[Vm.DOWNTIME_TERM] + row[Vm.DEADLINE_TERM]
-    out[8] = row[Vm.RETURN]
-    out[9] = row[Vm.STEPS]
-    out[10] = row[Vm.TIME_TERM]
-    out[11] = row[Vm.STALL_TERM]
-    out[12] = row[Vm.DOWNTIME_TERM]
-    out[13] = row[Vm.DEADLINE_TERM]
-    out[14] = row[Vm.PREFERENCE]
-    out[15] = row[Vm.PASS_TIME_S]
+    out[FinalInfo.TOTAL_TIME_S] = state[Vm.TIME_S]
+    out[FinalInfo.TIME_OVER_T0] = state[Vm.TIME_S] / state[Vm.PASS_TIME_S]
+    out[FinalInfo.DOWNTIME_S] = state[Vm.DOWNTIME_S] + state[Vm.PAUSED_S] if state[Vm.CONVERGED] > 0.0 else np.nan
+    out[FinalInfo.GUEST_RUNTIME] = total / state[Vm.VCPUS]
+    out[FinalInfo.WORST_VCPU_RUNTIME] = least
+    out[FinalInfo.CONVERGED] = state[Vm.CONVERGED]
+    out[FinalInfo.ROUNDS] = state[Vm.ROUND]
+    out[FinalInfo.COST] = state[Vm.TIME_TERM] + state[Vm.STALL_TERM] + state[Vm.DOWNTIME_TERM] + state[Vm.DEADLINE_TERM]
+    out[FinalInfo.EPISODE_RETURN] = state[Vm.RETURN]
+    out[FinalInfo.EPISODE_STEPS] = state[Vm.STEPS]
+    out[FinalInfo.TERM_TIME] = state[Vm.TIME_TERM]
+    out[FinalInfo.TERM_STALL] = state[Vm.STALL_TERM]
+    out[FinalInfo.TERM_DOWNTIME] = state[Vm.DOWNTIME_TERM]
+    out[FinalInfo.TERM_DEADLINE] = state[Vm.DEADLINE_TERM]
+    out[FinalInfo.PREFERENCE] = state[Vm.PREFERENCE]
+    out[FinalInfo.PASS_TIME_S] = state[Vm.PASS_TIME_S]
 
 
 def final_info_columns(numbers: FloatArray) -> dict[str, FloatArray]:

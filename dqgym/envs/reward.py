@@ -17,7 +17,7 @@ import numpy as np
 from dqgym import cost
 from dqgym.backends.base import Outcomes
 from dqgym.names import did_you_mean
-from dqgym.stall import window_stall
+from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
 
 TERMS = ("time", "stall", "downtime", "deadline")
@@ -56,7 +56,7 @@ class CostMeter:
         self._window_s += vm[VmField.INTERVAL_S]
         self._window_run_s += telemetry.vcpu[0, VcpuField.RUN_S]
         ended = outcomes is not None
-        if self._window_s >= cost.WINDOW_S - 1e-9 or (ended and self._window_s > 0):
+        if self._window_s >= FULL_WINDOW_S or (ended and self._window_s > 0):
             vcpus = float(self._present.sum())
             self._stall_s += window_stall(self._present, self._window_run_s, self._window_s, vcpus)
             self._window_run_s[:] = 0.0

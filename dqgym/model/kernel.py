@@ -28,7 +28,7 @@ from dqgym.model.dirtying import (
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link import change_bandwidth, start_link
 from dqgym.random import exponential
-from dqgym.stall import window_stall
+from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.tiles import at, row
 
 _f = np.float32
@@ -39,7 +39,6 @@ BLOCK = 16
 """Migrations that ``advance`` works on side by side: as many as the processor's first cache holds."""
 _STEADY_S = _f(1e20)
 """A period beyond this is none at all."""
-_WINDOW_S = cost.WINDOW_S - _EPSILON_S
 _MISSED = cost.MISSED_DEADLINE_FACTOR - 1.0
 
 
@@ -215,7 +214,7 @@ def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
     state[Vm.PAUSED_S] = 0.0 if total_run_s > 0.0 else state[Vm.PAUSED_S] + running_s
     state[Vm.WINDOW_S] += running_s
     done = state[Vm.DONE] > 0.0
-    if state[Vm.WINDOW_S] >= _WINDOW_S or (done and state[Vm.WINDOW_S] > 0.0):
+    if state[Vm.WINDOW_S] >= FULL_WINDOW_S or (done and state[Vm.WINDOW_S] > 0.0):
         charge_window(tile, state, slots)
     per_pass = 1.0 / state[Vm.PASS_TIME_S]
     state[Vm.TIME_TERM] = state[Vm.TIME_S] * per_pass
