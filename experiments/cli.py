@@ -42,6 +42,9 @@ COMMANDS = {
     "export": CommandEntry("experiments.export", "export_command", "Write a trained policy as a bundle."),
     "control": CommandEntry("experiments.control", "control_command", "Run a bundle's control loop, without PyTorch."),
     "simulate": CommandEntry("experiments.simulate", "simulate_command", "Migrate one scenario under one throttle."),
+    "calibrate": CommandEntry(
+        "experiments.calibrate", "calibrate_command", "Compare the model with measurements; fit its parameters."
+    ),
     "suites": CommandEntry("experiments.suites", "suites_command", "List and describe the suites of scenarios."),
     "bench": CommandEntry("experiments.bench", "bench_app", "Measure the environment, training and one decision."),
 }

@@ -16,10 +16,11 @@ from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry
 
 @dataclass(frozen=True)
 class Capabilities:
-    """Which half of a command a backend carries out, and how many migrations it runs side by side."""
+    """Which parts of a command a backend carries out, and how many migrations it runs side by side."""
 
     dirty_limit: bool
     run_share_cap: bool
+    ring_sleep: bool
     max_migrations: int | None
     """None: as many as memory holds."""
     unmeasured: tuple[str, ...] = ()

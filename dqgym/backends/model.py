@@ -13,6 +13,7 @@ from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import ScenarioPool, pack_scenarios
+from dqgym.model.sleeping import command_sleeps, lose_quota_asleep
 from dqgym.random import streams
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
@@ -29,7 +30,7 @@ class ModelBackend:
     """
 
     name = "model"
-    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, max_migrations=None)
+    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None)
 
     def __init__(self, parameters: ModelParameters = DEFAULT_PARAMETERS, vcpu_slots: int | None = None) -> None:
         self.parameters = parameters
@@ -62,7 +63,8 @@ class ModelBackend:
         pool = self._pool
         advance_all(
             self._vcpu, self._vm, self._random_states, (0,) * pool.slots, interval_s, self.parameters,
-            command.dirty_limit_bytes_per_s, command.run_share_cap, command.share_unclaimed, command.sync,
+            command.dirty_limit_bytes_per_s, command.run_share_cap, command.ring_sleep_s, command.share_unclaimed,
+            command.sync,
             pool.table_times, pool.table_values,
         )  # fmt: skip
         return self._telemetry()
@@ -91,8 +93,9 @@ def start_all(vcpu, vm, random_states, slots, pool_vcpu, pool_vm, table_times, t
 
 @kernel
 def advance_all(  # type: ignore[no-untyped-def]
-    vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, share_unclaimed, sync, table_times, table_values
-):
+    vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, ring_sleep_s, share_unclaimed, sync,
+    table_times, table_values,
+):  # fmt: skip
     """One control interval of every migration that has not ended, under explicit commands [N, V]."""
     members = np.empty((2, BLOCK), dtype=np.int64)
     for first in range(0, vm.shape[0], BLOCK):
@@ -104,9 +107,13 @@ def advance_all(  # type: ignore[no-untyped-def]
             for i in range(len(slots)):
                 vcpu[n, Vcpu.LIMIT, i] = min(max(limit[n, i], np.float32(0.0)), np.float32(UNLIMITED_RATE))
                 vcpu[n, Vcpu.CAP, i] = min(max(cap[n, i], np.float32(0.0)), np.float32(1.0))
+                vcpu[n, Vcpu.RING_SLEEP_S, i] = ring_sleep_s[n, i] * vcpu[n, Vcpu.PRESENT, i]
                 if vcpu[n, Vcpu.PRESENT, i] > 0.0:
                     least_cap = min(least_cap, vcpu[n, Vcpu.CAP, i])
             vm[n, Vm.LEAST_CAP] = min(vm[n, Vm.LEAST_CAP], least_cap)
+            command_sleeps(at(vcpu, n), at(vm, n), slots)
+            if not share_unclaimed[n] and vm[n, Vm.SYNC_WAITS] == 0.0:
+                lose_quota_asleep(at(vcpu, n), slots, parameters)
             vm[n, Vm.SHARE_UNCLAIMED] = 1.0 if share_unclaimed[n] else 0.0
             begin_interval(at(vcpu, n), at(vm, n), slots, interval_s[n], sync[n])
             members[0, count] = n

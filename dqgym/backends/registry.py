@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dqgym.backends.base import Backend
 from dqgym.backends.model import ModelBackend
+from dqgym.backends.reference import ReferenceBackend
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.names import did_you_mean
 
-BACKENDS = ("model",)
+_CLASSES = {each.name: each for each in (ModelBackend, ReferenceBackend)}
+BACKENDS = tuple(_CLASSES)
 
 
 def make_backend(
@@ -18,4 +20,4 @@ def make_backend(
         return backend
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}{did_you_mean(backend, BACKENDS)}; backends: {BACKENDS}")
-    return ModelBackend(parameters, vcpu_slots)
+    return _CLASSES[backend](parameters, vcpu_slots)

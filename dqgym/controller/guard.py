@@ -208,6 +208,7 @@ def _as_arrays(command: Command) -> Command:
     return Command(
         dirty_limit_bytes_per_s=np.asarray(command.dirty_limit_bytes_per_s, dtype=np.float32),
         run_share_cap=np.asarray(command.run_share_cap, dtype=np.float32),
+        ring_sleep_s=np.asarray(command.ring_sleep_s, dtype=np.float32),
         share_unclaimed=np.asarray(command.share_unclaimed, dtype=np.bool_),
         sync=np.asarray(command.sync, dtype=np.bool_),
     )
@@ -219,6 +220,7 @@ def _shape_problem(command: Command, facts: Facts) -> str | None:
     expected = {
         "dirty_limit_bytes_per_s": per_vcpu,
         "run_share_cap": per_vcpu,
+        "ring_sleep_s": per_vcpu,
         "share_unclaimed": per_vm,
         "sync": per_vm,
     }
@@ -234,6 +236,7 @@ def _where(mask: BoolArray, chosen: Command, other: Command) -> Command:
     return Command(
         dirty_limit_bytes_per_s=np.where(rows, chosen.dirty_limit_bytes_per_s, other.dirty_limit_bytes_per_s),
         run_share_cap=np.where(rows, chosen.run_share_cap, other.run_share_cap),
+        ring_sleep_s=np.where(rows, chosen.ring_sleep_s, other.ring_sleep_s),
         share_unclaimed=np.where(mask, chosen.share_unclaimed, other.share_unclaimed),
         sync=np.where(mask, chosen.sync, other.sync),
     )

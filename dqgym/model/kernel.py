@@ -7,8 +7,8 @@ rewards, resets).
 compiler, which then vectorises the loops over the slots.
 
 The sender follows QEMU (migration/ram.c, migration/migration.c): it sends what is to send in this round; once no more
-than bandwidth * downtime limit is left it syncs the dirty log; it stops the guest and sends the rest at line speed if
-that still holds with the pages found dirty, otherwise they are the next round.
+than bandwidth * downtime limit is left at the start of a send window it syncs the dirty log; it stops the guest and
+sends the rest at line speed if that still holds with the pages found dirty, otherwise they are the next round.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ from dqgym.model.dirtying import (
 )
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link import change_bandwidth, start_link
+from dqgym.model.recorded import set_recorded_rates
+from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
 from dqgym.random import exponential
 from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.tiles import at, row
 
-_f = np.float32
+_f, _f64 = np.float32, np.float64
 _ROWS = len(Vcpu)
 _COLUMNS = len(Vm)
 _EPSILON_S = 1e-9
+_SAME_WINDOW = 1e-6
+"""Share of a send window that rounding may take from a time."""
 BLOCK = 16
 """Migrations that ``advance`` works on side by side: as many as the processor's first cache holds."""
 _STEADY_S = _f(1e20)
@@ -66,6 +70,7 @@ def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, ta
     for i in range(len(slots)):
         tile[Vcpu.HOT_PENDING, i] = tile[Vcpu.HOT_BYTES, i]
         tile[Vcpu.COLD_PENDING, i] = tile[Vcpu.COLD_BYTES, i]
+        tile[Vcpu.AHEAD, i] = tile[Vcpu.COLD_BYTES, i] * (1.0 - state[Vm.LAZY_CLEAR])
         tile[Vcpu.PHASE, i] = tile[Vcpu.OFFSET, i]
         _begin_period(tile, i, tile[Vcpu.PERIOD, i])
     state[Vm.PREFERENCE] = preference
@@ -80,28 +85,44 @@ def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, ta
 
 
 @part
-def plan_piece(state, parameters):  # type: ignore[no-untyped-def]
-    """How far the next piece of the round goes: to the end of the round or the interval, or to a new bandwidth."""
+def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
+    """How far the next piece goes: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
+
+    The sync is due at the first start of a send window at which no more than bandwidth * downtime limit is left. While
+    it waits for sleeping vCPUs nothing is sent.
+    """
     bandwidth, sent_before = state[Vm.BANDWIDTH], state[Vm.ROUND_SENT]
     pending = state[Vm.ROUND_BYTES] - sent_before
-    until_low_s = pending / bandwidth - state[Vm.DOWNTIME_LIMIT_S]
-    round_left_s = max(until_low_s, parameters.least_round_s - state[Vm.ROUND_TIME_S])
-    piece_s = min(state[Vm.LEFT_S], round_left_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
+    window_s, round_time_s = parameters.window_s, state[Vm.ROUND_TIME_S]
+    downtime_s = state[Vm.DOWNTIME_LIMIT_S]
+    if state[Vm.ROUND] == 1.0:  # Pages of zeros wait, too, and come last.
+        downtime_s = max(downtime_s - state[Vm.ZERO_BYTES] / bandwidth, 0.0)
+    low_at_s = round_time_s + pending / bandwidth - downtime_s
+    windows = max(np.ceil(max(low_at_s, round_time_s) / window_s - _SAME_WINDOW), 1.0)
+    until_sync_s = windows * window_s - round_time_s
+    waiting = state[Vm.WAIT_LEFT_S] > 0.0
+    until_sync_s = state[Vm.WAIT_LEFT_S] if waiting else until_sync_s
+    piece_s = min(state[Vm.LEFT_S], until_sync_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
+    if state[Vm.SLEEPS] > 0.0:
+        piece_s = plan_sleeps(tile, slots, state[Vm.TIME_S], piece_s, state[Vm.SYNC_WAITS])
     piece_s = max(piece_s, _EPSILON_S)
-    sent = min(bandwidth * piece_s, pending)
+    sent = 0.0 if waiting else min(bandwidth * piece_s, pending)
     per_round = 1.0 / max(state[Vm.ROUND_BYTES], 1.0)
+    unsent_from, unsent_to = 1.0 - sent_before * per_round, 1.0 - (sent_before + sent) * per_round
+    lazy_clear = state[Vm.LAZY_CLEAR]
     state[Vm.PIECE_S] = piece_s
     state[Vm.PIECE_SENT] = sent
-    state[Vm.PIECE_ENDS_ROUND] = 1.0 if piece_s >= round_left_s - _EPSILON_S else 0.0
-    state[Vm.UNSENT_FROM] = 1.0 - sent_before * per_round
-    state[Vm.UNSENT_TO] = 1.0 - (sent_before + sent) * per_round
+    state[Vm.PIECE_ENDS_ROUND] = 1.0 if piece_s >= until_sync_s - (SAME_TIME_S if waiting else _EPSILON_S) else 0.0
+    state[Vm.UNSENT_FROM] = lazy_clear * unsent_from
+    state[Vm.UNSENT_TO] = lazy_clear * unsent_to
+    state[Vm.MET_SENT] = lazy_clear * (1.0 - 0.5 * (unsent_from + unsent_to))
 
 
 @part
 def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
     """What the vCPUs would dirty in the piece if no quota stopped them."""
     h, unsent_from, unsent_to = state[Vm.PIECE_S], state[Vm.UNSENT_FROM], state[Vm.UNSENT_TO]
-    unclaimed, beyond, count = natural_writes(tile, slots, h, unsent_from, unsent_to)
+    unclaimed, beyond, count = natural_writes(tile, slots, h, unsent_from, unsent_to, state[Vm.MET_SENT])
     if state[Vm.HOT] > 0.0:
         unclaimed, beyond, count = natural_hot_writes(tile, slots, h, unsent_from, unsent_to)
     state[Vm.UNCLAIMED], state[Vm.BEYOND], state[Vm.BEYOND_COUNT] = unclaimed, beyond, count
@@ -109,12 +130,14 @@ def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
 
 @part
 def stop_at_quota(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
-    """Stop the vCPUs that would go beyond their quotas."""
+    """Stop the vCPUs that would go beyond their quotas, and those whose rings are full."""
     if state[Vm.BEYOND] > 0.0:
         granted = state[Vm.SHARE_UNCLAIMED] * min(state[Vm.UNCLAIMED] / state[Vm.BEYOND], 1.0)
         apply_quota(tile, slots, state[Vm.PIECE_S], granted, state[Vm.BEYOND_COUNT], parameters)
         if state[Vm.HOT] > 0.0:
             split_hot_writes(tile, slots)
+    if state[Vm.RING_SLEEPS] > 0.0:
+        stop_at_full_ring(tile, slots, state[Vm.PIECE_S])
 
 
 @part
@@ -138,28 +161,41 @@ def draw_periods(tile, random_states, n, slots, duration_s):  # type: ignore[no-
 
 @part
 def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
-    """Add the dirty pages to those still to send; returns the bytes then remaining."""
+    """Add the dirty pages to those still to send; returns the bytes then remaining.
+
+    Where the log is cleared at the sync, dirty pages may be among those still to send. A random writer hits these as
+    often as any others; a sequential one comes to them last, because they are what it wrote last.
+    """
     unsent = 1.0 - state[Vm.ROUND_SENT] / max(state[Vm.ROUND_BYTES], 1.0)
-    found = state[Vm.DEVICE_DIRTY]
+    left, eager_clear = _f(unsent), _f(1.0 - state[Vm.LAZY_CLEAR])
     vcpus_found = _f(0.0)
+    per_hot, per_cold = row(tile, Vcpu.PER_HOT, slots), row(tile, Vcpu.PER_COLD, slots)
     hot_pending, cold_pending = row(tile, Vcpu.HOT_PENDING, slots), row(tile, Vcpu.COLD_PENDING, slots)
     hot_dirty, cold_dirty = row(tile, Vcpu.HOT_DIRTY, slots), row(tile, Vcpu.COLD_DIRTY, slots)
-    cold_bytes, sequential, front = (
-        row(tile, Vcpu.COLD_BYTES, slots),
-        row(tile, Vcpu.SEQUENTIAL, slots),
-        row(tile, Vcpu.FRONT, slots),
-    )
+    cold_bytes, sequential = row(tile, Vcpu.COLD_BYTES, slots), row(tile, Vcpu.SEQUENTIAL, slots)
+    ahead, passed = row(tile, Vcpu.AHEAD, slots), row(tile, Vcpu.PASSED, slots)
     for i in range(len(slots)):
-        vcpus_found += hot_dirty[i] + cold_dirty[i]
-        hot_pending[i] = hot_pending[i] * _f(unsent) + hot_dirty[i]
-        cold_pending[i] = cold_pending[i] * _f(unsent) + cold_dirty[i]
+        hot_left, cold_left = hot_pending[i] * left, cold_pending[i] * left
+        hot_new = hot_dirty[i] * (_f(1.0) - eager_clear * hot_left * per_hot[i])
+        at_random = cold_dirty[i] * (_f(1.0) - eager_clear * cold_left * per_cold[i])
+        in_order = min(cold_dirty[i], max(cold_bytes[i] - cold_left, _f(0.0)))
+        cold_new = sequential[i] * in_order + (_f(1.0) - sequential[i]) * at_random
+        vcpus_found += hot_new + cold_new
+        hot_pending[i] = hot_left + hot_new
+        cold_pending[i] = cold_left + cold_new
         hot_dirty[i] = 0.0
         cold_dirty[i] = 0.0
-        # What a sequential writer wrote lies behind it; it meets everything else first.
-        front[i] = sequential[i] * max(cold_bytes[i] - cold_pending[i], _f(0.0))
-    found += vcpus_found
-    state[Vm.DEVICE_PENDING] = state[Vm.DEVICE_PENDING] * unsent + state[Vm.DEVICE_DIRTY]
-    state[Vm.DEVICE_DIRTY] = 0.0
+        ahead[i] = max(cold_bytes[i] - cold_pending[i] * (_f(1.0) - eager_clear), _f(0.0))
+        passed[i] = 0.0
+    found = _f64(vcpus_found)
+    if state[Vm.DEVICE_BYTES] > 0.0:
+        device_left = state[Vm.DEVICE_PENDING] * unsent
+        device_new = state[Vm.DEVICE_DIRTY] * (1.0 - eager_clear * device_left / state[Vm.DEVICE_BYTES])
+        state[Vm.DEVICE_PENDING] = device_left + device_new
+        state[Vm.DEVICE_DIRTY] = 0.0
+        found += device_new
+    if state[Vm.RINGS] + state[Vm.RING_SLEEPS] > 0.0:
+        empty_rings(tile, slots)
     state[Vm.ROUND_BYTES] = max(state[Vm.ROUND_BYTES] - state[Vm.ROUND_SENT], 0.0) + found
     state[Vm.ROUND_SENT] = 0.0
     state[Vm.SYNCS] += 1.0
@@ -169,11 +205,47 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     return state[Vm.ROUND_BYTES]
 
 
+@part
+def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
+    """Whether the sync that is due has yet to wait for sleeping vCPUs."""
+    if state[Vm.WAIT_S] > 0.0:  # It has waited.
+        return False
+    if state[Vm.SLEEPS] > 0.0:
+        state[Vm.WAIT_S] = sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS])
+    state[Vm.WAIT_LEFT_S] = state[Vm.WAIT_S]
+    return state[Vm.WAIT_S] > 0.0
+
+
+@part
+def make_up_for_wait(state, waited_s, window_s):  # type: ignore[no-untyped-def]
+    """Send at once, at line speed, the budget of the send window that went by while the sync waited.
+
+    Returns the bytes that may then remain for the migration to complete: where the window is over, QEMU looks again,
+    with the bandwidth that the wait left (migration/migration.c: migration_update_counters).
+    """
+    bandwidth = state[Vm.BANDWIDTH]
+    idle = 1.0 - bandwidth / max(state[Vm.LINE_SPEED], bandwidth)
+    sent = min(min(waited_s, window_s) * bandwidth * idle, state[Vm.ROUND_BYTES])
+    state[Vm.ROUND_SENT] = sent
+    state[Vm.SENT_BYTES] += sent
+    state[Vm.SENDING_S] += sent / bandwidth
+    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_S] if waited_s >= window_s else -1.0
+
+
 @routine
-def end_round(tile, state, slots):  # type: ignore[no-untyped-def]
+def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     """Sync; stop the guest and send the rest if it fits into the downtime limit, else begin the next round."""
+    if must_wait(tile, state, slots):
+        return
     remaining = sync_dirty_log(tile, state, slots)
-    if remaining <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]:
+    converges = remaining <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]
+    waited_s = state[Vm.WAIT_S]
+    state[Vm.WAIT_S] = 0.0
+    if waited_s > 0.0 and not converges:
+        allowed = make_up_for_wait(state, waited_s, window_s)
+        remaining -= state[Vm.ROUND_SENT]
+        converges = remaining <= allowed
+    if converges:
         downtime_s = remaining / max(state[Vm.BANDWIDTH], state[Vm.LINE_SPEED])
         state[Vm.DOWNTIME_S] = downtime_s
         state[Vm.ROUND_END_SENT] = state[Vm.SENT_BYTES]
@@ -184,7 +256,7 @@ def end_round(tile, state, slots):  # type: ignore[no-untyped-def]
         state[Vm.CONVERGED] = 1.0
     else:
         state[Vm.ROUND] += 1.0
-        state[Vm.ROUND_TIME_S] = 0.0
+        state[Vm.ROUND_TIME_S] = waited_s if waited_s < window_s else 0.0
 
 
 @part
@@ -211,7 +283,8 @@ def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
         run_total[i] += run_s[i]
         window_run[i] += run_s[i]
         total_run_s += run_s[i]
-    state[Vm.PAUSED_S] = 0.0 if total_run_s > 0.0 else state[Vm.PAUSED_S] + running_s
+    paused = total_run_s == 0.0 and state[Vm.SLEEPS] == 0.0
+    state[Vm.PAUSED_S] = state[Vm.PAUSED_S] + running_s if paused else 0.0
     state[Vm.WINDOW_S] += running_s
     done = state[Vm.DONE] > 0.0
     if state[Vm.WINDOW_S] >= FULL_WINDOW_S or (done and state[Vm.WINDOW_S] > 0.0):
@@ -244,10 +317,12 @@ def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-unt
 
 
 @part
-def end_piece(tile, state, slots):  # type: ignore[no-untyped-def]
+def end_piece(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     """Book the piece; end the round where it led there."""
     piece_s, sent = state[Vm.PIECE_S], state[Vm.PIECE_SENT]
     commit_writes(tile, slots, piece_s)
+    if state[Vm.RINGS] + state[Vm.RING_SLEEPS] > 0.0:
+        count_ring_entries(tile, slots)
     if state[Vm.DEVICE_RATE] > 0.0:
         device_writes(state)
     state[Vm.ROUND_SENT] += sent
@@ -257,8 +332,10 @@ def end_piece(tile, state, slots):  # type: ignore[no-untyped-def]
     state[Vm.ROUND_TIME_S] += piece_s
     state[Vm.INTERVAL_S] += piece_s
     state[Vm.LEFT_S] -= piece_s
+    if state[Vm.WAIT_LEFT_S] > 0.0:
+        state[Vm.WAIT_LEFT_S] = 0.0 if state[Vm.PIECE_ENDS_ROUND] > 0.0 else state[Vm.WAIT_LEFT_S] - piece_s
     if state[Vm.PIECE_ENDS_ROUND] > 0.0:
-        end_round(tile, state, slots)
+        end_round(tile, state, slots, window_s)
 
 
 @part
@@ -287,7 +364,10 @@ def advance(vcpu, vm, random_states, members, count, slots, parameters, table_ti
         members[1, k] = members[0, k]
     while active > 0:
         for k in range(active):
-            plan_piece(at(vm, members[1, k]), parameters)
+            tile, state = at(vcpu, members[1, k]), at(vm, members[1, k])
+            plan_piece(tile, state, slots, parameters)
+            if state[Vm.RECORDED] > 0.0:
+                set_recorded_rates(tile, slots, state[Vm.TIME_S], state[Vm.PIECE_S], table_times, table_values)
         for k in range(active):
             write_without_quota(at(vcpu, members[1, k]), at(vm, members[1, k]), slots)
         for k in range(active):
@@ -296,7 +376,7 @@ def advance(vcpu, vm, random_states, members, count, slots, parameters, table_ti
         for k in range(active):
             n = members[1, k]
             tile, state = at(vcpu, n), at(vm, n)
-            end_piece(tile, state, slots)
+            end_piece(tile, state, slots, parameters.window_s)
             if state[Vm.BURSTY] > 0.0:
                 draw_periods(tile, random_states, n, slots, state[Vm.PIECE_S])
             if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.LINK_NEXT_S] - _EPSILON_S:

@@ -48,48 +48,67 @@ class Vcpu(IntEnum):
     """Least time to store to a clean page, s/byte: the write and the write fault."""
     AGAIN_S = 16
     """Least time to store to a dirty page, s/byte."""
+    PAGE_BYTES = 17
+    """What the first store to a page dirties, and charges to the quota."""
+    RING_STORES = 18
+    """Bytes of stores that fill the dirty ring, once it is empty (``UNLIMITED_RATE``: it never fills)."""
+    RING_EXIT_S = 19
+    """What full rings cost, s/byte stored."""
+    TABLE_FIRST = 20
+    """Recorded schedules: first index into the shared tables; entries (0: not recorded); period (0: never repeats)."""
+    TABLE_ENTRIES = 21
+    TABLE_PERIOD = 22
     # State.
-    HOT_PENDING = 17
+    HOT_PENDING = 23
     """Bytes that were to send when the round began."""
-    COLD_PENDING = 18
-    HOT_DIRTY = 19
+    COLD_PENDING = 24
+    HOT_DIRTY = 25
     """Bytes dirtied after they were sent: the next round's."""
-    COLD_DIRTY = 20
-    FRONT = 21
-    """Sequential patterns: clean bytes that lie ahead of the writer before it meets pages of this round's set."""
-    CREDIT = 22
+    COLD_DIRTY = 26
+    AHEAD = 27
+    """Sequential patterns: clean bytes in the loop when the round began, and the bytes stored since."""
+    PASSED = 28
+    CREDIT = 29
     """Dirty quota left over from the last quota interval, bytes; negative after an overshoot."""
-    PHASE = 23
+    PHASE = 30
     """Position in the period, s."""
-    CURRENT_PERIOD = 24
+    CURRENT_PERIOD = 31
     """Length of the period that runs, s."""
-    PER_PERIOD = 25
+    PER_PERIOD = 32
     """1 / CURRENT_PERIOD; 0 for steady schedules."""
-    BACKLOG = 26
+    BACKLOG = 33
     """Open-loop stores that stalls kept waiting, bytes."""
-    RUN_TOTAL_S = 27
-    WINDOW_RUN_S = 28
+    RING_FILL = 34
+    """Bytes stored since the dirty ring was emptied."""
+    SLEEP_LEFT_S = 35
+    """Rest of the sleep that a full ring brought."""
+    RUN_TOTAL_S = 36
+    WINDOW_RUN_S = 37
     """Run time in the window of the stall cost."""
     # Command.
-    LIMIT = 29
+    LIMIT = 38
     """Dirty-rate limit, bytes/s."""
-    CAP = 30
-    """Run-share cap."""
+    CAP = 39
+    """Run-share cap; 0 or 1 where the vCPU sleeps and runs in turns."""
+    COMMANDED_CAP = 40
+    CAP_SINCE_S = 41
+    """When the cap was set to this value."""
+    RING_SLEEP_S = 42
     # Telemetry, in the order of VcpuField.
-    DIRTIED_BYTES = 31
-    QUOTA_EXITS = 32
-    STALLED_S = 33
-    RUN_S = 34
+    DIRTIED_BYTES = 43
+    QUOTA_EXITS = 44
+    STALLED_S = 45
+    RUN_S = 46
     # Scratch: what a piece of a round brings, until it is booked.
-    STORES = 35
-    WANTED = 36
-    HOT_WRITTEN = 37
-    COLD_WRITTEN = 38
-    HOT_CLEAN = 39
-    COLD_CLEAN = 40
-    HOT_INFLOW = 41
-    COLD_INFLOW = 42
-    SHARE = 43
+    STORES = 47
+    WANTED = 48
+    HOT_WRITTEN = 49
+    COLD_WRITTEN = 50
+    HOT_CLEAN = 51
+    COLD_CLEAN = 52
+    HOT_INFLOW = 53
+    COLD_INFLOW = 54
+    SHARE = 55
     """Of the run time that the cap leaves."""
 
 
@@ -103,87 +122,107 @@ class Vm(IntEnum):
 
     # Parameters, from the scenario.
     MEMORY_BYTES = 0
-    NOMINAL_BANDWIDTH = 1
-    DOWNTIME_LIMIT_S = 2
-    DEADLINE_S = 3
-    PASS_TIME_S = 4
-    VCPUS = 5
-    BURSTY = 6
+    ZERO_BYTES = 1
+    NOMINAL_BANDWIDTH = 2
+    DOWNTIME_LIMIT_S = 3
+    DEADLINE_S = 4
+    PASS_TIME_S = 5
+    VCPUS = 6
+    BURSTY = 7
     """1 where any vCPU has a random period."""
-    HOT = 7
+    HOT = 8
     """1 where any vCPU has a hot part."""
-    LINE_SPEED = 8
+    LINE_SPEED = 9
     """Speed of the last stage, bytes/s; 0: the bandwidth of the moment."""
-    DEVICE_RATE = 9
-    DEVICE_BYTES = 10
-    LINK_KIND = 11
-    LINK_A = 12
-    LINK_B = 13
-    LINK_C = 14
-    LINK_D = 15
+    DEVICE_RATE = 10
+    DEVICE_BYTES = 11
+    LAZY_CLEAR = 12
+    """1 where a page's dirty log is cleared when the page is sent, 0 where all are cleared at the sync."""
+    SYNC_WAITS = 13
+    """1 where a sync waits for vCPUs in the sleeping part of their time slices."""
+    RINGS = 14
+    """1 where the dirty log is made of rings, and their size."""
+    RING_BYTES = 15
+    RECORDED = 16
+    """1 where any vCPU has a recorded schedule."""
+    LINK_KIND = 17
+    LINK_A = 18
+    LINK_B = 19
+    LINK_C = 20
+    LINK_D = 21
     # Telemetry, in the order of VmField.
-    INTERVAL_S = 16
-    TIME_S = 17
-    SENT_BYTES = 18
-    REMAINING_BYTES = 19
-    ROUND = 20
-    MEASURED_BANDWIDTH = 21
-    SYNCS = 22
-    SYNC_TIME_S = 23
-    SYNCED_DIRTY_BYTES = 24
-    SYNCED_SENT_BYTES = 25
+    INTERVAL_S = 22
+    TIME_S = 23
+    SENT_BYTES = 24
+    REMAINING_BYTES = 25
+    ROUND = 26
+    MEASURED_BANDWIDTH = 27
+    SYNCS = 28
+    SYNC_TIME_S = 29
+    SYNCED_DIRTY_BYTES = 30
+    SYNCED_SENT_BYTES = 31
     # State.
-    PREFERENCE = 26
-    ROUND_BYTES = 27
+    PREFERENCE = 32
+    ROUND_BYTES = 33
     """Bytes to send in this round."""
-    ROUND_SENT = 28
-    ROUND_TIME_S = 29
-    DEVICE_PENDING = 30
-    DEVICE_DIRTY = 31
-    BANDWIDTH = 32
+    ROUND_SENT = 34
+    ROUND_TIME_S = 35
+    """Time since the send window in which the round began."""
+    DEVICE_PENDING = 36
+    DEVICE_DIRTY = 37
+    BANDWIDTH = 38
     """What the link carries now, bytes/s."""
-    LINK_NEXT_S = 33
+    LINK_NEXT_S = 39
     """When the bandwidth changes next."""
-    LINK_LEVEL = 34
+    LINK_LEVEL = 40
     """State of the link process: an index or a level."""
-    SHARE_UNCLAIMED = 35
-    DONE = 36
-    CONVERGED = 37
-    DOWNTIME_S = 38
-    LEAST_CAP = 39
+    SHARE_UNCLAIMED = 41
+    SLEEPS = 42
+    """1 where any vCPU sleeps, or shall sleep, in time slices of its cap or for a full ring; then for rings only."""
+    RING_SLEEPS = 43
+    WAIT_S = 44
+    """For how long the sync that is due waits for sleeping vCPUs, and how much of it is left."""
+    WAIT_LEFT_S = 45
+    DONE = 46
+    CONVERGED = 47
+    DOWNTIME_S = 48
+    LEAST_CAP = 49
     """Smallest run-share cap commanded so far."""
-    PAUSED_S = 40
+    PAUSED_S = 50
     """Time, up to now, for which no vCPU has been allowed to run."""
-    WINDOW_S = 41
-    STALL_S = 42
+    WINDOW_S = 51
+    STALL_S = 52
     """Integral of the stall cost over time."""
-    TIME_TERM = 43
+    TIME_TERM = 53
     """The four terms of the cost J so far; the reward is minus their growth."""
-    STALL_TERM = 44
-    DOWNTIME_TERM = 45
-    DEADLINE_TERM = 46
-    STEPS = 47
+    STALL_TERM = 54
+    DOWNTIME_TERM = 55
+    DEADLINE_TERM = 56
+    STEPS = 57
     """Control intervals so far, in an environment."""
-    RETURN = 48
+    RETURN = 58
     """Sum of the rewards so far, in an environment."""
-    SENT_BEFORE = 49
+    SENT_BEFORE = 59
     """SENT_BYTES when the interval began."""
-    LEFT_S = 50
+    LEFT_S = 60
     """Rest of the control interval."""
-    SENDING_S = 51
+    SENDING_S = 61
     """Time in the interval in which something was sent."""
-    PIECE_S = 52
+    PIECE_S = 62
     """Length of the piece of a round that runs, and the bytes that leave in it."""
-    PIECE_SENT = 53
-    PIECE_ENDS_ROUND = 54
-    UNSENT_FROM = 55
-    """Shares of the set of this round that are unsent before and after the piece."""
-    UNSENT_TO = 56
-    UNCLAIMED = 57
+    PIECE_SENT = 63
+    PIECE_ENDS_ROUND = 64
+    UNSENT_FROM = 65
+    """Shares of the round's set that stores meet as pending before and after the piece: the unsent ones, or none where
+    the log is cleared at the sync."""
+    UNSENT_TO = 66
+    MET_SENT = 67
+    """Share of the round's set that a sequential writer in its midst meets as sent, half-way through the piece."""
+    UNCLAIMED = 68
     """What ``natural_writes`` returned."""
-    BEYOND = 58
-    BEYOND_COUNT = 59
-    ROUND_END_SENT = 60
+    BEYOND = 69
+    BEYOND_COUNT = 70
+    ROUND_END_SENT = 71
     """SENT_BYTES when the last round ended."""
 
 

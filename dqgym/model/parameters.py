@@ -1,31 +1,167 @@
-"""The model's global parameters: one set for every migration, each with its source."""
+"""The model's global parameters: one set for every migration, each with its source.
+
+The values lie in ``parameters.yaml`` beside this file. A file of parameters has an entry for each, with ``value``,
+``unit`` and ``source``; beside them, under ``throttles``, it may have options of throttles that were fitted along.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from dqgym.names import did_you_mean
+
+THROTTLES_KEY = "throttles"
+DEFAULT_FILE = Path(__file__).with_name("parameters.yaml")
+_ENTRY_KEYS = ("value", "unit", "source")
 
 
 class ModelParameters(NamedTuple):
-    """Constants of the host and of the mechanism; a named tuple so that kernels take it as it is.
+    """Constants of the host and of the mechanism; a named tuple so that kernels take it as it is."""
 
-    The defaults reproduce the cover letter's Table A ("[v10,0/3] Per-vCPU dirty quota-based throttling", 21 Feb 2024);
-    ``dqgym evaluate --suite cover-letter`` prints how well.
+    write_bytes_per_s: float
+    """Fastest that one vCPU writes pages that are dirty already."""
+    fault_s: float
+    """Cost of the write fault on a clean page."""
+    exit_bytes_per_s: float
+    """What one throttled vCPU dirties at most, for the exits of its quota."""
+    contention: float
+    """Growth of the exits' cost with n vCPUs throttled at a time: 1 + contention * n * (n - 1)."""
+    quota_interval_s: float
+    """Quotas are refilled this often."""
+    overshoot_bytes: float
+    """A vCPU may dirty this much beyond its quota before anyone looks."""
+    window_s: float
+    """The sender works in windows of this length and looks at the start of each whether to sync."""
+    ring_exit_s: float
+    """What it takes to empty a full dirty ring and protect its pages again; its vCPU does not run meanwhile."""
+
+
+UNITS = dict(zip(ModelParameters._fields, ("bytes/s", "s", "bytes/s", "1", "s", "bytes", "s", "s"), strict=True))
+"""The unit of each parameter, as files of parameters say it."""
+_MAY_BE_ZERO = ("fault_s", "contention", "overshoot_bytes", "ring_exit_s")
+
+
+class ParameterError(ValueError):
+    """A file of parameters cannot be used; the message names the file, the field, the value and what is allowed."""
+
+
+def load_parameters(path: Path) -> ModelParameters:
+    """Read a file of parameters; it must hold all of them and no others.
+
+    Raises:
+        ParameterError: the file is missing, is not YAML, lacks a parameter, or has an unknown one or a bad value.
     """
-
-    write_bytes_per_s: float = 2.8e9
-    """Fastest that one vCPU writes pages that are dirty already. Fitted to Table A."""
-    fault_s: float = 0.2e-6
-    """Cost of the write fault on a clean page. Fitted to Table A; above 1.5 us its row 13 would converge."""
-    exit_bytes_per_s: float = 130e6
-    """What one throttled vCPU dirties at most, for the exits of its quota. Fitted to Table A."""
-    contention: float = 0.02
-    """Growth of the exits' cost with n vCPUs throttled at a time: 1 + contention * n * (n - 1). Fitted to Table A."""
-    quota_interval_s: float = 0.01
-    """Quotas are refilled this often (the public RFC of the reference scheme)."""
-    overshoot_bytes: float = 512 * 4096
-    """A vCPU may dirty this much beyond its quota before anyone looks (hardware page-modification log: 512 pages)."""
-    least_round_s: float = 0.1
-    """No round is shorter: QEMU's rate limit works in windows of 100 ms (BUFFER_DELAY)."""
+    entries = _read(path)
+    for name in entries:
+        if name not in (*ModelParameters._fields, THROTTLES_KEY):
+            hint = did_you_mean(str(name), ModelParameters._fields)
+            known = ", ".join(ModelParameters._fields)
+            raise ParameterError(f"{path}: unknown parameter {name!r}{hint}; parameters: {known}")
+    return ModelParameters(**{name: _value(path, name, entries.get(name)) for name in ModelParameters._fields})
 
 
-DEFAULT_PARAMETERS = ModelParameters()
+def load_throttle_options(path: Path) -> dict[str, dict[str, float]]:
+    """The options of throttles that a file of parameters holds, by throttle and option; mostly none.
+
+    Raises:
+        ParameterError: the file cannot be read, or an option is no entry with a number as its value.
+    """
+    throttles = _read(path).get(THROTTLES_KEY, {})
+    if not isinstance(throttles, dict) or not all(isinstance(options, dict) for options in throttles.values()):
+        raise ParameterError(f"{path}: {THROTTLES_KEY}: must be a mapping of throttles to their options")
+    return {
+        throttle: {
+            name: _number(f"{path}: {THROTTLES_KEY}.{throttle}.{name}", entry) for name, entry in options.items()
+        }
+        for throttle, options in throttles.items()
+    }
+
+
+def save_parameters(
+    parameters: ModelParameters,
+    path: Path,
+    sources: Mapping[str, str] | None = None,
+    throttles: Mapping[str, Mapping[str, float]] | None = None,
+) -> None:
+    """Write a file of parameters; it is complete or, where writing fails, as it was before.
+
+    Args:
+        parameters: the values.
+        path: the file.
+        sources: where they come from, by name; those left out have the source of the default file.
+        throttles: options of throttles, by throttle and option, whose source is given under ``throttle.option``.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    said = {**{name: entry["source"] for name, entry in _read(DEFAULT_FILE).items()}, **(sources or {})}
+    content: dict[str, Any] = {
+        name: {"value": float(value), "unit": UNITS[name], "source": said[name]}
+        for name, value in parameters._asdict().items()
+    }
+    if throttles:
+        content[THROTTLES_KEY] = {
+            throttle: {
+                option: {"value": float(value), "unit": "1", "source": said[f"{throttle}.{option}"]}
+                for option, value in options.items()
+            }
+            for throttle, options in throttles.items()
+        }
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"cannot read the parameters {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParameterError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path}: must be a mapping with the parameters {', '.join(ModelParameters._fields)}")
+    return content
+
+
+def _value(path: Path, name: str, entry: Any) -> float:
+    """The value of one parameter, checked."""
+    place = f"{path}: {name}"
+    if entry is None:
+        raise ParameterError(f"{place}: missing")
+    value = _number(place, entry)
+    if entry["unit"] != UNITS[name]:
+        raise ParameterError(f"{place}.unit: {entry['unit']!r} must be {UNITS[name]!r}")
+    if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+        least = "not be negative" if name in _MAY_BE_ZERO else "be positive"
+        raise ParameterError(f"{place}.value: {entry['value']!r} must {least}")
+    return value
+
+
+def _number(place: str, entry: Any) -> float:
+    """The value of one entry, a finite number."""
+    if not isinstance(entry, dict) or not set(_ENTRY_KEYS) >= set(entry) >= {"value", "unit"}:
+        raise ParameterError(f"{place}: {entry!r} must be a mapping with the keys {', '.join(_ENTRY_KEYS)}")
+    try:
+        value = math.nan if isinstance(entry["value"], bool) else float(entry["value"])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ParameterError(f"{place}.value: {entry['value']!r} must be a finite number")
+    return value
+
+
+DEFAULT_PARAMETERS = load_parameters(DEFAULT_FILE)
+"""Of ``parameters.yaml``."""

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
-from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
+from dqgym.model.layout import UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
 from dqgym.model.parameters import ModelParameters
 from dqgym.scenario import (
     Bursty,
     ConstantLink,
+    HotSet,
     Link,
     MarkovLink,
     OrnsteinUhlenbeckLink,
     Phased,
+    Recorded,
     Scenario,
     StepsLink,
     TraceLink,
@@ -36,8 +39,9 @@ class ScenarioPool:
     Attributes:
         vcpu: float32 [M, VCPU_PARAMETERS, V], the parameter rows of ``Vcpu``.
         vm: float64 [M, VM_PARAMETERS], the parameter columns of ``Vm``.
-        table_times: float64, the times of all stepped links, one after another (LINK_A says where each begins).
-        table_values: float64, their bandwidths.
+        table_times: float64, the times of all stepped links and recorded schedules, one after another (LINK_A and
+            TABLE_FIRST say where each begins).
+        table_values: float64, their bandwidths, or integrals of the rate factor.
     """
 
     vcpu: NDArray[np.float32]
@@ -61,6 +65,7 @@ class ScenarioPool:
             bandwidth_bytes_per_s=self.vm[:, Vm.NOMINAL_BANDWIDTH].copy(),
             downtime_limit_s=self.vm[:, Vm.DOWNTIME_LIMIT_S].copy(),
             deadline_s=self.vm[:, Vm.DEADLINE_S].copy(),
+            ring_bytes=self.vm[:, Vm.RING_BYTES].copy(),
         )
 
 
@@ -77,14 +82,16 @@ def pack_scenarios(
         raise ValueError(f"scenario {widest.name!r} has {most} vCPUs, more than vcpu_slots={slots}")
     vcpu = np.zeros((len(scenarios), VCPU_PARAMETERS, slots), dtype=np.float32)
     vm = np.zeros((len(scenarios), VM_PARAMETERS))
-    vcpu[:, [Vcpu.LOW, Vcpu.DUTY, Vcpu.FIRST_S, Vcpu.AGAIN_S]] = 1.0  # absent slots: the kernel divides by them
+    # The kernel divides by these, in absent slots, too.
+    vcpu[:, [Vcpu.LOW, Vcpu.DUTY, Vcpu.FIRST_S, Vcpu.AGAIN_S, Vcpu.RING_STORES]] = 1.0
     vcpu[:, Vcpu.PERIOD] = _NO_PERIOD_S
     table: list[tuple[float, float]] = [(0.0, 0.0)]
+    """(time, bandwidth) of stepped links and (time, integral of the rate factor) of recorded schedules."""
     for m, scenario in enumerate(scenarios):
         slot = 0
         for group in scenario.workload:
             columns = slice(slot, slot + group.vcpus)
-            for row, value in _vcpu_parameters(group, scenario.vm.page_bytes, parameters).items():
+            for row, value in _vcpu_parameters(group, scenario, parameters, table).items():
                 vcpu[m, row, columns] = value
             slot += group.vcpus
         for column, number in _vm_parameters(scenario, table).items():
@@ -93,17 +100,20 @@ def pack_scenarios(
     return ScenarioPool(vcpu, vm, np.ascontiguousarray(times), np.ascontiguousarray(values))
 
 
-def _vcpu_parameters(group: VcpuGroup, page_bytes: int, parameters: ModelParameters) -> dict[Vcpu, float]:
+def _vcpu_parameters(
+    group: VcpuGroup, scenario: Scenario, parameters: ModelParameters, table: list[tuple[float, float]]
+) -> dict[Vcpu, float]:
     """The parameter rows of each vCPU of a group.
 
     A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page
     with many stores and takes one fault for it.
     """
-    sequential = group.pattern == "sequential"
+    page_bytes, sequential = scenario.vm.page_bytes, group.pattern == "sequential"
     store_s = BASE_PAGE_BYTES / parameters.write_bytes_per_s
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     hot, working_set = group.hot_set, group.working_set_bytes
     hot_bytes = working_set * hot.fraction if hot else 0.0
+    ring_stores = _stores_that_fill(_ring_bytes(scenario), group)
     rows = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),
@@ -117,6 +127,9 @@ def _vcpu_parameters(group: VcpuGroup, page_bytes: int, parameters: ModelParamet
         Vcpu.PER_HOT: _inverse(hot_bytes),
         Vcpu.PER_COLD: _inverse(working_set - hot_bytes),
         Vcpu.PER_BYTE: _inverse(working_set),
+        Vcpu.PAGE_BYTES: page_bytes,
+        Vcpu.RING_STORES: ring_stores,
+        Vcpu.RING_EXIT_S: parameters.ring_exit_s / ring_stores if scenario.dirty_log.kind == "ring" else 0.0,
     }
     schedule = group.schedule
     if isinstance(schedule, Phased | Bursty):
@@ -127,7 +140,43 @@ def _vcpu_parameters(group: VcpuGroup, page_bytes: int, parameters: ModelParamet
             Vcpu.PERIOD: schedule.period_s,
             Vcpu.OFFSET: schedule.offset * schedule.period_s,
         }
+    elif isinstance(schedule, Recorded):
+        entries = _integrated(schedule)
+        rows |= {
+            Vcpu.DUTY: 0.0,
+            Vcpu.TABLE_FIRST: len(table),
+            Vcpu.TABLE_ENTRIES: len(entries),
+            Vcpu.TABLE_PERIOD: schedule.period_s or 0.0,
+        }
+        table.extend(entries)
     return rows
+
+
+def _integrated(schedule: Recorded) -> list[tuple[float, float]]:
+    """(time, integral of the rate factor from 0 to then), up to the period's end or 1 s beyond the last time."""
+    times_s = np.array([*schedule.times_s, schedule.period_s or schedule.times_s[-1] + 1.0])
+    integrals_s = np.concatenate([[0.0], np.cumsum(np.diff(times_s) * schedule.rate_factors)])
+    return list(zip(times_s.tolist(), integrals_s.tolist(), strict=True))
+
+
+def _ring_bytes(scenario: Scenario) -> float:
+    return float(scenario.dirty_log.ring_entries * scenario.vm.page_bytes)
+
+
+def _stores_that_fill(ring_bytes: float, group: VcpuGroup) -> float:
+    """Bytes of stores after which an empty ring is full: it takes each page once, until it is emptied."""
+    if group.working_set_bytes <= ring_bytes:
+        return UNLIMITED_RATE
+    if group.pattern == "sequential":
+        return ring_bytes
+    hot = group.hot_set or HotSet(0.0, 0.0)
+    parts = ((hot.fraction, hot.share), (1.0 - hot.fraction, 1.0 - hot.share))
+
+    def room_left(working_sets: float) -> float:
+        entered = sum(size * -np.expm1(-working_sets * share / size) for size, share in parts if size > 0)
+        return ring_bytes / group.working_set_bytes - entered
+
+    return float(brentq(room_left, 0.0, 1e6)) * group.working_set_bytes
 
 
 def _inverse(size: float) -> float:
@@ -138,12 +187,18 @@ def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict
     """The parameter columns of a scenario; a stepped link appends its (time, bandwidth) pairs to ``table``."""
     return {
         Vm.MEMORY_BYTES: scenario.vm.memory_bytes,
+        Vm.ZERO_BYTES: scenario.vm.zero_bytes,
         Vm.NOMINAL_BANDWIDTH: scenario.bandwidth_bytes_per_s,
         Vm.DOWNTIME_LIMIT_S: scenario.limits.downtime_s,
         Vm.DEADLINE_S: scenario.deadline_s,
         Vm.PASS_TIME_S: scenario.pass_time_s,
         Vm.VCPUS: scenario.vcpus,
         Vm.BURSTY: float(any(isinstance(group.schedule, Bursty) for group in scenario.workload)),
+        Vm.RECORDED: float(any(isinstance(group.schedule, Recorded) for group in scenario.workload)),
+        Vm.LAZY_CLEAR: float(not scenario.dirty_log.cleared_at_sync),
+        Vm.SYNC_WAITS: float(scenario.dirty_log.sync_waits),
+        Vm.RINGS: float(scenario.dirty_log.kind == "ring"),
+        Vm.RING_BYTES: _ring_bytes(scenario),
         Vm.HOT: float(any(group.hot_set is not None for group in scenario.workload)),
         Vm.LINE_SPEED: scenario.link.line_speed_bytes_per_s or 0.0,
         Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.page_bytes / BASE_PAGE_BYTES,

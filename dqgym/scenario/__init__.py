@@ -1,23 +1,26 @@
 """What is migrated: virtual machine, workload, link, limits; read from and written to YAML."""
 
+from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.files import ScenarioError, load_scenario, save_scenario, scenario_from_yaml, scenario_to_yaml
 from dqgym.scenario.limits import DeviceWrites, Limits
 from dqgym.scenario.link import ConstantLink, Link, MarkovLink, OrnsteinUhlenbeckLink, StepsLink, TraceLink
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.vm import VirtualMachine
-from dqgym.scenario.workload import MAX_VCPUS, Bursty, HotSet, Phased, Schedule, Steady, VcpuGroup
+from dqgym.scenario.workload import MAX_VCPUS, Bursty, HotSet, Phased, Recorded, Schedule, Steady, VcpuGroup
 
 __all__ = [
     "MAX_VCPUS",
     "Bursty",
     "ConstantLink",
     "DeviceWrites",
+    "DirtyLog",
     "HotSet",
     "Limits",
     "Link",
     "MarkovLink",
     "OrnsteinUhlenbeckLink",
     "Phased",
+    "Recorded",
     "Scenario",
     "ScenarioError",
     "Schedule",

@@ -1,13 +1,21 @@
 """Scenarios on disk: YAML in which every dimensional value is text with a unit.
 
-``scenario_from_yaml(scenario_to_yaml(s)) == s`` for every scenario. A link of kind ``trace`` may name a CSV file
-(``file: link.csv``, relative to the YAML file, columns ``time_s,bandwidth_bytes_per_s``) in place of ``times`` and
-``bandwidths``; it is written back as lists, so that a scenario never depends on a second file once it is read.
+``scenario_from_yaml(scenario_to_yaml(s)) == s`` for every scenario. Recordings may lie in CSV files, whose names are
+relative to the YAML file and whose first line names their columns, ``time_s`` and others:
+
+* A link of kind ``trace`` may have ``file: trace.csv`` in place of ``times`` and ``bandwidths``; they are in the column
+  ``bandwidth_bytes_per_s``.
+* A schedule of kind ``recorded`` may have ``file: trace.csv`` and ``column: vcpu0_bytes_per_s`` in place of ``times``
+  and ``rate_factors``. The column holds what a vCPU demands, so its group has no ``write_rate``: that is the highest
+  value.
+
+Either is written back as lists, so that a scenario never depends on a second file once it is read.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -24,7 +32,8 @@ from dqgym.scenario.record import FROM_FILE, yaml_key
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.workload import Schedule
 
-TRACE_COLUMNS = ["time_s", "bandwidth_bytes_per_s"]
+TIME_COLUMN = "time_s"
+BANDWIDTH_COLUMN = "bandwidth_bytes_per_s"
 _SHOWN_CHARACTERS = 60
 
 
@@ -83,7 +92,7 @@ def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None 
     Args:
         text: the YAML.
         source: how errors call it.
-        folder: where the CSV file of a recorded link lies; the current folder where None.
+        folder: where the CSV files of recordings lie; the current folder where None.
 
     Raises:
         ScenarioError: as ``load_scenario``.
@@ -94,7 +103,7 @@ def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None 
         raise ScenarioError(f"{source}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ScenarioError(f"{source}: must be a mapping with the keys {', '.join(Scenario.model_fields)}")
-    content = _with_trace_read(content, source, folder or Path())
+    content = _with_recordings_read(content, source, folder or Path())
     try:
         return Scenario.model_validate(content, context=FROM_FILE)
     except ValidationError as error:
@@ -115,36 +124,90 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _with_trace_read(content: dict[str, Any], source: str, folder: Path) -> dict[str, Any]:
-    """The content with a recorded link's ``file`` replaced by the lists that it holds."""
-    link = content.get("link")
-    if not (isinstance(link, Mapping) and link.get("kind") == "trace" and "file" in link):
-        return content
-    if "times" in link or "bandwidths" in link:
-        raise ScenarioError(f"{source}: link: give either 'file' or 'times' and 'bandwidths', not both")
-    if not isinstance(link["file"], str):
-        raise ScenarioError(f"{source}: link.file: {link['file']!r} is not a file name")
-    path = folder / link["file"]
-    times, bandwidths = _read_trace(path)
+def _with_recordings_read(content: dict[str, Any], source: str, folder: Path) -> dict[str, Any]:
+    """The content with every ``file`` of a recording replaced by the lists that it holds."""
+    read = dict(content)
+    if _names_a_file(content.get("link"), "trace"):
+        read["link"] = _link_read(content["link"], f"{source}: link", folder)
+    if isinstance(content.get("workload"), list):
+        read["workload"] = [
+            _group_read(group, f"{source}: workload[{index}]", folder)
+            if isinstance(group, Mapping) and _names_a_file(group.get("schedule"), "recorded")
+            else group
+            for index, group in enumerate(content["workload"])
+        ]
+    return read
+
+
+def _names_a_file(part: object, kind: str) -> bool:
+    return isinstance(part, Mapping) and part.get("kind") == kind and "file" in part
+
+
+def _link_read(link: Mapping[str, Any], place: str, folder: Path) -> dict[str, Any]:
+    _forbid(link, ("times", "bandwidths"), place)
+    _, times, bandwidths = _read_recording(link, place, folder, BANDWIDTH_COLUMN)
     others = {key: value for key, value in link.items() if key != "file"}
-    return {**content, "link": {**others, "times": times, "bandwidths": bandwidths}}
+    return {**others, "times": [f"{time} s" for time in times], "bandwidths": [f"{value} B/s" for value in bandwidths]}
 
 
-def _read_trace(path: Path) -> tuple[list[str], list[str]]:
-    """Times and bandwidths of a recorded link, as text with units."""
+def _group_read(group: Mapping[str, Any], place: str, folder: Path) -> dict[str, Any]:
+    """A group of vCPUs with its schedule read; the write rate is the highest of the recording."""
+    schedule = group["schedule"]
+    _forbid(schedule, ("times", "rate_factors"), f"{place}.schedule")
+    if "write_rate" in group:
+        raise ScenarioError(f"{place}.write_rate: {group['write_rate']!r}: leave it out, the schedule's file says it")
+    column = schedule.get("column")
+    if not isinstance(column, str):
+        raise ScenarioError(f"{place}.schedule.column: {column!r} is not the name of a column of {schedule['file']!r}")
+    path, times, rates = _read_recording(schedule, f"{place}.schedule", folder, column)
+    rates_bytes_per_s = [_rate(rate, path, column) for rate in rates]
+    highest = max(rates_bytes_per_s, default=0.0)
+    if highest == 0:
+        raise ScenarioError(f"{path}, column {column!r}: nothing above 0; a vCPU that does not write is 'read-only'")
+    others = {key: value for key, value in schedule.items() if key not in ("file", "column")}
+    factors = [rate / highest for rate in rates_bytes_per_s]
+    read = {**others, "times": [f"{time} s" for time in times], "rate_factors": factors}
+    return {**group, "write_rate": f"{highest!r} B/s", "schedule": read}
+
+
+def _forbid(part: Mapping[str, Any], keys: tuple[str, str], place: str) -> None:
+    if any(key in part for key in keys):
+        raise ScenarioError(f"{place}: give either 'file' or {keys[0]!r} and {keys[1]!r}, not both")
+
+
+def _rate(text: str, path: Path, column: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ScenarioError(f"{path}, column {column!r}: {text!r} is not a number of bytes per second from 0")
+    return rate
+
+
+def _read_recording(
+    part: Mapping[str, Any], place: str, folder: Path, column: str
+) -> tuple[Path, list[str], list[str]]:
+    """The file that a part of the scenario names, its times, and the values of one of its columns, all as text."""
+    if not isinstance(part["file"], str):
+        raise ScenarioError(f"{place}.file: {part['file']!r} is not a file name")
+    path = folder / part["file"]
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"cannot read the recorded link {path}: {error}") from error
+        raise ScenarioError(f"cannot read the recording {path}: {error}") from error
     except ValueError:
         header, rows = [], []
-    if header != TRACE_COLUMNS:
-        raise ScenarioError(f"{path}: the first line must be {','.join(TRACE_COLUMNS)!r}, not {','.join(header)!r}")
+    if TIME_COLUMN not in header or column not in header:
+        raise ScenarioError(
+            f"{path}: the first line must have the columns {TIME_COLUMN!r} and {column!r}, not {','.join(header)!r}"
+        )
     for number, row in enumerate(rows, start=2):
-        if len(row) != len(TRACE_COLUMNS):
-            raise ScenarioError(f"{path}, line {number}: {len(row)} values, not {len(TRACE_COLUMNS)}")
-    return [f"{row[0]} s" for row in rows], [f"{row[1]} B/s" for row in rows]
+        if len(row) != len(header):
+            raise ScenarioError(f"{path}, line {number}: {len(row)} values, not {len(header)}")
+    time, value = header.index(TIME_COLUMN), header.index(column)
+    return path, [row[time] for row in rows], [row[value] for row in rows]
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dqgym.scenario.record import Duration, Instant, Rate, Record
+from dqgym.scenario.record import Duration, Instant, Rate, Record, check_times
 
 ORNSTEIN_UHLENBECK_CLIP = (0.05, 3.0)
 """An Ornstein-Uhlenbeck bandwidth is clipped to these multiples of its mean, and to the line speed if there is one."""
@@ -92,15 +92,7 @@ class _PiecewiseLink(_AnyLink):
 
     @model_validator(mode="after")
     def _times_rise(self) -> _PiecewiseLink:
-        if len(self.times_s) != len(self.bandwidths_bytes_per_s):
-            raise ValueError(f"{len(self.times_s)} times, but {len(self.bandwidths_bytes_per_s)} bandwidths")
-        if self.times_s[0] != 0:
-            raise ValueError(f"the first time must be 0 s, not {self.times_s[0]!r} s")
-        for earlier, later in pairwise(self.times_s):
-            if later <= earlier:
-                raise ValueError(f"times must rise, but {later!r} s follows {earlier!r} s")
-        if self.period_s is not None and self.period_s <= self.times_s[-1]:
-            raise ValueError(f"the period, {self.period_s!r} s, must end after the last time, {self.times_s[-1]!r} s")
+        check_times(self.times_s, len(self.bandwidths_bytes_per_s), "bandwidths", self.period_s)
         return self
 
 

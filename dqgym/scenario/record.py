@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, model_validator
@@ -96,3 +97,16 @@ Instant = Annotated[
 """Seconds since the start, 0 included."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 """A share, 0 to 1."""
+
+
+def check_times(times_s: tuple[float, ...], values: int, what: str, period_s: float | None) -> None:
+    """ValueError unless the times of a piecewise constant function start at 0, rise, and are as many as its values."""
+    if len(times_s) != values:
+        raise ValueError(f"{len(times_s)} times, but {values} {what}")
+    if times_s[0] != 0:
+        raise ValueError(f"the first time must be 0 s, not {times_s[0]!r} s")
+    for earlier, later in pairwise(times_s):
+        if later <= earlier:
+            raise ValueError(f"times must rise, but {later!r} s follows {earlier!r} s")
+    if period_s is not None and period_s <= times_s[-1]:
+        raise ValueError(f"the period, {period_s!r} s, must end after the last time, {times_s[-1]!r} s")

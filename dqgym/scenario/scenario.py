@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.limits import DeviceWrites, Limits
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import Record
@@ -25,6 +26,7 @@ class Scenario(Record):
         link: bandwidth over time.
         device: writes that are charged to no vCPU.
         limits: downtime and deadline.
+        dirty_log: how the hypervisor learns which pages were written.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -33,6 +35,7 @@ class Scenario(Record):
     link: Link
     device: DeviceWrites = DeviceWrites()
     limits: Limits = Limits()
+    dirty_log: DirtyLog = DirtyLog()
 
     @property
     def vcpus(self) -> int:

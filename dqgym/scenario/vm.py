@@ -11,8 +11,8 @@ from dqgym.units import format_bytes
 
 BASE_PAGE_BYTES = 4096
 """The smallest page, and the unit of a workload's write rate."""
-PAGE_SIZES_BYTES = (4096, 65536, 2 * 2**20)
-"""Sizes in which memory can be mapped: 4 KiB, 64 KiB (arm64) and 2 MiB."""
+PAGE_SIZES_BYTES = (4096, 65536, 2 * 2**20, 2**30)
+"""Sizes in which memory can be mapped: 4 KiB, 64 KiB (arm64), 2 MiB and 1 GiB."""
 
 
 def _check_page_size(page_bytes: int) -> int:
@@ -26,9 +26,13 @@ class VirtualMachine(Record):
     """Memory and page size of the guest. Its vCPUs are those of the workload's groups.
 
     Attributes:
-        memory_bytes: guest memory, at least one page.
-        page_bytes: granule of dirty tracking (4 KiB, 64 KiB or 2 MiB): a first write dirties, and charges, one page.
+        memory_bytes: guest memory with contents, at least one page.
+        zero_bytes: memory beyond it that was never written. Pages of zeros cost next to nothing to send, but the sender
+            counts them as remaining until it comes to them, at the end of the first round.
+        page_bytes: granule of dirty tracking (4 KiB, 64 KiB, 2 MiB or 1 GiB): a first write dirties one page
+            and charges it, whole, to the vCPU's quota (v10 of the dirty-quota patches on arm64).
     """
 
     memory_bytes: Bytes
+    zero_bytes: Bytes = 0
     page_bytes: Annotated[Bytes, AfterValidator(_check_page_size)] = BASE_PAGE_BYTES

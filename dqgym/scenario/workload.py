@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from dqgym.scenario.record import Bytes, Duration, Fraction, RateOrZero, Record
+from dqgym.scenario.record import Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
 MAX_VCPUS = 64
@@ -63,7 +63,27 @@ class Bursty(_Alternating):
     period_s: Duration
 
 
-Schedule = Annotated[Steady | Phased | Bursty, Field(discriminator="kind")]
+class Recorded(Record):
+    """A recording: the rate is ``rate_factors[k]`` times the full rate from ``times_s[k]`` to the next time.
+
+    Attributes:
+        times_s: start at 0 and rise.
+        rate_factors: as many; 1 is the group's write rate.
+        period_s: after this time everything repeats; None: the last factor holds for ever.
+    """
+
+    kind: Literal["recorded"] = "recorded"
+    times_s: Annotated[tuple[Instant, ...], Field(min_length=1)]
+    rate_factors: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    period_s: Duration | None = None
+
+    @model_validator(mode="after")
+    def _times_rise(self) -> Recorded:
+        check_times(self.times_s, len(self.rate_factors), "rate factors", self.period_s)
+        return self
+
+
+Schedule = Annotated[Steady | Phased | Bursty | Recorded, Field(discriminator="kind")]
 
 
 class HotSet(NamedTuple):
@@ -93,7 +113,7 @@ class VcpuGroup(Record):
         hot_fraction: hot-cold: the hot part of the working set.
         hot_share: hot-cold: the share of the writes that go to it; at least ``hot_fraction``.
         zipf_skew: hot-cold, in place of the other two: they follow from a Zipf law over the pages (``hot_set``).
-        schedule: ``steady``, ``phased`` or ``bursty``.
+        schedule: ``steady``, ``phased``, ``bursty`` or ``recorded``.
     """
 
     vcpus: Annotated[int, Field(ge=1, le=MAX_VCPUS, strict=True)]

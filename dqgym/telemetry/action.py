@@ -85,6 +85,7 @@ def action_to_command(
     return Command(
         dirty_limit_bytes_per_s=limits,
         run_share_cap=np.ones_like(limits),
+        ring_sleep_s=np.zeros_like(limits),
         share_unclaimed=np.zeros(n, dtype=bool),
         sync=np.zeros(n, dtype=bool),
     )

@@ -28,6 +28,7 @@ class Facts:
         bandwidth_bytes_per_s: [N] configured (nominal) bandwidth of the migration.
         downtime_limit_s: [N] the pause that the user accepts.
         deadline_s: [N] the migration has failed when it takes longer.
+        ring_bytes: [N] what a vCPU's dirty ring holds.
     """
 
     present: BoolArray
@@ -35,6 +36,7 @@ class Facts:
     bandwidth_bytes_per_s: FloatArray
     downtime_limit_s: FloatArray
     deadline_s: FloatArray
+    ring_bytes: FloatArray
 
     @property
     def pass_time_s(self) -> FloatArray:

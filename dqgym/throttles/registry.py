@@ -12,6 +12,7 @@ from dqgym.names import did_you_mean
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.current import CurrentOptions, current
+from dqgym.throttles.dirty_limit import DirtyLimit, DirtyLimitOptions
 from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
 from dqgym.throttles.none import NoThrottle
 from dqgym.throttles.options import NoOptions, ThrottleOptions
@@ -39,8 +40,13 @@ _ENTRIES: dict[str, _Entry[Any]] = {
         CurrentOptions,
         current,
     ),
+    "dirty-limit": _Entry(
+        "QEMU's per-vCPU throttle: a vCPU sleeps at every full dirty ring; by default the limit is the least, 1 MiB/s",
+        DirtyLimitOptions,
+        DirtyLimit,
+    ),
     "dirty-quota": _Entry(
-        "the reference scheme: the vCPUs together may dirty 70 % of the measured bandwidth",
+        "the reference scheme: the vCPUs together may dirty about half of the measured bandwidth",
         DirtyQuotaOptions,
         DirtyQuota,
     ),

@@ -1,4 +1,4 @@
-"""Small migrations in the model for tests: scenarios in few words, a constant throttle, a recorder."""
+"""Small migrations for tests: scenarios in few words, a constant throttle, a recorder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.model.parameters import ModelParameters
+from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import ConstantLink, Limits, Scenario, VcpuGroup, VirtualMachine
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
 from dqgym.telemetry.interval import ControlInterval
@@ -19,10 +19,16 @@ from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 MB = 10**6
 SLOTS = 4
 """Of every migration here, unless a test needs more: kernels are compiled once for each number of slots."""
-NO_COSTS = ModelParameters(
-    write_bytes_per_s=1e15, fault_s=0.0, exit_bytes_per_s=1e30, contention=0.0, overshoot_bytes=0.0
+NO_COSTS = DEFAULT_PARAMETERS._replace(
+    write_bytes_per_s=1e15,
+    fault_s=0.0,
+    exit_bytes_per_s=1e30,
+    contention=0.0,
+    overshoot_bytes=0.0,
+    window_s=0.1,
+    ring_exit_s=0.0,
 )
-"""A host on which neither a write fault nor a quota exit takes time."""
+"""A host on which neither a write fault nor an exit takes time."""
 DECISIONS = ControlInterval(least_s=0.0, pass_times=0.02)
 READERS = VcpuGroup(vcpus=1, pattern="read-only")
 
@@ -58,7 +64,8 @@ class Constant:
 
     dirty_limit_bytes_per_s: float | Sequence[float] | np.ndarray = float(UNLIMITED)
     run_share_cap: float | Sequence[float] | np.ndarray = 1.0
-    share_unclaimed: bool = False
+    ring_sleep_s: float | Sequence[float] | np.ndarray = 0.0
+    share_unclaimed: bool | np.ndarray = False
     sync: bool = False
     control_interval: ControlInterval = DECISIONS
     name: str = "constant"
@@ -70,7 +77,8 @@ class Constant:
             free,
             dirty_limit_bytes_per_s=_per_vcpu(self.dirty_limit_bytes_per_s, shape),
             run_share_cap=_per_vcpu(self.run_share_cap, shape),
-            share_unclaimed=np.full(shape[0], self.share_unclaimed),
+            ring_sleep_s=_per_vcpu(self.ring_sleep_s, shape),
+            share_unclaimed=np.array(np.broadcast_to(self.share_unclaimed, shape[0])),
             sync=np.full(shape[0], self.sync),
         )
 
@@ -126,11 +134,16 @@ class Run:
 
 
 def migrate(
-    *scenarios: Scenario, throttle=None, parameters: ModelParameters = NO_COSTS, slots: int = SLOTS, seed: int = 0
+    *scenarios: Scenario,
+    throttle=None,
+    parameters: ModelParameters = NO_COSTS,
+    slots: int = SLOTS,
+    seed: int = 0,
+    make_backend=ModelBackend,
 ) -> Run:
-    """Migrate the scenarios side by side, without any throttle if none is given."""
+    """Migrate the scenarios side by side, without any throttle if none is given; ``seed`` is the first one's."""
     recorder = Recorder()
-    backend = ModelBackend(parameters, vcpu_slots=slots)
+    backend = make_backend(parameters, vcpu_slots=slots)
     seeds = list(range(seed, seed + len(scenarios)))
     outcomes = run_migrations(backend, scenarios, throttle or Constant(), seeds, observer=recorder)
     return Run(outcomes, recorder.vcpu(VcpuField.DIRTIED_BYTES).sum(axis=0), recorder)

@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given, settings
 
 from dqgym.scenario import (
+    Recorded,
     Scenario,
     ScenarioError,
     TraceLink,
@@ -157,8 +158,8 @@ def test_a_recorded_link_is_read_from_a_csv_file_beside_the_scenario(tmp_path: P
 @pytest.mark.parametrize(
     ("csv", "message"),
     [
-        ("", r"link\.csv: the first line must be 'time_s,bandwidth_bytes_per_s'"),
-        ("time,rate\n0,1\n", r"link\.csv: the first line must be .* not 'time,rate'"),
+        ("", r"link\.csv: the first line must have the columns 'time_s' and 'bandwidth_bytes_per_s'"),
+        ("time,rate\n0,1\n", r"link\.csv: the first line must have .* not 'time,rate'"),
         ("time_s,bandwidth_bytes_per_s\n0,1\n1\n", r"link\.csv, line 3: 1 values"),
         ("time_s,bandwidth_bytes_per_s\n0,1\n1,fast\n", r"link\.bandwidths\[1\]: 'fast B/s'"),
         ("time_s,bandwidth_bytes_per_s\n0,1\n0,2\n", r"link: times must rise"),
@@ -172,5 +173,74 @@ def test_a_bad_recording_is_an_error(tmp_path: Path, csv: str, message: str) -> 
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:
     path = with_trace(tmp_path, "")
     (tmp_path / "link.csv").unlink()
-    with pytest.raises(ScenarioError, match=r"cannot read the recorded link .*link\.csv"):
+    with pytest.raises(ScenarioError, match=r"cannot read the recording .*link\.csv"):
         load_scenario(path)
+
+
+REPLAYED = """
+name: replayed
+vm: {memory: 8 GB}
+workload:
+- {vcpus: 1, pattern: sequential, working_set: 4 GB,
+   schedule: {kind: recorded, file: trace.csv, column: vcpu1_bytes_per_s, period: 1 min}}
+- {vcpus: 1, pattern: uniform, working_set: 4 GB,
+   schedule: {kind: recorded, file: trace.csv, column: vcpu0_bytes_per_s}}
+link: {kind: trace, file: trace.csv}
+"""
+TRACE = "time_s,bandwidth_bytes_per_s,vcpu0_bytes_per_s,vcpu1_bytes_per_s\n0,1e8,0,3e6\n30.5,2e8,5e6,1.5e6\n"
+
+
+def replayed(tmp_path: Path, text: str = REPLAYED, csv: str = TRACE) -> Path:
+    (tmp_path / "trace.csv").write_text(csv)
+    path = tmp_path / "replayed.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_schedules_and_link_are_read_from_the_columns_of_one_file(tmp_path: Path) -> None:
+    scenario = load_scenario(replayed(tmp_path))
+    first, second = scenario.workload
+    assert first.write_rate_bytes_per_s == 3e6
+    assert first.schedule == Recorded(times_s=(0, 30.5), rate_factors=(1, 0.5), period_s=60)
+    assert second.write_rate_bytes_per_s == 5e6
+    assert second.schedule == Recorded(times_s=(0, 30.5), rate_factors=(0, 1))
+    assert scenario.link == TraceLink(times_s=(0, 30.5), bandwidths_bytes_per_s=(1e8, 2e8))
+    assert scenario_from_yaml(scenario_to_yaml(scenario)) == scenario
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (", column: vcpu1_bytes_per_s", "", r"workload\[0\]\.schedule\.column: None is not the name of a column"),
+        ("vcpu1_bytes", "vcpu7_bytes", r"trace\.csv: the first line must have .*'vcpu7_bytes_per_s', not 'time_s,"),
+        ("file: trace.csv, column", "file: 7, column", r"workload\[0\]\.schedule\.file: 7 is not a file name"),
+        ("file: trace.csv, column", "file: no.csv, column", r"cannot read the recording .*no\.csv"),
+        (", period", ", times: [0 s], period", r"workload\[0\]\.schedule: give either 'file' or 'times' and 'rate_fac"),
+        ("4 GB,\n", "4 GB, write_rate: 1 GB/s,\n", r"workload\[0\]\.write_rate: '1 GB/s': leave it out"),
+    ],
+)
+def test_a_schedule_that_cannot_be_read_is_an_error(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in REPLAYED
+    with pytest.raises(ScenarioError, match=message):
+        load_scenario(replayed(tmp_path, REPLAYED.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("csv", "message"),
+    [
+        (
+            TRACE.replace("3e6", "fast"),
+            r"trace\.csv, column 'vcpu1_bytes_per_s': 'fast' is not a number of bytes per s",
+        ),
+        (
+            TRACE.replace("3e6", "-3e6"),
+            r"column 'vcpu1_bytes_per_s': '-3e6' is not a number of bytes per second from 0",
+        ),
+        (TRACE.replace("3e6", "0").replace("1.5e6", "0"), "column 'vcpu1_bytes_per_s': nothing above 0"),
+        (TRACE.replace("30.5", "0"), r"workload\[0\]\.schedule: times must rise"),
+        (TRACE + "40,1\n", r"trace\.csv, line 4: 2 values, not 4"),
+    ],
+)
+def test_a_bad_recording_of_rates_is_an_error(tmp_path: Path, csv: str, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        load_scenario(replayed(tmp_path, csv=csv))

@@ -1,18 +1,14 @@
 """Auto-converge against recorded QEMU migrations, against QEMU's integer arithmetic, and in closed loop."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from dqgym.controller.loop import run_migrations
+from dqgym.scenario.recorded.qemu_runs import read_qemu_runs
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions, stepped_percent
 from dqgym.throttles.registry import make_throttle
 from tests.controller.fakes import FakeBackend, writers
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 def facts(n: int = 1, vcpus: int = 2) -> Facts:
@@ -22,6 +18,7 @@ def facts(n: int = 1, vcpus: int = 2) -> Facts:
         bandwidth_bytes_per_s=np.full(n, 64.0 * 2**20),
         downtime_limit_s=np.full(n, 0.3),
         deadline_s=np.full(n, 100.0),
+        ring_bytes=np.full(n, 4096.0 * 4096),
     )
 
 
@@ -35,8 +32,29 @@ def telemetry(vcpus: int = 2, **fields: float | list[float]) -> Telemetry:
 
 
 def recorded(run: str) -> list[dict[str, float]]:
-    lines = (DATA / f"qemu_auto_converge_{run}.csv").read_text().splitlines()
-    return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines[1:])]
+    """What a throttle would have been told each 100 ms of a recorded run, and what QEMU's throttle then was.
+
+    QEMU prints the rate at which pages were found dirty between the last two evaluated syncs, which are more than a
+    second apart; the dirty bytes are that rate over that time.
+    """
+    line = next(one for one in read_qemu_runs() if one.id == run).time_line
+    rows, evaluated_ms, dirty_bytes = [], 0.0, 0.0
+    sync = {"sync_time_s": 0.0, "synced_dirty_bytes": 0.0, "synced_sent_bytes": 0.0}
+    while_sending = np.flatnonzero(line.downtime_bytes == 0)
+    for k in while_sending:
+        now_ms = float(np.rint(1000 * line.time_s[k]))
+        is_new = line.syncs[k] > (line.syncs[k - 1] if k else 1)
+        if is_new and now_ms > evaluated_ms + 1000:
+            dirty_bytes += float(line.dirty_pages_per_s[k]) * 4096 * (now_ms - evaluated_ms) / 1000
+            evaluated_ms = now_ms
+            sync = {
+                "sync_time_s": now_ms / 1000,
+                "synced_dirty_bytes": dirty_bytes,
+                "synced_sent_bytes": float(line.sent_bytes[k]),
+            }
+        row = {"time_s": now_ms / 1000, "syncs": float(line.syncs[k]), "throttle_percent": line.throttle_percent[k]}
+        rows.append({**row, **sync})
+    return rows
 
 
 def percents(throttle: AutoConverge, rows: list[dict[str, float]]) -> list[int]:

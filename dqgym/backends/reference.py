@@ -1,0 +1,182 @@
+"""The page-exact reference as a backend: slow and obvious, to check the model and to try throttles on small guests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dqgym import cost
+from dqgym.backends.base import Capabilities, Outcomes
+from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
+from dqgym.model.pool import pack_scenarios
+from dqgym.model.reference import run_interval, start
+from dqgym.model.reference_state import LAYOUTS, Layout, Migration, new_migration
+from dqgym.names import did_you_mean
+from dqgym.scenario import Scenario
+from dqgym.stall import FULL_WINDOW_S
+from dqgym.telemetry.command import Command
+from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField, first_telemetry
+
+
+class ReferenceBackend:
+    """Migrations played through page by page (``dqgym.model.reference``), one after another.
+
+    It takes about a microsecond for each page that is sent or stored to, and a byte of memory for each page.
+
+    Args:
+        parameters: the model's global parameters; the costs of quota exits are left out.
+        vcpu_slots: number of vCPU slots V; None: as many as the widest scenario needs.
+        layout: ``scattered``: the pages of all regions lie at random addresses, as the model takes them to;
+            ``contiguous``: one region after another, as guests lay them out. None: scattered where the dirty log is a
+            bitmap, contiguous where it is cleared at the sync.
+
+    Raises:
+        ValueError: an unknown layout; the message has those that there are.
+    """
+
+    name = "reference"
+    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None)
+
+    def __init__(
+        self,
+        parameters: ModelParameters = DEFAULT_PARAMETERS,
+        vcpu_slots: int | None = None,
+        layout: Layout | None = None,
+    ) -> None:
+        if layout is not None and layout not in LAYOUTS:
+            raise ValueError(f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}")
+        self.parameters = parameters
+        self.vcpu_slots = vcpu_slots
+        self.layout = layout
+        self.facts: Facts
+        self._migrations: list[Migration]
+        self._telemetry: Telemetry
+        self._tallies: _Tallies
+
+    def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
+        """Start one migration for each scenario. ValueError where the seeds are not as many."""
+        if len(seeds) != len(scenarios):
+            raise ValueError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
+        pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
+        self.facts = pool.facts()
+        self._migrations = [
+            new_migration(scenario, pool, m, self.parameters, self.layout or _usual_layout(scenario), seed)
+            for m, (scenario, seed) in enumerate(zip(scenarios, seeds, strict=True))
+        ]
+        for migration in self._migrations:
+            start(migration)
+        self._tallies = _Tallies(self.facts)
+        self._telemetry = first_telemetry(self.facts)
+        return self._telemetry
+
+    def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
+        """Carry out a command for ``interval_s`` [N] seconds, or until the migration ends."""
+        before = self._telemetry
+        vcpu, vm, done = before.vcpu.copy(), before.vm.copy(), before.done.copy()
+        for n in map(int, np.flatnonzero(~before.done)):
+            migration = self._migrations[n]
+            run_interval(
+                migration, interval_s[n],
+                np.maximum(command.dirty_limit_bytes_per_s[n], 0.0),
+                np.clip(command.run_share_cap[n], 0.0, 1.0),
+                np.maximum(command.ring_sleep_s[n], 0.0),
+                bool(command.share_unclaimed[n]), bool(command.sync[n]),
+            )  # fmt: skip
+            vcpu[n] = _vcpu_telemetry(migration, vcpu.shape[2])
+            vm[n] = _vm_telemetry(migration, before.vm[n])
+            done[n] = migration.vm["done"][0]
+            self._tallies.add(n, migration, vcpu[n], command.run_share_cap[n])
+        self._telemetry = Telemetry(vcpu, vm, done)
+        return self._telemetry
+
+    def outcomes(self) -> Outcomes:
+        """What became of the migrations."""
+        tallies, vm = self._tallies, self._telemetry.vm
+        total_time_s = vm[:, VmField.TIME_S].copy()
+        converged = np.array([bool(each.vm["converged"][0]) for each in self._migrations])
+        downtime_s = np.array([float(each.vm["downtime_s"][0]) for each in self._migrations])
+        per_vcpu = np.where(
+            self.facts.present, np.minimum(tallies.run_s / np.maximum(total_time_s, 1e-12)[:, None], 1.0), np.nan
+        )
+        beyond_s = np.maximum(downtime_s - self.facts.downtime_limit_s, 0.0)
+        return Outcomes(
+            converged=converged,
+            total_time_s=total_time_s,
+            downtime_s=np.where(converged, downtime_s + tallies.paused_s, np.nan),
+            guest_runtime_per_vcpu=per_vcpu,
+            guest_runtime=np.nanmean(per_vcpu, axis=1),
+            bytes_sent=vm[:, VmField.SENT_BYTES].copy(),
+            rounds=vm[:, VmField.ROUND].astype(np.int64),
+            max_throttle_percent=100.0 * (1.0 - tallies.least_cap),
+            stall_s=tallies.stall_s + cost.MAX_STALL * beyond_s,
+            pass_time_s=self.facts.pass_time_s,
+        )
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _usual_layout(scenario: Scenario) -> Layout:
+    return "contiguous" if scenario.dirty_log.cleared_at_sync else "scattered"
+
+
+def _vcpu_telemetry(migration: Migration, slots: int) -> FloatArray:
+    """[len(VcpuField), V], 0 in absent slots."""
+    vcpus, interval_s = migration.vcpus, migration.vm["interval_s"][0]
+    fields = np.zeros((len(VcpuField), slots))
+    fields[VcpuField.DIRTIED_BYTES, : len(vcpus)] = vcpus["dirtied_bytes"]
+    fields[VcpuField.QUOTA_EXITS, : len(vcpus)] = vcpus["quota_exits"]
+    fields[VcpuField.STALLED_S, : len(vcpus)] = np.maximum(interval_s - vcpus["run_s"], 0.0)
+    fields[VcpuField.RUN_S, : len(vcpus)] = vcpus["run_s"]
+    return fields
+
+
+def _vm_telemetry(migration: Migration, before: FloatArray) -> FloatArray:
+    """[len(VmField)]. The bandwidth is what the link carried on average while there was anything to send."""
+    vm = migration.vm[0]
+    fields = np.zeros(len(VmField))
+    fields[VmField.INTERVAL_S] = vm["interval_s"]
+    fields[VmField.TIME_S] = vm["time_s"]
+    fields[VmField.SENT_BYTES] = vm["sent_pages"] * vm["page_bytes"]
+    fields[VmField.REMAINING_BYTES] = vm["waiting_pages"] * vm["page_bytes"]
+    fields[VmField.ROUND] = vm["round"]
+    sending_s = vm["sending_s"]
+    fields[VmField.BANDWIDTH_BYTES_PER_S] = (
+        vm["offered_bytes"] / sending_s if sending_s > 0 else before[VmField.BANDWIDTH_BYTES_PER_S]
+    )
+    fields[VmField.SYNCS] = vm["syncs"]
+    fields[VmField.SYNC_TIME_S] = vm["sync_time_s"]
+    fields[VmField.SYNCED_DIRTY_BYTES] = vm["synced_dirty_pages"] * vm["page_bytes"]
+    fields[VmField.SYNCED_SENT_BYTES] = vm["synced_sent_pages"] * vm["page_bytes"]
+    return fields
+
+
+class _Tallies:
+    """What outcomes need of all intervals: run times, the cost of stalls, the hardest cap."""
+
+    def __init__(self, facts: Facts) -> None:
+        n, slots = facts.present.shape
+        self.present = facts.present
+        self.run_s = np.zeros((n, slots))
+        self.least_cap = np.ones(n)
+        self.stall_s = np.zeros(n)
+        self.paused_s = np.zeros(n)
+        """Time, up to now, in which no vCPU has run."""
+        self._window_s = np.zeros(n)
+        self._window_run_s = np.zeros((n, slots))
+
+    def add(self, n: int, migration: Migration, vcpu: FloatArray, cap: FloatArray) -> None:
+        """Book an interval of migration ``n``: its telemetry [len(VcpuField), V] and the caps [V] commanded for it."""
+        present, run_s, interval_s = self.present[n], vcpu[VcpuField.RUN_S], migration.vm["interval_s"][0]
+        self.least_cap[n] = min(self.least_cap[n], cap[present].min())
+        self.run_s[n] += run_s
+        self.paused_s[n] = 0.0 if run_s.any() else self.paused_s[n] + interval_s
+        self._window_s[n] += interval_s
+        self._window_run_s[n] += run_s
+        window_s, done = self._window_s[n], bool(migration.vm["done"][0])
+        if window_s >= FULL_WINDOW_S or (done and window_s > 0.0):
+            share = np.clip(self._window_run_s[n][present] / window_s, cost.LEAST_RUN_SHARE, 1.0)
+            self.stall_s[n] += np.minimum(-np.log(share), cost.MAX_STALL).mean() * window_s
+            self._window_s[n] = 0.0
+            self._window_run_s[n] = 0.0

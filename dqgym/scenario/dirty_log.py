@@ -1,0 +1,42 @@
+"""How the hypervisor learns which pages the guest wrote."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dqgym.scenario.record import Record
+
+DirtyLogKind = Literal["bitmap", "ring", "software"]
+
+
+class DirtyLog(Record):
+    """The dirty log, which the sender reads at every sync.
+
+    * ``bitmap``: KVM's dirty bitmap. A page is write-protected again only when it is sent
+      (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, QEMU's clear bitmap), so a store to a page that still waits to be sent costs
+      nothing and sends nothing twice. A sync needs no vCPU.
+    * ``ring``: KVM's dirty rings (QEMU: ``-accel kvm,dirty-ring-size=``). All pages are protected again at the sync, so
+      a page written after the sync and before it is sent is sent twice. A sync waits for vCPUs that a throttle keeps
+      asleep, because each of them must flush its ring.
+    * ``software``: no hardware help (QEMU's TCG). Protected again at the sync, which waits for the vCPUs, too.
+
+    Attributes:
+        kind: as above.
+        ring_entries: pages that a vCPU's ring holds. A throttle that works through full rings (``dirty-limit``) gets
+            rings of this size whatever the kind: QEMU would have been started with them.
+    """
+
+    kind: DirtyLogKind = "bitmap"
+    ring_entries: Annotated[int, Field(ge=1024, le=65536, strict=True)] = 4096
+
+    @property
+    def cleared_at_sync(self) -> bool:
+        """Whether all pages are protected again at the sync, not each when it is sent."""
+        return self.kind != "bitmap"
+
+    @property
+    def sync_waits(self) -> bool:
+        """Whether a sync waits for vCPUs that a throttle keeps asleep."""
+        return self.kind != "bitmap"

@@ -1,0 +1,1 @@
+"""Migrations that were recorded elsewhere, and the scenarios that they become."""

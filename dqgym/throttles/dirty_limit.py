@@ -1,0 +1,115 @@
+"""Dirty limit: QEMU's per-vCPU throttle over the dirty ring, with the sleep as its actuator.
+
+The algorithm is that of QEMU 10.0 (``system/dirtylimit.c``, ``migration/ram.c``), in its whole MiB/s and microseconds:
+
+* The limit, the same for every vCPU, starts at the second hit of the trigger that auto-converge uses, and stays.
+* Once a period each vCPU's dirty rate over that period is compared with the limit. Within 25 MiB/s of it nothing
+  changes (the dead band). Otherwise the sleep at each full ring grows or shrinks: where the two differ by more than
+  half of the larger, by what would bring the rate to the limit in one step (``linear``), else by a tenth of the time in
+  which the ring fills. A vCPU that dirtied nothing sleeps no more.
+* That time is the ring's size over the highest rate that any vCPU of the process ever had. No sleep is longer than 99
+  of it.
+
+A vCPU that fills no ring (a reader) never sleeps. But the sleep is no rate: after it a whole ring is dirtied at full
+speed, and a dirty-log sync waits for the sleepers, so a migration may not converge although the mean rate is low.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from dqgym.telemetry.command import Command, free_command
+from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
+from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.throttles.trigger import SyncTrigger, TriggerOptions
+
+MIB = 2**20
+TOLERANCE_MIB_PER_S = 25
+"""QEMU's DIRTYLIMIT_TOLERANCE_RANGE."""
+LINEAR_ABOVE_PERCENT = 50
+"""QEMU's DIRTYLIMIT_LINEAR_ADJUSTMENT_PCT."""
+MOST_RING_FULL_TIMES = 99
+"""QEMU's DIRTYLIMIT_THROTTLE_PCT_MAX."""
+
+
+class DirtyLimitOptions(TriggerOptions):
+    """Parameters of dirty limit; the defaults are QEMU's, but for the limit itself (QEMU: 1 MiB/s, which the dead band
+    makes anything up to 26).
+
+    Attributes:
+        limit_mib_per_s: what each vCPU may dirty (vcpu-dirty-limit), whole MiB/s.
+        period_s: how often the rates are measured (x-vcpu-dirty-limit-period).
+    """
+
+    limit_mib_per_s: Annotated[int, Field(ge=1)] = 1
+    period_s: Annotated[float, Field(ge=0.001, le=1)] = 1.0
+
+
+class DirtyLimit:
+    """QEMU's dirty limit for N migrations at a time."""
+
+    def __init__(self, options: DirtyLimitOptions | None = None) -> None:
+        self.name = "dirty-limit"
+        self.control_interval: ControlInterval = BASELINE_INTERVAL
+        self.options = options or DirtyLimitOptions()
+
+    def reset(self, facts: Facts) -> None:
+        """Start N new migrations: no limit yet."""
+        n = facts.present.shape[0]
+        self._free = free_command(facts)
+        self._ring_mib = facts.ring_bytes[:, None] / MIB
+        self._trigger = SyncTrigger(self.options)
+        self._limited = np.zeros(n, dtype=bool)
+        self._measured_s = np.zeros(n)
+        self._measured_bytes = np.zeros(facts.present.shape)
+        self._highest_mib_per_s = np.zeros((n, 1))
+        self._sleep_us = np.zeros(facts.present.shape)
+
+    def act(self, telemetry: Telemetry) -> Command:
+        """The sleep of each vCPU at a full ring."""
+        interval_s = telemetry.per_vm(VmField.INTERVAL_S)
+        self._measured_s = np.where(self._limited, self._measured_s + interval_s, 0.0)
+        self._measured_bytes = np.where(
+            self._limited[:, None], self._measured_bytes + telemetry.per_vcpu(VcpuField.DIRTIED_BYTES), 0.0
+        )
+        # The measurement ends with a sync, which waits until nobody sleeps.
+        sleeps = (telemetry.per_vcpu(VcpuField.STALLED_S) >= 0.99 * interval_s[:, None])
+        due = (self._measured_s >= self.options.period_s - 1e-6) & ~sleeps.any(axis=1)
+        self._adjust(due)
+        self._limited |= self._trigger.fires(telemetry)
+        return replace(self._free, ring_sleep_s=(self._sleep_us * 1e-6).astype(np.float32))
+
+    def _adjust(self, due: BoolArray) -> None:
+        """Set the sleeps anew where a period is over, and begin another."""
+        rate = np.floor(self._measured_bytes / MIB / np.maximum(self._measured_s, 1e-9)[:, None])
+        highest = np.maximum(self._highest_mib_per_s, rate.max(axis=1, keepdims=True))
+        ring_full_us = np.floor(self._ring_mib * 1e6 / np.maximum(highest, 1.0))
+        adjusted = adjusted_sleep_us(self._sleep_us, rate, self.options.limit_mib_per_s, ring_full_us)
+        self._highest_mib_per_s = np.where(due[:, None], highest, self._highest_mib_per_s)
+        self._sleep_us = np.where(due[:, None], adjusted, self._sleep_us)
+        self._measured_s = np.where(due, 0.0, self._measured_s)
+        self._measured_bytes = np.where(due[:, None], 0.0, self._measured_bytes)
+
+
+def adjusted_sleep_us(
+    sleep_us: FloatArray, rate_mib_per_s: FloatArray, limit_mib_per_s: int, ring_full_us: FloatArray
+) -> FloatArray:
+    """[N, V] the sleep at a full ring after a period with these dirty rates (``dirtylimit_set_throttle``).
+
+    Args:
+        sleep_us: [N, V] the sleep in that period.
+        rate_mib_per_s: [N, V] whole MiB/s.
+        limit_mib_per_s: what each vCPU may dirty.
+        ring_full_us: [N, 1] time in which a ring fills at the highest rate so far.
+    """
+    off = np.abs(limit_mib_per_s - rate_mib_per_s)
+    percent = np.floor(off * 100.0 / np.maximum(rate_mib_per_s, limit_mib_per_s))
+    linear_us = np.floor(ring_full_us * percent / np.maximum(100.0 - percent, 1.0))
+    change_us = np.where(percent > LINEAR_ABOVE_PERCENT, linear_us, np.floor(ring_full_us / 10.0))
+    changed = sleep_us + np.where(rate_mib_per_s > limit_mib_per_s, change_us, -change_us)
+    changed = np.where(rate_mib_per_s == 0, 0.0, changed.clip(0.0, MOST_RING_FULL_TIMES * ring_full_us))
+    return np.where(off <= TOLERANCE_MIB_PER_S, sleep_us, changed)

@@ -1,0 +1,116 @@
+"""``dqgym calibrate``: the model against the letter's tables and recorded QEMU migrations; fits its parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from experiments.calibration.fit import OnEvaluation
+    from experiments.calibration.report import Calibration
+
+PARAMETERS_FILE = "parameters.yaml"
+
+
+def calibrate_command(
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of recorded QEMU runs; else those of the package.", file_okay=False)
+    ] = None,
+    parameters: Annotated[
+        Path | None, typer.Option(help="File of model parameters; else those of the package.", dir_okay=False)
+    ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help=f"Fit the global parameters to Table A; writes {PARAMETERS_FILE}.")
+    ] = False,
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="Fit without each shape of machine in Table A, too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for tables, CSV, JSON and picture; with --fit else results/<time>.", file_okay=False),
+    ] = None,
+    update: Annotated[
+        Path | None, typer.Option(help="Page of Markdown whose calibration tables are replaced.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Compare the model with what was measured, and fit its parameters to Table A."""
+    from dqgym.scenario.recorded.qemu_runs import read_qemu_runs
+    from experiments.calibration.fit import TableFit
+    from experiments.calibration.letter import table_a, table_b
+    from experiments.calibration.qemu import compare_runs
+    from experiments.calibration.report import Calibration, with_tables
+    from experiments.calibration.settings import load_settings
+    from experiments.files import write_text
+    from experiments.tables import terminal
+
+    settings, recorded = load_settings(parameters), read_qemu_runs(runs)
+    page = update.read_text(encoding="utf-8") if update else ""
+    if update:
+        with_tables(page, [], str(update))  # first, so that a page without the marks costs no fit
+    held_out = []
+    if fit or leave_one_out:
+        with _progress() as on_evaluation:
+            fitter = TableFit(settings, on_evaluation)
+            settings = fitter.fit() if fit else settings
+            held_out = fitter.leave_one_out(settings) if leave_one_out else []
+    calibration = Calibration(
+        settings, table_a(settings), table_b(settings), compare_runs(settings, recorded), tuple(held_out)
+    )
+
+    console = terminal(stderr=as_json)
+    if as_json:
+        print(json.dumps(calibration.document(), indent=2))
+    else:
+        for table in calibration.tables():
+            table.print(console)
+    if update:
+        write_text(update, with_tables(page, calibration.tables(), str(update)))
+        console.print(f"tables: {update}", soft_wrap=True, markup=False)
+    if out or fit:
+        folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-calibration"
+        _write(folder, calibration, fitted=fit)
+        console.print(f"results: {folder}", soft_wrap=True, markup=False)
+
+
+def _write(folder: Path, calibration: Calibration, fitted: bool) -> None:
+    """All files of a calibration; with the parameters where they are new."""
+    from dqgym.model.parameters import save_parameters
+    from experiments.calibration.figure import calibration_figure
+    from experiments.calibration.fit import sources
+    from experiments.calibration.report import calibration_csv, markdown
+    from experiments.evaluate import filling_folder
+    from experiments.plots import save_figure
+
+    with filling_folder(folder) as draft:
+        document = json.dumps(calibration.document(), indent=1)
+        (draft / "calibration.json").write_text(document, encoding="utf-8")
+        (draft / "calibration.csv").write_text(calibration_csv(calibration), encoding="utf-8")
+        picture = "![The model against what was measured](calibration.png)"
+        page = f"# Calibration\n\n{picture}\n\n{markdown(calibration.tables())}"
+        (draft / "calibration.md").write_text(page, encoding="utf-8")
+        save_figure(calibration_figure(calibration), draft / "calibration.png")
+        if fitted:
+            settings = calibration.settings
+            save_parameters(settings.parameters, draft / PARAMETERS_FILE, sources(), settings.throttle_options)
+
+
+@contextmanager
+def _progress() -> Iterator[OnEvaluation]:
+    """A line on standard error that counts evaluations of Table A and shows how far off the last one was."""
+    from experiments.tables import terminal
+
+    console = terminal(stderr=True)
+    if not console.is_terminal:
+        yield lambda evaluations, error: None
+        return
+    with console.status("fitting to Table A") as status:
+        yield lambda evaluations, error: status.update(
+            f"fitting to Table A: evaluation {evaluations}, mean error {error:.1%}"
+        )

@@ -1,0 +1,110 @@
+"""The model against recorded QEMU migrations, each under the throttle and with the parameters that it had."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dqgym.scenario.recorded.qemu_runs import MIB, RecordedRun
+from dqgym.scenario.recorded.qemu_scenario import recorded_scenario
+from dqgym.throttles.base import Throttle
+from dqgym.throttles.registry import make_throttle
+from experiments.calibration.settings import Settings
+
+QUIET = "quiet"
+"""The host of the runs that the summary counts; the others were measured on a machine that was busy."""
+SUMMARISED_MODES = ("none", "auto-converge")
+
+
+@dataclass(frozen=True)
+class RunPair:
+    """One recorded migration and the model's.
+
+    Attributes:
+        run: the recording.
+        model_converged: before the time at which the run was, or would have been, cancelled.
+        model_s: migration time; the limit where it did not converge.
+        throttle_model: highest percentage of auto-converge.
+        runtime_model: share of the time in which each vCPU ran.
+    """
+
+    run: RecordedRun
+    model_converged: bool
+    model_s: float
+    throttle_model: float
+    runtime_model: tuple[float, ...]
+
+    @property
+    def error(self) -> float:
+        """Model / measured - 1 of the time; NaN where one of them did not converge."""
+        return self.model_s / self.run.total_time_s - 1 if self.run.converged and self.model_converged else math.nan
+
+    @property
+    def runtime_error(self) -> float:
+        """Model - measured of the vCPU for which they differ most."""
+        errors = np.subtract(self.runtime_model, self.run.guest_runtime)
+        return float(errors[np.abs(errors).argmax()])
+
+
+@dataclass(frozen=True)
+class QemuSummary:
+    """\\|model / measured - 1\\| over runs on a quiet host that converge in both; NaN where there are none."""
+
+    median_error: float
+    max_error: float
+    runs: int
+    wrong_verdicts: tuple[str, ...]
+
+
+def run_throttle(run: RecordedRun) -> Throttle:
+    """QEMU's throttle with the parameters of the run."""
+    match run.mode:
+        case "none":
+            return make_throttle("none")
+        case "auto-converge":
+            return make_throttle(
+                "auto-converge",
+                initial_percent=run.throttle_initial,
+                increment_percent=run.throttle_increment,
+                max_percent=run.max_throttle,
+                trigger_percent=run.trigger_threshold,
+                tail_slow=run.tail_slow,
+                periodic_sync=True,
+            )
+        case "dirty-limit":
+            return make_throttle(
+                "dirty-limit",
+                limit_mib_per_s=round((run.dirty_limit_bytes_per_s or 0.0) / MIB),
+                trigger_percent=run.trigger_threshold,
+            )
+
+
+def compare_runs(settings: Settings, runs: Sequence[RecordedRun]) -> tuple[RunPair, ...]:
+    """Every run in the model."""
+    return tuple(_compare(settings, run) for run in runs)
+
+
+def summarise_runs(pairs: Sequence[RunPair], modes: Sequence[str] = SUMMARISED_MODES) -> QemuSummary:
+    """Over the runs on a quiet host in these modes."""
+    chosen = [pair for pair in pairs if pair.run.host == QUIET and pair.run.mode in modes]
+    errors = [abs(pair.error) for pair in chosen if math.isfinite(pair.error)]
+    return QemuSummary(
+        median_error=float(np.median(errors)) if errors else math.nan,
+        max_error=max(errors, default=math.nan),
+        runs=len(errors),
+        wrong_verdicts=tuple(pair.run.id for pair in chosen if pair.run.converged != pair.model_converged),
+    )
+
+
+def _compare(settings: Settings, run: RecordedRun) -> RunPair:
+    outcomes = settings.migrate([recorded_scenario(run)], run_throttle(run))
+    return RunPair(
+        run=run,
+        model_converged=bool(outcomes.converged[0]),
+        model_s=float(outcomes.total_time_s[0]),
+        throttle_model=float(outcomes.max_throttle_percent[0]),
+        runtime_model=tuple(outcomes.guest_runtime_per_vcpu[0, : run.vcpus].tolist()),
+    )
