@@ -208,7 +208,8 @@ def apply_quota(tile, slots, duration_s, granted, count, parameters):  # type: i
     hot_clean, cold_clean = row(tile, Vcpu.HOT_CLEAN, slots), row(tile, Vcpu.COLD_CLEAN, slots)
     hot_inflow, cold_inflow = row(tile, Vcpu.HOT_INFLOW, slots), row(tile, Vcpu.COLD_INFLOW, slots)
     h, per_s, grant = _f(duration_s), _f(1.0 / duration_s), _f(granted)
-    page_bytes, interval_s = row(tile, Vcpu.PAGE_BYTES, slots), _f(parameters.quota_interval_s)
+    page_bytes = row(tile, Vcpu.PAGE_BYTES, slots)
+    bank_s = _f(2.0 * parameters.quota_interval_s)  # this interval's quota, and what is left of the last
     least_overshoot = _f(parameters.overshoot_bytes)
     exits_of_piece = _f(duration_s / parameters.quota_interval_s)
     exit_s_per_byte = _f((1.0 + parameters.contention * count * (count - 1.0)) / parameters.exit_bytes_per_s)
@@ -219,11 +220,11 @@ def apply_quota(tile, slots, duration_s, granted, count, parameters):  # type: i
         bites = max(_ONE - quota * per_natural, _ZERO)
         rate = quota * per_s
         refill = quota / (_ONE + rate * bites * exit_s_per_byte)
-        kept = min(credit[i], rate * interval_s)
+        kept = min(credit[i], rate * bank_s)
         overshoot = max(least_overshoot, page_bytes[i])
         used = min(max(kept + refill + overshoot * bites, _ZERO), natural)
         used = used if bites > _ZERO else natural
-        credit[i] = max(min(kept + refill - used, rate * interval_s), -overshoot)
+        credit[i] = max(min(kept + refill - used, rate * bank_s), -overshoot)
         share = run_share_of(
             used, natural, stores_row[i], sequential[i], solid_ahead(ahead[i], passed[i], cold_bytes[i]),
             hot_clean[i] + cold_clean[i] + hot_inflow[i] + cold_inflow[i],

@@ -17,6 +17,7 @@ import numpy as np
 
 from dqgym import cost
 from dqgym.compile import part, routine
+from dqgym.elementary import exp, log
 from dqgym.model.dirtying import (
     apply_quota,
     commit_writes,
@@ -41,6 +42,7 @@ _SAME_WINDOW = 1e-6
 """Share of a send window that rounding may take from a time."""
 BLOCK = 16
 """Migrations that ``advance`` works on side by side: as many as the processor's first cache holds."""
+_LEAST_SHARE = _f(1e-30)
 _STEADY_S = _f(1e20)
 """A period beyond this is none at all."""
 _MISSED = cost.MISSED_DEADLINE_FACTOR - 1.0
@@ -70,6 +72,7 @@ def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, ta
     for i in range(len(slots)):
         tile[Vcpu.HOT_PENDING, i] = tile[Vcpu.HOT_BYTES, i]
         tile[Vcpu.COLD_PENDING, i] = tile[Vcpu.COLD_BYTES, i]
+        tile[Vcpu.STILL_WAITING, i] = 1.0
         tile[Vcpu.AHEAD, i] = tile[Vcpu.COLD_BYTES, i] * (1.0 - state[Vm.LAZY_CLEAR])
         tile[Vcpu.PHASE, i] = tile[Vcpu.OFFSET, i]
         _begin_period(tile, i, tile[Vcpu.PERIOD, i])
@@ -131,8 +134,8 @@ def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
 @part
 def stop_at_quota(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     """Stop the vCPUs that would go beyond their quotas, and those whose rings are full."""
-    if state[Vm.BEYOND] > 0.0:
-        granted = state[Vm.SHARE_UNCLAIMED] * min(state[Vm.UNCLAIMED] / state[Vm.BEYOND], 1.0)
+    if state[Vm.BEYOND] > 0.0 or state[Vm.SLEEPS] > 0.0:  # Sleepers save quota.
+        granted = state[Vm.SHARE_UNCLAIMED] * min(state[Vm.UNCLAIMED] / max(state[Vm.BEYOND], 1.0), 1.0)
         apply_quota(tile, slots, state[Vm.PIECE_S], granted, state[Vm.BEYOND_COUNT], parameters)
         if state[Vm.HOT] > 0.0:
             split_hot_writes(tile, slots)
@@ -164,7 +167,7 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     """Add the dirty pages to those still to send; returns the bytes then remaining.
 
     Where the log is cleared at the sync, dirty pages may be among those still to send. A random writer hits these as
-    often as any others; a sequential one comes to them last, because they are what it wrote last.
+    often as any others, a sequential one those that it found a loop ago and that have not been sent since.
     """
     unsent = 1.0 - state[Vm.ROUND_SENT] / max(state[Vm.ROUND_BYTES], 1.0)
     left, eager_clear = _f(unsent), _f(1.0 - state[Vm.LAZY_CLEAR])
@@ -174,11 +177,15 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     hot_dirty, cold_dirty = row(tile, Vcpu.HOT_DIRTY, slots), row(tile, Vcpu.COLD_DIRTY, slots)
     cold_bytes, sequential = row(tile, Vcpu.COLD_BYTES, slots), row(tile, Vcpu.SEQUENTIAL, slots)
     ahead, passed = row(tile, Vcpu.AHEAD, slots), row(tile, Vcpu.PASSED, slots)
+    still_waiting = row(tile, Vcpu.STILL_WAITING, slots)
     for i in range(len(slots)):
         hot_left, cold_left = hot_pending[i] * left, cold_pending[i] * left
         hot_new = hot_dirty[i] * (_f(1.0) - eager_clear * hot_left * per_hot[i])
         at_random = cold_dirty[i] * (_f(1.0) - eager_clear * cold_left * per_cold[i])
-        in_order = min(cold_dirty[i], max(cold_bytes[i] - cold_left, _f(0.0)))
+        waits = max(still_waiting[i] * left, _LEAST_SHARE)
+        in_order = cold_dirty[i] * (_f(1.0) - eager_clear * waits)
+        # Those ahead were found a loop ago, and have survived the rounds since.
+        still_waiting[i] = exp((_f(1.0) - min(cold_dirty[i] * per_cold[i], _f(1.0))) * log(waits))
         cold_new = sequential[i] * in_order + (_f(1.0) - sequential[i]) * at_random
         vcpus_found += hot_new + cold_new
         hot_pending[i] = hot_left + hot_new

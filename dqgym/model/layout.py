@@ -54,61 +54,65 @@ class Vcpu(IntEnum):
     """Bytes of stores that fill the dirty ring, once it is empty (``UNLIMITED_RATE``: it never fills)."""
     RING_EXIT_S = 19
     """What full rings cost, s/byte stored."""
-    TABLE_FIRST = 20
+    RUN_SLICE_S = 20
+    """How long it runs in each cycle of a run-share cap that works in time slices."""
+    TABLE_FIRST = 21
     """Recorded schedules: first index into the shared tables; entries (0: not recorded); period (0: never repeats)."""
-    TABLE_ENTRIES = 21
-    TABLE_PERIOD = 22
+    TABLE_ENTRIES = 22
+    TABLE_PERIOD = 23
     # State.
-    HOT_PENDING = 23
+    HOT_PENDING = 24
     """Bytes that were to send when the round began."""
-    COLD_PENDING = 24
-    HOT_DIRTY = 25
+    COLD_PENDING = 25
+    HOT_DIRTY = 26
     """Bytes dirtied after they were sent: the next round's."""
-    COLD_DIRTY = 26
-    AHEAD = 27
+    COLD_DIRTY = 27
+    AHEAD = 28
     """Sequential patterns: clean bytes in the loop when the round began, and the bytes stored since."""
-    PASSED = 28
-    CREDIT = 29
+    PASSED = 29
+    STILL_WAITING = 30
+    """Sequential patterns, log cleared at the sync: share of the pages that the writer comes to that still wait."""
+    CREDIT = 31
     """Dirty quota left over from the last quota interval, bytes; negative after an overshoot."""
-    PHASE = 30
+    PHASE = 32
     """Position in the period, s."""
-    CURRENT_PERIOD = 31
+    CURRENT_PERIOD = 33
     """Length of the period that runs, s."""
-    PER_PERIOD = 32
+    PER_PERIOD = 34
     """1 / CURRENT_PERIOD; 0 for steady schedules."""
-    BACKLOG = 33
+    BACKLOG = 35
     """Open-loop stores that stalls kept waiting, bytes."""
-    RING_FILL = 34
+    RING_FILL = 36
     """Bytes stored since the dirty ring was emptied."""
-    SLEEP_LEFT_S = 35
+    SLEEP_LEFT_S = 37
     """Rest of the sleep that a full ring brought."""
-    RUN_TOTAL_S = 36
-    WINDOW_RUN_S = 37
+    RUN_TOTAL_S = 38
+    WINDOW_RUN_S = 39
     """Run time in the window of the stall cost."""
     # Command.
-    LIMIT = 38
+    LIMIT = 40
     """Dirty-rate limit, bytes/s."""
-    CAP = 39
+    CAP = 41
     """Run-share cap; 0 or 1 where the vCPU sleeps and runs in turns."""
-    COMMANDED_CAP = 40
-    CAP_SINCE_S = 41
+    COMMANDED_CAP = 42
+    CAP_SINCE_S = 43
     """When the cap was set to this value."""
-    RING_SLEEP_S = 42
+    RING_SLEEP_S = 44
     # Telemetry, in the order of VcpuField.
-    DIRTIED_BYTES = 43
-    QUOTA_EXITS = 44
-    STALLED_S = 45
-    RUN_S = 46
+    DIRTIED_BYTES = 45
+    QUOTA_EXITS = 46
+    STALLED_S = 47
+    RUN_S = 48
     # Scratch: what a piece of a round brings, until it is booked.
-    STORES = 47
-    WANTED = 48
-    HOT_WRITTEN = 49
-    COLD_WRITTEN = 50
-    HOT_CLEAN = 51
-    COLD_CLEAN = 52
-    HOT_INFLOW = 53
-    COLD_INFLOW = 54
-    SHARE = 55
+    STORES = 49
+    WANTED = 50
+    HOT_WRITTEN = 51
+    COLD_WRITTEN = 52
+    HOT_CLEAN = 53
+    COLD_CLEAN = 54
+    HOT_INFLOW = 55
+    COLD_INFLOW = 56
+    SHARE = 57
     """Of the run time that the cap leaves."""
 
 

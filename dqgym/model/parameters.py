@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from dqgym.names import did_you_mean
+from dqgym.scenario.dirty_log import DirtyLog
 
 THROTTLES_KEY = "throttles"
 DEFAULT_FILE = Path(__file__).with_name("parameters.yaml")
@@ -41,11 +42,13 @@ class ModelParameters(NamedTuple):
     """The sender works in windows of this length and looks at the start of each whether to sync."""
     ring_exit_s: float
     """What it takes to empty a full dirty ring and protect its pages again; its vCPU does not run meanwhile."""
+    slice_overrun_s: float
+    """What a vCPU under a run-share cap runs longer in each time slice, where the dirty log is kept in software."""
 
 
-UNITS = dict(zip(ModelParameters._fields, ("bytes/s", "s", "bytes/s", "1", "s", "bytes", "s", "s"), strict=True))
+UNITS = dict(zip(ModelParameters._fields, ("bytes/s", "s", "bytes/s", "1", "s", "bytes", "s", "s", "s"), strict=True))
 """The unit of each parameter, as files of parameters say it."""
-_MAY_BE_ZERO = ("fault_s", "contention", "overshoot_bytes", "ring_exit_s")
+_MAY_BE_ZERO = ("fault_s", "contention", "overshoot_bytes", "ring_exit_s", "slice_overrun_s")
 
 
 class ParameterError(ValueError):
@@ -165,3 +168,12 @@ def _number(place: str, entry: Any) -> float:
 
 DEFAULT_PARAMETERS = load_parameters(DEFAULT_FILE)
 """Of ``parameters.yaml``."""
+
+
+TIMESLICE_S = 0.01
+"""A vCPU with a run-share cap c runs this long in each cycle of TIMESLICE_S / c (QEMU: CPU_THROTTLE_TIMESLICE_NS)."""
+
+
+def run_slice_s(dirty_log: DirtyLog, parameters: ModelParameters) -> float:
+    """How long a vCPU with a run-share cap runs in each cycle."""
+    return TIMESLICE_S + (parameters.slice_overrun_s if dirty_log.kind == "software" else 0.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
-from dqgym.model.parameters import ModelParameters
+from dqgym.model.parameters import ModelParameters, run_slice_s
 from dqgym.scenario import (
     Bursty,
     ConstantLink,
@@ -129,6 +129,7 @@ def _vcpu_parameters(
         Vcpu.PER_BYTE: _inverse(working_set),
         Vcpu.PAGE_BYTES: page_bytes,
         Vcpu.RING_STORES: ring_stores,
+        Vcpu.RUN_SLICE_S: run_slice_s(scenario.dirty_log, parameters),
         Vcpu.RING_EXIT_S: parameters.ring_exit_s / ring_stores if scenario.dirty_log.kind == "ring" else 0.0,
     }
     schedule = group.schedule

@@ -75,8 +75,12 @@ def read_dirty_log(vm, vcpus, pages):  # type: ignore[no-untyped-def]
 
 @routine
 def fits_into_downtime(vm):  # type: ignore[no-untyped-def]
-    """Whether what waits could be sent within the downtime limit."""
-    return vm.waiting_pages * vm.page_bytes <= vm.threshold_bytes
+    """Whether what waits could be sent within the downtime limit.
+
+    Pages of zeros cost nothing to send, but wait until the first round has sent all others.
+    """
+    zero_bytes = vm.zero_bytes if vm.round == 1 and vm.waiting_pages > 0 else 0.0
+    return vm.waiting_pages * vm.page_bytes + zero_bytes <= vm.threshold_bytes
 
 
 @routine
@@ -108,6 +112,7 @@ def end_sync(vm, vcpus, pages, bandwidth):  # type: ignore[no-untyped-def]
     window begins.
     """
     read_dirty_log(vm, vcpus, pages)
+    vm.zero_bytes = 0.0
     if vm.sync_ends_round:
         if fits_into_downtime(vm):
             stop_guest(vm, bandwidth)

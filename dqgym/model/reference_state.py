@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.model.layout import VM_PARAMETERS, Vm
-from dqgym.model.parameters import ModelParameters
+from dqgym.model.parameters import ModelParameters, run_slice_s
 from dqgym.model.pool import ScenarioPool
 from dqgym.random import streams
 from dqgym.scenario import Bursty, Phased, Recorded, Scenario, VcpuGroup
@@ -52,6 +52,7 @@ VCPU = np.dtype(
         ("period_s", np.float64),
         ("entry", np.int64),
         ("next_in_order", np.int64),
+        ("run_slice_s", np.float64),
         ("next_page", np.int64),  # that it is about to write; -1: not chosen yet
         ("progress", np.float64),  # share of the time for that page that has gone by
         ("backlog", np.float64),  # open-loop demand: pages that are due
@@ -77,15 +78,13 @@ VCPU = np.dtype(
 VM = np.dtype(
     [
         ("page_bytes", np.float64),
+        ("zero_bytes", np.float64),  # pages of zeros behind all others, which wait in the first round
         ("downtime_limit_s", np.float64),
         ("deadline_s", np.float64),
         ("line_speed", np.float64),  # bytes/s; 0: the bandwidth of the moment
         ("cleared_at_sync", np.bool_),
         ("sync_waits", np.bool_),
-        (
-            "rings",
-            np.bool_,
-        ),  # the dirty log is made of rings; otherwise only vCPUs that shall sleep for theirs have one
+        ("rings", np.bool_),  # the log is made of rings; otherwise only vCPUs that shall sleep for theirs have one
         ("ring_bytes", np.float64),
         ("device_first_page", np.int64),
         ("device_pages", np.int64),
@@ -176,7 +175,7 @@ def new_migration(
     vcpus = np.zeros(len(groups), VCPU)
     schedules, laws, first_page = _Tables(), _Tables(), 0
     for vcpu, group in zip(vcpus, groups, strict=True):
-        for name, value in _vcpu_fields(group, page_bytes, parameters, schedules, laws).items():
+        for name, value in _vcpu_fields(group, scenario, parameters, schedules, laws).items():
             vcpu[name] = value
         vcpu["first_page"] = first_page
         first_page += int(vcpu["pages"])
@@ -222,25 +221,27 @@ class _Tables:
 
 
 def _vcpu_fields(
-    group: VcpuGroup, page_bytes: int, parameters: ModelParameters, schedules: _Tables, laws: _Tables
+    group: VcpuGroup, scenario: Scenario, parameters: ModelParameters, schedules: _Tables, laws: _Tables
 ) -> dict[str, Any]:
     """The fields of each vCPU of a group that are not zero.
 
     A store at random dirties a page of its own; a sequential writer fills a page before it goes on to the next.
     """
-    sequential = group.pattern == "sequential"
+    page_bytes, sequential = scenario.vm.page_bytes, group.pattern == "sequential"
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     pages = group.working_set_bytes // page_bytes
     fields: dict[str, Any] = {
         "pages": pages,
         "sequential": sequential,
         "zipf_first": -1,
+        "next_in_order": int(group.position * pages),
         "open_loop": group.demand == "open",
         "pages_per_s": group.write_rate_bytes_per_s / BASE_PAGE_BYTES / stores_per_page,
         "store_s": stores_per_page * BASE_PAGE_BYTES / parameters.write_bytes_per_s,
         "next_page": -1,
         "limit_bytes_per_s": np.inf,
         "cap": 1.0,
+        "run_slice_s": run_slice_s(scenario.dirty_log, parameters),
     }
     if group.zipf_skew is not None:
         fields["zipf_first"] = laws.add((group.zipf_skew, pages), _zipf_law(group.zipf_skew, pages, page_bytes))
@@ -283,6 +284,7 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
     page_bytes = scenario.vm.page_bytes
     return {
         "page_bytes": page_bytes,
+        "zero_bytes": scenario.vm.zero_bytes,
         "downtime_limit_s": scenario.limits.downtime_s,
         "deadline_s": scenario.deadline_s,
         "line_speed": scenario.link.line_speed_bytes_per_s or 0.0,

@@ -11,7 +11,7 @@ from dqgym.model.reference_state import DIRTY, IN_RING, LINK, PAGES, WAITING
 from dqgym.random import exponential, next_seed, uniform
 
 SLICE_S = 0.01
-"""A vCPU with a run-share cap runs for this long in each cycle (QEMU: CPU_THROTTLE_TIMESLICE_NS)."""
+"""A vCPU with a run-share cap c runs for so long in each cycle of SLICE_S / c (QEMU: CPU_THROTTLE_TIMESLICE_NS)."""
 
 
 # --- the writers -----------------------------------------------------------------------------------------------------
@@ -161,24 +161,28 @@ def command_cap(vcpu, cap, time_s):  # type: ignore[no-untyped-def]
 def allowed_s(vcpu, begin_s, end_s):  # type: ignore[no-untyped-def]
     """How long the vCPU may run between two times: not while its full ring stops it, nor in a capped cycle's sleep.
 
-    A run-share cap c makes cycles of SLICE_S / c: first asleep, then SLICE_S of running.
+    A run-share cap c makes cycles of SLICE_S / c: first asleep, then running for its slice.
     """
     begin_s = max(begin_s, vcpu.busy_until_s)
     if begin_s >= end_s or vcpu.cap <= 0.0:
         return 0.0
     if vcpu.cap >= 1.0:
         return end_s - begin_s
-    return capped_run_s(vcpu.cap, end_s - vcpu.cap_since_s) - capped_run_s(vcpu.cap, begin_s - vcpu.cap_since_s)
+    slice_s = vcpu.run_slice_s
+    return capped_run_s(vcpu.cap, slice_s, end_s - vcpu.cap_since_s) - capped_run_s(
+        vcpu.cap, slice_s, begin_s - vcpu.cap_since_s
+    )
 
 
 @routine
-def capped_run_s(cap, since_s):  # type: ignore[no-untyped-def]
+def capped_run_s(cap, slice_s, since_s):  # type: ignore[no-untyped-def]
     """How long a vCPU has run ``since_s`` after its first cycle began; before that, the last old one runs out."""
     if since_s < 0.0:
-        return max(since_s, -SLICE_S)
+        return max(since_s, -slice_s)
     cycle_s = SLICE_S / cap
+    slice_s = min(slice_s, cycle_s)
     whole = math.floor(since_s / cycle_s)
-    return whole * SLICE_S + max(since_s - whole * cycle_s - (cycle_s - SLICE_S), 0.0)
+    return whole * slice_s + max(since_s - whole * cycle_s - (cycle_s - slice_s), 0.0)
 
 
 @routine
@@ -192,7 +196,7 @@ def wakes_in_s(vcpu, time_s, sync_waits):  # type: ignore[no-untyped-def]
         cycle_s = SLICE_S / vcpu.cap
         since_s = time_s - vcpu.cap_since_s
         until_s = cycle_s - since_s % cycle_s if since_s >= 0.0 else -since_s
-        left_s = max(left_s, until_s - SLICE_S)
+        left_s = max(left_s, until_s - vcpu.run_slice_s)
     return left_s
 
 

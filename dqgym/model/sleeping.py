@@ -12,13 +12,12 @@ from dqgym.compile import part, routine
 from dqgym.elementary import one_minus_exp
 from dqgym.model.dirtying import solid_ahead
 from dqgym.model.layout import Vcpu, Vm
+from dqgym.model.parameters import TIMESLICE_S
 from dqgym.tiles import row
 
 _f = np.float32
 _ZERO, _ONE = _f(0.0), _f(1.0)
 _LEAST_LEFT_S = _f(1e-6)
-TIMESLICE_S = 0.01
-"""A throttled vCPU runs this long in each cycle (QEMU's CPU_THROTTLE_TIMESLICE_NS)."""
 SAME_TIME_S = 1e-6
 LEAST_SLEEP_S = 1e-3
 """Sleeps that are shorter count as none: so long takes a full ring anyway."""
@@ -37,8 +36,9 @@ def _time_slice(tile, i, time_s):  # type: ignore[no-untyped-def]
     if until_s < SAME_TIME_S:
         until_s = cycle_s - (-until_s) % cycle_s
         until_s = cycle_s if until_s < SAME_TIME_S else until_s
-    runs = until_s <= TIMESLICE_S + SAME_TIME_S
-    return runs, until_s if runs else until_s - TIMESLICE_S
+    slice_s = tile[Vcpu.RUN_SLICE_S, i]
+    runs = until_s <= slice_s + SAME_TIME_S
+    return runs, until_s if runs else until_s - slice_s
 
 
 @routine
@@ -53,7 +53,7 @@ def command_sleeps(tile, state, slots):  # type: ignore[no-untyped-def]
             since_s = time_s
             if _has_time_slices(tile, i):
                 runs, left_s = _time_slice(tile, i, time_s)
-                since_s += left_s + (0.0 if runs else TIMESLICE_S)
+                since_s += left_s + (0.0 if runs else tile[Vcpu.RUN_SLICE_S, i])
             tile[Vcpu.CAP_SINCE_S, i] = since_s
         tile[Vcpu.COMMANDED_CAP, i] = cap
         slices |= _ZERO < cap < _ONE

@@ -113,6 +113,8 @@ class VcpuGroup(Record):
         hot_fraction: hot-cold: the hot part of the working set.
         hot_share: hot-cold: the share of the writes that go to it; at least ``hot_fraction``.
         zipf_skew: hot-cold, in place of the other two: they follow from a Zipf law over the pages (``hot_set``).
+        position: sequential: where in its working set the vCPU writes when the migration begins (0: at its start). Only
+            the page-exact reference knows positions.
         schedule: ``steady``, ``phased``, ``bursty`` or ``recorded``.
     """
 
@@ -124,6 +126,7 @@ class VcpuGroup(Record):
     hot_fraction: _OpenFraction | None = None
     hot_share: Fraction | None = None
     zipf_skew: Annotated[float, Field(gt=0, le=3)] | None = None
+    position: Annotated[float, Field(ge=0, lt=1)] = 0.0
     schedule: Schedule = Steady()
 
     @property

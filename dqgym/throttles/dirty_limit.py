@@ -77,7 +77,7 @@ class DirtyLimit:
             self._limited[:, None], self._measured_bytes + telemetry.per_vcpu(VcpuField.DIRTIED_BYTES), 0.0
         )
         # The measurement ends with a sync, which waits until nobody sleeps.
-        sleeps = (telemetry.per_vcpu(VcpuField.STALLED_S) >= 0.99 * interval_s[:, None])
+        sleeps = telemetry.per_vcpu(VcpuField.STALLED_S) >= 0.99 * interval_s[:, None]
         due = (self._measured_s >= self.options.period_s - 1e-6) & ~sleeps.any(axis=1)
         self._adjust(due)
         self._limited |= self._trigger.fires(telemetry)

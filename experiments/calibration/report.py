@@ -171,6 +171,8 @@ def _qemu_document(pairs: Sequence[RunPair]) -> dict[str, Any]:
                 "measured_s": pair.run.total_time_s,
                 "model_s": pair.model_s,
                 "error": pair.error,
+                "fluid_s": pair.fluid_s,
+                "fluid_error": pair.fluid_error,
                 "throttle_measured": pair.run.max_throttle_percent,
                 "throttle_model": pair.throttle_model,
                 "runtime_measured": np.mean(pair.run.guest_runtime),

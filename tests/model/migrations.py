@@ -27,6 +27,7 @@ NO_COSTS = DEFAULT_PARAMETERS._replace(
     overshoot_bytes=0.0,
     window_s=0.1,
     ring_exit_s=0.0,
+    slice_overrun_s=0.0,
 )
 """A host on which neither a write fault nor an exit takes time."""
 DECISIONS = ControlInterval(least_s=0.0, pass_times=0.02)

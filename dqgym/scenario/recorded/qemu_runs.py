@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.names import did_you_mean
+from dqgym.scenario.vm import BASE_PAGE_BYTES
 
 MIB = 2**20
 INDEX_FILE = "index.csv"
@@ -137,6 +138,14 @@ class RecordedRun:
     def writers(self) -> int:
         """VCPUs that write."""
         return self.vcpus - self.readers
+
+    def position(self, vcpu: int) -> float:
+        """Where in its part of the working set a writer was when the migration began, 0 to 1.
+
+        The guest of these recordings writes its part page by page, in a loop, and counts.
+        """
+        pages = self.working_set_bytes // self.writers // BASE_PAGE_BYTES
+        return int(self.time_line.written_pages[0, vcpu]) % pages / pages
 
     @property
     def zero_pages(self) -> int:

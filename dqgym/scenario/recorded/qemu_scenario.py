@@ -22,6 +22,8 @@ PAGES_PER_FLUSH = 32
 and a page takes two, its header and its contents."""
 LINE_SPEED_BYTES_PER_S = 2.0e9
 """Of a unix socket on the machine of the recordings: what their last stages sent, over their downtimes."""
+VGA_BYTES = 16 * 2**20
+"""QEMU's default of vgamem: pages of zeros at the end of the machine's memory."""
 
 _RING = re.compile(r"dirty-ring-size=(\d+)")
 
@@ -45,7 +47,7 @@ def payload_bytes_per_s(bandwidth_bytes_per_s: float) -> float:
 def recorded_scenario(run: RecordedRun) -> Scenario:
     """The migration that was recorded, with the rates that its vCPUs had before it began.
 
-    The guest's memory is zero beyond the working set.
+    The guest's memory is zero beyond the working set: low memory, which is sent first, and the VGA memory, the last.
 
     Raises:
         RecordingError: the accelerator is none whose dirty log is known.
@@ -54,7 +56,7 @@ def recorded_scenario(run: RecordedRun) -> Scenario:
     memory_bytes = int(run.time_line.total_bytes[0]) - run.zero_pages * BASE_PAGE_BYTES
     return Scenario(
         name=run.id,
-        vm=VirtualMachine(memory_bytes=memory_bytes, zero_bytes=run.zero_pages * BASE_PAGE_BYTES),
+        vm=VirtualMachine(memory_bytes=memory_bytes, zero_bytes=min(VGA_BYTES, run.zero_pages * BASE_PAGE_BYTES)),
         workload=(*_writers(run), *readers(run.readers)),
         link=ConstantLink(
             bandwidth_bytes_per_s=bandwidth, line_speed_bytes_per_s=max(LINE_SPEED_BYTES_PER_S, bandwidth)
@@ -104,6 +106,7 @@ def _writers(run: RecordedRun) -> tuple[VcpuGroup, ...]:
             working_set_bytes=writer_set_bytes(run),
             write_rate_bytes_per_s=rate,
             demand="open" if run.open_loop else "closed",
+            position=run.position(vcpu),
         )
-        for rate in run.baseline_bytes_per_s[: run.writers]
+        for vcpu, rate in enumerate(run.baseline_bytes_per_s[: run.writers])
     )
