@@ -115,7 +115,8 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     lazy_clear = state[Vm.LAZY_CLEAR]
     state[Vm.PIECE_S] = piece_s
     state[Vm.PIECE_SENT] = sent
-    state[Vm.PIECE_ENDS_ROUND] = 1.0 if piece_s >= until_sync_s - (SAME_TIME_S if waiting else _EPSILON_S) else 0.0
+    tolerance_s = 2.0 * SAME_TIME_S if waiting else _EPSILON_S
+    state[Vm.PIECE_ENDS_ROUND] = 1.0 if piece_s >= until_sync_s - tolerance_s else 0.0
     state[Vm.UNSENT_FROM] = lazy_clear * unsent_from
     state[Vm.UNSENT_TO] = lazy_clear * unsent_to
     state[Vm.MET_SENT] = lazy_clear * (1.0 - 0.5 * (unsent_from + unsent_to))

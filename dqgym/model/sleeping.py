@@ -56,10 +56,12 @@ def command_sleeps(tile, state, slots):  # type: ignore[no-untyped-def]
                 since_s += left_s + (0.0 if runs else tile[Vcpu.RUN_SLICE_S, i])
             tile[Vcpu.CAP_SINCE_S, i] = since_s
         tile[Vcpu.COMMANDED_CAP, i] = cap
-        slices |= _ZERO < cap < _ONE
+        if _ZERO < cap < _ONE:
+            slices = True
         sleep_s = tile[Vcpu.RING_SLEEP_S, i] if tile[Vcpu.RING_SLEEP_S, i] >= LEAST_SLEEP_S else _ZERO
         tile[Vcpu.RING_SLEEP_S, i] = sleep_s
-        rings |= sleep_s > _ZERO or tile[Vcpu.SLEEP_LEFT_S, i] > _ZERO
+        if sleep_s > _ZERO or tile[Vcpu.SLEEP_LEFT_S, i] > _ZERO:
+            rings = True
     state[Vm.RING_SLEEPS] = 1.0 if rings else 0.0
     state[Vm.SLEEPS] = 1.0 if rings or (slices and state[Vm.SYNC_WAITS] > 0.0) else 0.0
 

@@ -31,11 +31,11 @@ class DirtyQuotaOptions(ThrottleOptions):
 
     Attributes:
         ratio: bandwidth over the rate at which the VM may dirty. The RFC says 2; the cover letter's migration times
-            fit 1.85, which is the default.
+            fit 1.89, which is the default.
         assumed_bandwidth_bytes_per_s: the bandwidth before the first measurement (the RFC's 1 Gbit/s).
     """
 
-    ratio: Annotated[float, Field(gt=0)] = 1.85
+    ratio: Annotated[float, Field(gt=0)] = 1.89
     assumed_bandwidth_bytes_per_s: Annotated[float, Field(gt=0)] = 1e9 / 8
 
 

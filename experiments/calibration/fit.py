@@ -1,8 +1,9 @@
 """Fitting the global parameters to Table A, all rows together, and with a shape of machine held out.
 
 What is made small is a sum over rows of a loss of ln(model / letter), in which a row that is far off weighs less than
-in a sum of squares. Rows that never converge say nothing about times, so they are left out; whether they still do not
-converge is for the comparison afterwards to show.
+in a sum of squares. How far the parameters are from the middles of their bounds is added in the same way: it keeps
+those that the rows at hand say little about where they are plausible. Rows that never converge say nothing about times,
+so they are left out; whether they still do not converge is for the comparison afterwards to show.
 
 Rounds are whole, so times change in small jumps. A least-squares fit finds the valley; a simplex search, which needs no
 derivatives, then looks around in it for the costs of a quota, which are the ones that do not matter to ``current`` and
@@ -39,9 +40,12 @@ BOUNDS: dict[str, tuple[float, float]] = {
 HOST = ("write_bytes_per_s", "fault_s")
 """What matters without a dirty-rate limit: nothing exits then. The first ones of ``BOUNDS``."""
 _OF_MODEL = tuple(BOUNDS)[:-1]
-MOST_STEPS = 12
-LOSS_SCALE = 0.1
+MOST_STEPS = 8
+LOSS_SCALE = 0.05
 """Deviations above this weigh less than their square: rows of the letter that should be alike differ by that much."""
+PRIOR_DEVIATION = 0.1
+"""What a parameter weighs that is one standard deviation from the middle of its bounds (of logarithms; the bounds are
+two away): as much as a row that is off by this. Without the rows of 512 GB, contention would run to its bound."""
 DIFFERENCE = 0.05
 """Change of a parameter's logarithm for its derivative."""
 MOST_TRIALS = 120
@@ -118,7 +122,7 @@ class TableFit:
             self._evaluations += 1
             if self._on_evaluation is not None:
                 self._on_evaluation(self._evaluations, float(np.mean(np.abs(deviations))))
-            return np.array(deviations)
+            return np.array([*deviations, *_prior_deviations(logarithms)])
 
         low, high = np.log(list(BOUNDS.values())).T
         begin = np.log(_values(start)).clip(low + 1e-6, high - 1e-6)
@@ -162,6 +166,14 @@ def sources() -> dict[str, str]:
 def fitted_values(settings: Settings) -> dict[str, float]:
     """What is fitted, by name; the ratio last."""
     return dict(zip(BOUNDS, _values(settings).tolist(), strict=True))
+
+
+def _prior_deviations(logarithms: FloatArray) -> FloatArray:
+    """What the parameters add to the residuals: 0 in the middle of their bounds. No row of the letter is used."""
+    low, high = np.log(list(BOUNDS.values())).T
+    standard = (high - low) / 4.0
+    distances: FloatArray = PRIOR_DEVIATION * (logarithms - (low + high) / 2.0) / standard
+    return distances
 
 
 def _soft_loss(deviations: FloatArray) -> float:

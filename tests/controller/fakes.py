@@ -2,7 +2,7 @@
 
 Every vCPU dirties clean pages of its working set at its demand until all of it is dirty in the round. The sender sends
 at the bandwidth; when what remains fits into the downtime limit, a sync adds what was dirtied, and the migration
-completes if the sum still fits.
+completes if the sum still fits. A vCPU that sleeps at full rings runs for its mean share of the time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FakeBackend:
 
     def __init__(self, vcpu_slots: int | None = None) -> None:
         self.name = "fake"
-        self.capabilities = Capabilities(dirty_limit=True, run_share_cap=True, max_migrations=64)
+        self.capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=64)
         self.vcpu_slots = vcpu_slots
         self.closed = 0
         self.commands: list[Command] = []
@@ -69,6 +69,7 @@ class FakeBackend:
             bandwidth_bytes_per_s=bandwidth,
             downtime_limit_s=np.array([s.downtime_limit_s for s in scenarios]),
             deadline_s=np.array([s.deadline_pass_times for s in scenarios]) * memory / bandwidth,
+            ring_bytes=np.full(n, 16 * MIB),
         )
         self._vm = np.zeros((n, len(VmField)))
         self._vm[:, VmField.REMAINING_BYTES] = memory
@@ -101,14 +102,15 @@ class FakeBackend:
 
     def _advance(self, active: np.ndarray, command: Command, vcpu: FloatArray) -> None:
         rows = active[:, None]
-        wish = np.minimum(self._demand * command.run_share_cap * STEP_S, self._working_set - self._dirty)
+        awake = command.run_share_cap / (1 + self._demand * command.ring_sleep_s / self.facts.ring_bytes[:, None])
+        wish = np.minimum(self._demand * awake * STEP_S, self._working_set - self._dirty)
         limit = np.minimum(command.dirty_limit_bytes_per_s.astype(float) * STEP_S, 1e18) * self.facts.present
         granted = np.minimum(wish, limit)
         missing = wish - granted
         pool = (limit - granted).sum(axis=1, keepdims=True) * command.share_unclaimed[:, None]
         total_missing = missing.sum(axis=1, keepdims=True)
         granted = granted + missing * np.minimum(1.0, pool / np.maximum(total_missing, 1e-9))
-        share = np.where(wish > 0, granted / np.maximum(wish, 1e-9), 1.0) * command.run_share_cap * self.facts.present
+        share = np.where(wish > 0, granted / np.maximum(wish, 1e-9), 1.0) * awake * self.facts.present
 
         granted, run_s = granted * rows, share * STEP_S * rows
         self._dirty += granted

@@ -20,6 +20,7 @@ def make_trace(steps, vcpus=4, limit_share=None, dirty_share=0.5):
         bandwidth_bytes_per_s=np.array([BANDWIDTH]),
         downtime_limit_s=np.array([0.3]),
         deadline_s=np.array([400.0]),
+        ring_bytes=np.array([4096.0 * 4096]),
     )
     return Trace(
         facts=facts,

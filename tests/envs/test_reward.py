@@ -15,6 +15,7 @@ FACTS = Facts(
     bandwidth_bytes_per_s=np.array([1e8]),
     downtime_limit_s=np.array([0.3]),
     deadline_s=np.array([200.0]),
+    ring_bytes=np.array([4096.0 * 4096]),
 )
 
 

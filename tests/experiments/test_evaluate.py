@@ -113,7 +113,7 @@ def test_trace_of_a_migration_ends_when_the_migration_does():
 
 def test_line_up_puts_every_baseline_once_beside_the_named():
     assert [one.name for one in line_up(["dirty-quota", "dirty-quota"], True)] == [
-        "dirty-quota", "none", "auto-converge", "current", "stop-and-copy",
+        "dirty-quota", "none", "auto-converge", "current", "dirty-limit", "stop-and-copy",
     ]  # fmt: skip
     assert {one.name for one in line_up([], True)} == set(throttle_names())
     assert [one.name for one in line_up(["none"], False)] == ["none"]
@@ -129,8 +129,8 @@ def test_command_writes_rows_report_and_pictures_and_prints_the_same_as_json(tmp
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document == json.loads((out / "results.json").read_text())
-    assert len(document["rows"]) == 5 * 2 * 2
-    assert len(document["summary"]) == 5 * 2
+    assert len(document["rows"]) == len(throttle_names()) * 2 * 2
+    assert len(document["summary"]) == len(throttle_names()) * 2
     assert {row["throttle"] for row in document["rows"]} == set(throttle_names())
     with (out / "results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(document["rows"])

@@ -13,7 +13,7 @@ from dqgym.throttles.registry import make_throttle
 
 @pytest.mark.parametrize(
     ("throttle", "recorded", "median", "largest"),
-    [("current", "current_time_s", 0.05, 0.12), ("dirty-quota", "dirty_quota_time_s", 0.05, 0.22)],
+    [("current", "current_time_s", 0.04, 0.10), ("dirty-quota", "dirty_quota_time_s", 0.04, 0.18)],
 )
 def test_the_model_reproduces_table_a(throttle, recorded, median, largest):
     scenarios, rows = get_suite("cover-letter").scenarios(), list(letter_rows().values())
@@ -29,7 +29,7 @@ def test_the_model_reproduces_table_a(throttle, recorded, median, largest):
 
 @pytest.mark.parametrize(
     ("throttle", "recorded", "points"),
-    [("current", "current_percent", 15.0), ("dirty-quota", "dirty_quota_percent", 6.0)],
+    [("current", "current_percent", 8.0), ("dirty-quota", "dirty_quota_percent", 8.0)],
 )
 def test_guest_runtimes_are_near_those_of_table_b(throttle, recorded, points):
     scenarios = get_suite("guest-runtime").scenarios()

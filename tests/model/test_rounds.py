@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dqgym.backends.model import ModelBackend
-from dqgym.scenario import ConstantLink, DeviceWrites, Limits
+from dqgym.scenario import ConstantLink, DeviceWrites, Limits, VirtualMachine
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
@@ -31,9 +31,29 @@ def test_without_writes_the_time_is_one_pass(memory_mb):
 
 
 def test_the_last_stage_lasts_the_downtime_limit_where_nothing_is_dirtied():
-    run = migrate(scenario(bandwidth_mb_per_s=10.0, limits=Limits(downtime_s=0.25)))
-    assert run.outcomes.downtime_s[0] == pytest.approx(0.25)
-    assert run.outcomes.guest_runtime[0] == pytest.approx(1.0 - 0.25 / 100.0, rel=1e-6)
+    run = migrate(scenario(bandwidth_mb_per_s=10.0, limits=Limits(downtime_s=0.2)))
+    assert run.outcomes.downtime_s[0] == pytest.approx(0.2)
+    assert run.outcomes.guest_runtime[0] == pytest.approx(1.0 - 0.2 / 100.0, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("downtime_limit_s", "downtime_s"), [(0.11, 0.1), (0.19, 0.1), (0.2, 0.2), (0.25, 0.2), (0.09, 0.0)]
+)
+def test_the_sender_looks_at_the_start_of_a_window_whether_to_sync(downtime_limit_s, downtime_s):
+    """A pass of 100 s is a thousand windows of 0.1 s; the guest is stopped at the start of one."""
+    run = migrate(scenario(bandwidth_mb_per_s=10.0, limits=Limits(downtime_s=downtime_limit_s)))
+    assert run.outcomes.downtime_s[0] == pytest.approx(downtime_s, abs=1e-6)
+    assert run.outcomes.total_time_s[0] == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(("zero_mb", "downtime_s"), [(0.0, 0.3), (1.0, 0.2), (2.0, 0.1), (3.0, 0.0), (500.0, 0.0)])
+def test_pages_of_zeros_wait_in_the_first_round_and_cost_nothing(zero_mb, downtime_s):
+    """The first sync comes when the 3 MB of the downtime limit hold the rest and the zeros."""
+    vm = VirtualMachine(memory_bytes=100 * MB, zero_bytes=int(zero_mb * MB))
+    run = migrate(scenario(vm=vm, bandwidth_mb_per_s=10.0))
+    assert run.outcomes.total_time_s[0] == pytest.approx(10.0)
+    assert run.outcomes.downtime_s[0] == pytest.approx(downtime_s, abs=1e-6)
+    assert run.outcomes.bytes_sent[0] == pytest.approx(100 * MB)
 
 
 def test_the_last_stage_goes_at_line_speed():

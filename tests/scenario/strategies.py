@@ -8,11 +8,13 @@ from dqgym.scenario import (
     Bursty,
     ConstantLink,
     DeviceWrites,
+    DirtyLog,
     Limits,
     Link,
     MarkovLink,
     OrnsteinUhlenbeckLink,
     Phased,
+    Recorded,
     Scenario,
     Schedule,
     Steady,
@@ -21,6 +23,7 @@ from dqgym.scenario import (
     VcpuGroup,
     VirtualMachine,
 )
+from dqgym.scenario.vm import PAGE_SIZES_BYTES
 
 MOST_MEMORY_BYTES = 2**50
 _rates = st.floats(min_value=1.0, max_value=1e12)
@@ -30,9 +33,13 @@ _inner = st.floats(min_value=0.01, max_value=0.99)
 
 @st.composite
 def schedules(draw: st.DrawFn) -> Schedule:
-    kind = draw(st.sampled_from([Steady, Phased, Bursty]))
+    kind = draw(st.sampled_from([Steady, Phased, Bursty, Recorded]))
     if kind is Steady:
         return Steady()
+    if kind is Recorded:
+        times_s = (0.0, *sorted(draw(st.sets(_times, max_size=5))))
+        factors = draw(st.lists(_inner, min_size=len(times_s), max_size=len(times_s)))
+        return Recorded(times_s=times_s, rate_factors=tuple(factors), period_s=draw(st.none() | st.just(2e6)))
     return kind(period_s=draw(_times), duty=draw(_inner), low_rate_fraction=draw(_inner), offset=draw(_inner))
 
 
@@ -50,7 +57,7 @@ def groups(draw: st.DrawFn) -> VcpuGroup:
     return VcpuGroup(
         vcpus=vcpus,
         pattern=pattern,
-        working_set_bytes=draw(st.integers(2**21, MOST_MEMORY_BYTES // 128)),
+        working_set_bytes=draw(st.integers(2**30, MOST_MEMORY_BYTES // 128)),
         write_rate_bytes_per_s=draw(_rates),
         demand=draw(st.sampled_from(["closed", "open"])),
         schedule=draw(schedules()),
@@ -90,12 +97,23 @@ def links(draw: st.DrawFn) -> Link:
 def scenarios(draw: st.DrawFn) -> Scenario:
     return Scenario(
         name=draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)),
-        vm=VirtualMachine(memory_bytes=MOST_MEMORY_BYTES, page_bytes=draw(st.sampled_from([4096, 65536, 2**21]))),
+        vm=VirtualMachine(
+            memory_bytes=MOST_MEMORY_BYTES,
+            zero_bytes=draw(st.integers(0, MOST_MEMORY_BYTES)),
+            page_bytes=draw(st.sampled_from(PAGE_SIZES_BYTES)),
+        ),
         workload=tuple(draw(st.lists(groups(), min_size=1, max_size=4))),
         link=draw(links()),
         device=draw(
             st.just(DeviceWrites())
-            | st.builds(DeviceWrites, rate_bytes_per_s=_rates, working_set_bytes=st.integers(2**21, 2**40))
+            | st.builds(DeviceWrites, rate_bytes_per_s=_rates, working_set_bytes=st.integers(2**30, 2**40))
+        ),
+        dirty_log=draw(
+            st.builds(
+                DirtyLog,
+                kind=st.sampled_from(["bitmap", "ring", "software"]),
+                ring_entries=st.sampled_from([1024, 4096, 65536]),
+            )
         ),
         limits=draw(st.builds(Limits, downtime_s=_times, deadline_pass_times=st.floats(1.5, 100))),
     )

@@ -56,21 +56,21 @@ def test_text_with_units_is_read_into_base_units() -> None:
 
 def test_every_dimensional_value_is_written_with_its_unit() -> None:
     content = yaml.safe_load(scenario_to_yaml(scenario_from_yaml(VALID)))
-    assert content["vm"] == {"memory": "8 GB", "page": "4 KiB"}
+    assert content["vm"] == {"memory": "8 GB", "zero": "0 B", "page": "4 KiB"}
     assert content["link"] == {"kind": "constant", "bandwidth": "640 MiB/s"}
 
 
 @pytest.mark.parametrize(
     ("valid", "bad", "parts"),
     [
-        ("memory:", "memry:", ["vm:", "'memry'", "did you mean 'memory'", "memory, page"]),
+        ("memory:", "memry:", ["vm:", "'memry'", "did you mean 'memory'", "memory, zero, page"]),
         ("memory:", "memory_bytes:", ["'memory_bytes'", "did you mean 'memory'"]),
         ("link:", "lnk:", ["'lnk'", "did you mean 'link'"]),
         ("8 GB", "-8 GB", ["vm.memory", "'-8 GB'", "greater than or equal to 0"]),
         ("8 GB", "8000000000", ["vm.memory", "8000000000", "text with a unit", "GB, TB"]),
         ("8 GB", "8 Gb", ["vm.memory", "'8 Gb'", "did you mean 'GB'", "allowed units"]),
         ("8 GB", "5 GB", ["working sets", "8 GB", "5 GB"]),
-        ("8 GB}", "8 GB, page: 5 KiB}", ["vm.page", "5 KiB", "4 KiB, 64 KiB, 2 MiB"]),
+        ("8 GB}", "8 GB, page: 5 KiB}", ["vm.page", "5 KiB", "4 KiB, 64 KiB, 2 MiB, 1 GiB"]),
         ("640 MiB/s", "640 MiB", ["link.bandwidth", "'640 MiB'", "did you mean 'MiB/s'"]),
         ("640 MiB/s", "0 MiB/s", ["link.bandwidth", "'0 MiB/s'", "greater than 0"]),
         ("640 MiB/s}", "640 MiB/s, line_speed: 1 MiB/s}", ["link", "line speed", "at least the bandwidth"]),

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from dqgym.scenario import (
     ConstantLink,
     DeviceWrites,
+    DirtyLog,
     MarkovLink,
     OrnsteinUhlenbeckLink,
+    Recorded,
     Scenario,
     StepsLink,
     TraceLink,
@@ -136,3 +138,63 @@ def test_steps_have_rising_times_and_a_bandwidth_for_each(
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         StepsLink(times_s=times_s, bandwidths_bytes_per_s=bandwidths, period_s=period_s)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"times_s": (), "rate_factors": ()}, "at least 1 item"),
+        ({"times_s": (1.0,), "rate_factors": (1.0,)}, "first time must be 0"),
+        ({"times_s": (0.0, 2.0, 2.0), "rate_factors": (1.0, 2.0, 3.0)}, "must rise"),
+        ({"times_s": (0.0, 2.0), "rate_factors": (1.0,)}, "2 times, but 1 rate factors"),
+        ({"times_s": (0.0, 2.0), "rate_factors": (1.0, 2.0), "period_s": 2.0}, "must end after"),
+        ({"times_s": (0.0,), "rate_factors": (-0.5,)}, "greater than or equal to 0"),
+    ],
+)
+def test_a_recorded_schedule_has_rising_times_and_a_factor_for_each(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Recorded.model_validate(fields)
+
+
+def test_a_dirty_log_is_a_bitmap_unless_said_otherwise() -> None:
+    assert scenario().dirty_log == DirtyLog(kind="bitmap", ring_entries=4096)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cleared_at_sync", "sync_waits"),
+    [("bitmap", False, False), ("ring", True, True), ("software", True, True)],
+)
+def test_all_logs_but_the_bitmap_are_cleared_at_the_sync_and_make_it_wait(
+    kind: str, cleared_at_sync: bool, sync_waits: bool
+) -> None:
+    log = DirtyLog.model_validate({"kind": kind})
+    assert (log.cleared_at_sync, log.sync_waits) == (cleared_at_sync, sync_waits)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "rings"}, "'bitmap', 'ring' or 'software'"),
+        ({"ring_entries": 512}, "greater than or equal to 1024"),
+        ({"ring_entries": 131072}, "less than or equal to 65536"),
+        ({"ring_entries": 4096.0}, "valid integer"),
+    ],
+)
+def test_a_dirty_log_that_cannot_be_is_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DirtyLog.model_validate(fields)
+
+
+def test_pages_may_have_1_gib_and_no_odd_size() -> None:
+    assert VirtualMachine(memory_bytes=2**32, page_bytes=2**30).page_bytes == 2**30
+    with pytest.raises(ValidationError, match=r"0\.5 GiB is not a page size; allowed: 4 KiB, 64 KiB, 2 MiB, 1 GiB"):
+        VirtualMachine(memory_bytes=2**32, page_bytes=2**29)
+
+
+def test_zeros_are_no_part_of_what_is_sent() -> None:
+    vm = VirtualMachine(memory_bytes=4 * 10**9, zero_bytes=60 * 10**9)
+    assert scenario(vm=vm).pass_time_s == scenario().pass_time_s
+    with pytest.raises(ValidationError, match="exceed the memory"):
+        scenario(vm=vm, device=DeviceWrites(rate_bytes_per_s=1.0, working_set_bytes=10**9 + 1))
+    with pytest.raises(ValidationError, match="zero"):
+        VirtualMachine(memory_bytes=10**9, zero_bytes=-1)

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dqgym.telemetry.action import ActionSpec, action_to_command
@@ -19,9 +19,11 @@ def facts(vcpus: tuple[int, ...], slots: int = 4) -> Facts:
         bandwidth_bytes_per_s=np.full(n, 1e8),
         downtime_limit_s=np.full(n, 0.3),
         deadline_s=np.full(n, 200.0),
+        ring_bytes=np.full(n, 4096.0 * 4096),
     )
 
 
+@settings(deadline=None)
 @given(action=st.floats(-1.0, 1.0, width=32), bandwidth=st.floats(1e3, 1e12), vcpus=st.integers(1, 4))
 def test_limits_are_fair_shares_on_a_logarithmic_scale(action, bandwidth, vcpus):
     actions = np.full((1, 4), action, dtype=np.float32)
@@ -47,6 +49,7 @@ def test_an_action_commands_limits_and_nothing_else():
     actions = np.full((2, 4), 0.3, dtype=np.float32)
     command = action_to_command(actions, np.array([1e8, 1e8]), facts((1, 4)), SPEC)
     assert (command.run_share_cap == 1.0).all()
+    assert (command.ring_sleep_s == 0.0).all()
     assert not command.share_unclaimed.any()
     assert not command.sync.any()
     assert (actions == np.float32(0.3)).all()

@@ -41,6 +41,7 @@ def random_facts(rng: np.random.Generator, n: int = 6) -> Facts:
         bandwidth_bytes_per_s=bandwidth,
         downtime_limit_s=10.0 ** rng.uniform(-3, 1, n),
         deadline_s=rng.uniform(2, 40, n) * memory / bandwidth,
+        ring_bytes=np.full(n, 4096.0 * 4096),
     )
 
 

@@ -13,6 +13,7 @@ def facts(*pass_times_s: float) -> Facts:
         bandwidth_bytes_per_s=np.full(n, 1e8),
         downtime_limit_s=np.full(n, 0.3),
         deadline_s=np.full(n, 1e3),
+        ring_bytes=np.full(n, 4096.0 * 4096),
     )
 
 

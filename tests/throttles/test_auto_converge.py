@@ -112,34 +112,6 @@ def test_steps_follow_qemu_s_integers(percent: int, trigger_bytes: int, tail_slo
     assert step.tolist() == [expected]
 
 
-def synced(time_s: float, syncs: int, dirty: float, sent: float = 100.0) -> Telemetry:
-    return telemetry(
-        TIME_S=time_s, SYNC_TIME_S=time_s, SYNCS=syncs, SYNCED_DIRTY_BYTES=dirty, SYNCED_SENT_BYTES=sent * syncs
-    )
-
-
-def test_two_hits_make_a_step_and_a_calm_period_between_them_does_not_matter() -> None:
-    throttle = AutoConverge()
-    throttle.reset(facts())
-    shares = [
-        throttle.act(synced(time_s, syncs, dirty)).run_share_cap[0, 0]
-        for time_s, syncs, dirty in [(0, 0, 0), (2, 1, 90), (4, 2, 100), (6, 3, 190), (8, 4, 200)]
-    ]
-    assert shares == pytest.approx([1, 1, 1, 0.8, 0.8])
-
-
-def test_syncs_within_a_second_are_merged_and_a_second_sharp_is_too_soon() -> None:
-    throttle = AutoConverge(AutoConvergeOptions(hits_per_step=1))
-    throttle.reset(facts())
-    throttle.act(synced(0.0, 0, 0))
-    assert throttle.act(synced(0.6, 1, 55)).run_share_cap[0, 0] == 1
-    assert throttle.act(synced(1.0, 2, 110)).run_share_cap[0, 0] == 1
-    # 165 dirty bytes of 300 sent since the start are a hit; 55 of 100 since the last sync would be one, too, but so
-    # would not be 40 of 100.
-    assert throttle.act(synced(1.1, 3, 150.0)).run_share_cap[0, 0] == 1, "150 of 300 is not above half"
-    assert throttle.act(synced(2.2, 4, 201.0)).run_share_cap[0, 0] == np.float32(0.8), "51 of 100 is"
-
-
 def test_migrations_of_a_batch_do_not_disturb_each_other() -> None:
     scenarios = [writers(500), writers(20), writers(200, vcpus=2)]
     together = run_migrations(FakeBackend(), scenarios, AutoConverge(), [0, 1, 2])

@@ -19,6 +19,7 @@ def facts() -> Facts:
         bandwidth_bytes_per_s=np.full(2, 1e8),
         downtime_limit_s=np.full(2, 0.3),
         deadline_s=np.full(2, 200.0),
+        ring_bytes=np.full(2, 16.0 * MIB),
     )
 
 

@@ -11,7 +11,7 @@ from tests.controller.fakes import FakeBackend, writers
 
 
 def test_all_baselines_are_there() -> None:
-    assert throttle_names() == ["none", "auto-converge", "current", "dirty-quota", "stop-and-copy"]
+    assert throttle_names() == ["none", "auto-converge", "current", "dirty-limit", "dirty-quota", "stop-and-copy"]
 
 
 @pytest.mark.parametrize("name", throttle_names())
@@ -23,9 +23,10 @@ def test_each_is_a_throttle_of_its_name_with_commands_of_the_right_shape(name: s
     backend = FakeBackend(vcpu_slots=4)
     run_migrations(backend, [writers(100, vcpus=2), writers(30)], throttle, [0, 1])
     for command in backend.commands:
-        assert command.dirty_limit_bytes_per_s.shape == command.run_share_cap.shape == (2, 4)
+        for per_vcpu in (command.dirty_limit_bytes_per_s, command.run_share_cap, command.ring_sleep_s):
+            assert per_vcpu.shape == (2, 4)
+            assert per_vcpu.dtype == np.float32
         assert command.share_unclaimed.shape == command.sync.shape == (2,)
-        assert command.dirty_limit_bytes_per_s.dtype == command.run_share_cap.dtype == np.float32
 
 
 def test_what_they_do_to_a_workload_faster_than_the_link() -> None:
@@ -36,11 +37,13 @@ def test_what_they_do_to_a_workload_faster_than_the_link() -> None:
         "none": False,
         "auto-converge": True,
         "current": True,
+        "dirty-limit": True,
         "dirty-quota": True,
         "stop-and-copy": True,
     }
     times = {name: outcome.time_over_t0[0] for name, outcome in outcomes.items()}
-    assert times["stop-and-copy"] < times["dirty-quota"] < times["current"] < times["auto-converge"] < times["none"]
+    by_time = ["stop-and-copy", "dirty-quota", "dirty-limit", "current", "auto-converge", "none"]
+    assert sorted(times, key=times.__getitem__) == by_time
     assert outcomes["none"].guest_runtime[0] == pytest.approx(1)
     assert times["stop-and-copy"] == pytest.approx(1, abs=0.01)
     assert outcomes["stop-and-copy"].guest_runtime[0] == 0
@@ -58,10 +61,12 @@ def test_options_reach_the_throttle() -> None:
     ("name", "options", "message"),
     [
         ("auto_converge", {}, "unknown throttle: 'auto_converge' .did you mean 'auto-converge'"),
-        ("frobnicate", {}, "known: none, auto-converge, current, dirty-quota, stop-and-copy"),
+        ("frobnicate", {}, "known: none, auto-converge, current, dirty-limit, dirty-quota, stop-and-copy"),
         ("auto-converge", {"increment": 5}, "'increment' .did you mean 'increment_percent'"),
         ("stop-and-copy", {"ratio": 2}, "unknown option of throttle 'stop-and-copy': 'ratio'; known: none"),
         ("auto-converge", {"initial_percent": 100}, "initial_percent=100: .* less than or equal to 99"),
+        ("dirty-limit", {"limit_mib_per_s": 0}, "limit_mib_per_s=0: .* greater than or equal to 1"),
+        ("dirty-limit", {"period_s": 2}, "period_s=2: .* less than or equal to 1"),
         ("dirty-quota", {"ratio": -1}, "ratio=-1: .* greater than 0"),
         ("dirty-quota", {"ratio": "two"}, "ratio='two'"),
         ("current", {"max_percent": 20}, "throttle 'current': max_percent=20 must not be below initial_percent=30"),
