@@ -62,12 +62,30 @@ def table(monkeypatch):
     return letter
 
 
-def test_the_parameters_behind_a_table_are_found_again(table):
+def errors_of(settings: Settings) -> np.ndarray:
+    """Relative errors of the times that the fitted parameters give: these are what a table settles.
+
+    Single parameters are not: the fit pulls those that the rows say little about towards the middle of their bounds.
+    """
+    from dqgym.scenario.suites.cover_letter import letter_scenario
+
+    fitted = fitted_values(settings)
+    scenarios = [letter_scenario(row) for row in letter_rows().values()]
+    ratios = [
+        made_up_time_s(scenario, throttle, fitted) / made_up_time_s(scenario, throttle, TRUE)
+        for throttle in fit.LETTER_TIME_S
+        for scenario in scenarios
+    ]
+    return np.abs(np.array(ratios) - 1.0)
+
+
+def test_the_times_behind_a_table_are_found_again(table):
     table()
     seen = []
     fitted = TableFit(MadeUp(), lambda evaluations, error: seen.append((evaluations, error))).fit()
-    for name, value in fitted_values(fitted).items():
-        assert value == pytest.approx(TRUE[name], rel=0.03), name
+    errors = errors_of(fitted)
+    assert np.median(errors) < 0.02
+    assert errors.max() < 0.10
     assert fitted.parameters.window_s == MadeUp().parameters.window_s, "what is not fitted stays"
     assert [evaluations for evaluations, _ in seen] == list(range(1, len(seen) + 1))
     assert seen[-1][1] < 0.1 * seen[0][1]
@@ -79,8 +97,7 @@ def test_a_shape_held_out_does_not_pull_at_the_fit(table):
     folds = {fold.shape: fold for fold in fitter.leave_one_out(fitter.fit())}
     assert set(folds) == {(row.memory_gb, row.threads) for row in letter_rows().values()}
     without = folds[48, 8]
-    for name, value in fitted_values(without.settings).items():
-        assert value == pytest.approx(TRUE[name], rel=0.05), name
+    assert np.median(errors_of(without.settings)) < 0.02
     for throttle in ("current", "dirty-quota"):
         assert without.errors[throttle] == {"row-04": pytest.approx(1 / 3 - 1, abs=0.02)}
 
