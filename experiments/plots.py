@@ -38,7 +38,7 @@ class Style:
 BASELINE_STYLES = {
     "none": Style("#777777", "X"),
     "auto-converge": Style("#E69F00", "^"),
-    "dirty-limit": Style("#56B4E9", "P"),
+    "dirty-limit": Style("#5D3FD3", "<"),
     "current": Style("#D55E00", "v"),
     "dirty-quota": Style("#0072B2", "s"),
     "stop-and-copy": Style("#CC79A7", "D"),

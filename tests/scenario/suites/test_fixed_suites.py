@@ -59,11 +59,11 @@ def test_no_row_is_faster_than_its_pass_time_with_the_units_chosen() -> None:
         assert min(row.current_time_s, row.dirty_quota_time_s) > pass_times_s[name]
 
 
-def test_the_guest_runtime_mixes_have_4_2_and_1_writers_among_6() -> None:
+def test_the_guest_runtime_mixes_have_5_3_and_2_writers_among_7() -> None:
     mixes = get_suite("guest-runtime").scenarios()
     writers = {mix.name: sum(group.vcpus for group in mix.workload if group.writes) for mix in mixes}
-    assert writers == {"write-intensive": 4, "read-write-balanced": 2, "read-intensive": 1}
-    assert {mix.vcpus for mix in mixes} == {6}
+    assert writers == {"write-intensive": 5, "read-write-balanced": 3, "read-intensive": 2}
+    assert {mix.vcpus for mix in mixes} == {7}
 
 
 def test_the_recorded_runtimes_belong_to_the_mixes() -> None:
