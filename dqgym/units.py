@@ -15,6 +15,8 @@ from fractions import Fraction
 
 from dqgym.names import did_you_mean
 
+MIB = 2**20
+
 # At most three exponent digits: a longer exponent would only serve to fill the memory.
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-zµ][A-Za-zµ/]*)?\s*")

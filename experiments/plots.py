@@ -77,7 +77,7 @@ def tradeoff_figure(rows: Sequence[Row], suite: str) -> Figure:
         axes.set_xlabel("migration time T / T0  (T0 = memory / nominal bandwidth)")
         axes.set_ylabel("guest runtime: share of time in which the vCPUs run")
         axes.set_ylim(-0.03, 1.03)
-        _label_log_axis(axes.xaxis)
+        label_log_axis(axes.xaxis)
         axes.grid(alpha=0.25, which="both")
         axes.set_title(f"{suite}: towards the upper left is better", loc="left")
         figure.legend(loc="outside right center", frameon=False, title="mean (small: one migration)")
@@ -180,7 +180,7 @@ def cover_letter_figure(comparison: Comparison) -> Figure:
                     )
         axes.set_yscale("log")
         axes.set_ylim(shortest / 2, 1.5 * top)
-        _label_log_axis(axes.yaxis)
+        label_log_axis(axes.yaxis)
         axes.set_xlim(-0.6, len(places) - 0.4)
         axes.set_xticks(places, [_tick_label(row) for row in comparison.rows])
         axes.tick_params(axis="x", length=0, labelsize=9.5)
@@ -211,11 +211,11 @@ def timeline_figure(trace: Trace, title: str) -> Figure:
     return drawing.figure
 
 
-def _label_log_axis(axis: Axis) -> None:
+def label_log_axis(axis: Axis, within_decade: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
     """Plain numbers (1, 2, 5, 10, ...) instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_locator(LogLocator(subs=within_decade))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -45,13 +45,19 @@ def random_writes(clean, inflow, x):  # type: ignore[no-untyped-def]
 
 
 @part
+def solid_ahead(ahead, passed, working_set):  # type: ignore[no-untyped-def]
+    """Bytes in front of a sequential writer that are all clean."""
+    return max(_TWO * ahead - working_set - passed, _ZERO)
+
+
+@part
 def clean_up_to(distance, ahead, working_set, per_byte):  # type: ignore[no-untyped-def]
     """(bytes, density there) of the ``ahead`` clean bytes that lie up to ``distance`` in front of a sequential writer.
 
     All pages are clean up to the distance that the writer did not reach in the last round; beyond it the clean share
     falls in a line. Both follow from how many are clean; ``distance`` is at most the working set, where all are met.
     """
-    solid = max(_TWO * ahead - working_set, _ZERO)
+    solid = solid_ahead(ahead, _ZERO, working_set)
     density = min(_TWO * ahead * per_byte, _ONE)
     into, per_ramp = max(distance - solid, _ZERO), _ONE / max(working_set - solid, _TINY)
     met = min(distance, solid) + density * into * (_ONE - _HALF * into * per_ramp)
@@ -165,12 +171,6 @@ def natural_hot_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type
         count += _ONE if excess > _ZERO else _ZERO
         hot_row[i] = wrote
     return unclaimed, beyond, count
-
-
-@part
-def solid_ahead(ahead, passed, working_set):  # type: ignore[no-untyped-def]
-    """Bytes in front of a sequential writer that are all clean."""
-    return max(_TWO * ahead - working_set - passed, _ZERO)
 
 
 @part

@@ -7,14 +7,13 @@ The values lie in ``parameters.yaml`` beside this file. A file of parameters has
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from dqgym.files import write_whole
 from dqgym.names import did_you_mean
 from dqgym.scenario.dirty_log import DirtyLog
 
@@ -117,14 +116,7 @@ def save_parameters(
             }
             for throttle, options in throttles.items()
         }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
 from dqgym.model.parameters import ModelParameters, run_slice_s
@@ -113,7 +113,7 @@ def _vcpu_parameters(
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     hot, working_set = group.hot_set, group.working_set_bytes
     hot_bytes = working_set * hot.fraction if hot else 0.0
-    ring_stores = _stores_that_fill(_ring_bytes(scenario), group)
+    ring_stores = _stores_that_fill(scenario.ring_bytes, group)
     rows = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),
@@ -160,24 +160,28 @@ def _integrated(schedule: Recorded) -> list[tuple[float, float]]:
     return list(zip(times_s.tolist(), integrals_s.tolist(), strict=True))
 
 
-def _ring_bytes(scenario: Scenario) -> float:
-    return float(scenario.dirty_log.ring_entries * scenario.vm.page_bytes)
-
-
-def _stores_that_fill(ring_bytes: float, group: VcpuGroup) -> float:
+def _stores_that_fill(ring_bytes: int, group: VcpuGroup) -> float:
     """Bytes of stores after which an empty ring is full: it takes each page once, until it is emptied."""
-    if group.working_set_bytes <= ring_bytes:
+    working_set = group.working_set_bytes
+    if working_set <= ring_bytes:
         return UNLIMITED_RATE
     if group.pattern == "sequential":
         return ring_bytes
-    hot = group.hot_set or HotSet(0.0, 0.0)
+    if group.hot_set is None:
+        return -math.log1p(-ring_bytes / working_set) * working_set
+    return _hot_cold_sets_that_enter(ring_bytes / working_set, group.hot_set) * working_set
+
+
+def _hot_cold_sets_that_enter(share_of_set: float, hot: HotSet) -> float:
+    """Stores, in working sets, that reach this share of a hot-cold set's pages."""
+    from scipy.optimize import brentq  # a third of a second, for this pattern alone
+
     parts = ((hot.fraction, hot.share), (1.0 - hot.fraction, 1.0 - hot.share))
 
-    def room_left(working_sets: float) -> float:
-        entered = sum(size * -np.expm1(-working_sets * share / size) for size, share in parts if size > 0)
-        return ring_bytes / group.working_set_bytes - entered
+    def missing(working_sets: float) -> float:
+        return share_of_set + sum(size * math.expm1(-working_sets * share / size) for size, share in parts if size > 0)
 
-    return float(brentq(room_left, 0.0, 1e6)) * group.working_set_bytes
+    return float(brentq(missing, 0.0, 1e6))
 
 
 def _inverse(size: float) -> float:
@@ -199,7 +203,7 @@ def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict
         Vm.LAZY_CLEAR: float(not scenario.dirty_log.cleared_at_sync),
         Vm.SYNC_WAITS: float(scenario.dirty_log.sync_waits),
         Vm.RINGS: float(scenario.dirty_log.kind == "ring"),
-        Vm.RING_BYTES: _ring_bytes(scenario),
+        Vm.RING_BYTES: scenario.ring_bytes,
         Vm.HOT: float(any(group.hot_set is not None for group in scenario.workload)),
         Vm.LINE_SPEED: scenario.link.line_speed_bytes_per_s or 0.0,
         Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.page_bytes / BASE_PAGE_BYTES,

@@ -79,7 +79,7 @@ def fits_into_downtime(vm):  # type: ignore[no-untyped-def]
 
     Pages of zeros cost nothing to send, but wait until the first round has sent all others.
     """
-    zero_bytes = vm.zero_bytes if vm.round == 1 and vm.waiting_pages > 0 else 0.0
+    zero_bytes = vm.zero_bytes if vm.waiting_pages > 0 else 0.0
     return vm.waiting_pages * vm.page_bytes + zero_bytes <= vm.threshold_bytes
 
 

@@ -291,7 +291,7 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "cleared_at_sync": scenario.dirty_log.cleared_at_sync,
         "sync_waits": scenario.dirty_log.sync_waits,
         "rings": scenario.dirty_log.kind == "ring",
-        "ring_bytes": scenario.dirty_log.ring_entries * page_bytes,
+        "ring_bytes": scenario.ring_bytes,
         "device_first_page": device_first_page,
         "device_pages": scenario.device.working_set_bytes // page_bytes,
         "device_pages_per_s": scenario.device.rate_bytes_per_s / BASE_PAGE_BYTES,

@@ -7,12 +7,9 @@ import math
 import numpy as np
 
 from dqgym.compile import routine
+from dqgym.model.parameters import TIMESLICE_S
 from dqgym.model.reference_state import DIRTY, IN_RING, LINK, PAGES, WAITING
 from dqgym.random import exponential, next_seed, uniform
-
-SLICE_S = 0.01
-"""A vCPU with a run-share cap c runs for so long in each cycle of SLICE_S / c (QEMU: CPU_THROTTLE_TIMESLICE_NS)."""
-
 
 # --- the writers -----------------------------------------------------------------------------------------------------
 
@@ -150,7 +147,7 @@ def command_cap(vcpu, cap, time_s):  # type: ignore[no-untyped-def]
         return
     since_s = time_s
     if 0.0 < vcpu.cap < 1.0:
-        cycle_s = SLICE_S / vcpu.cap
+        cycle_s = TIMESLICE_S / vcpu.cap
         since_s = vcpu.cap_since_s + math.ceil((time_s - vcpu.cap_since_s) / cycle_s - 1e-9) * cycle_s
         if vcpu.cap_since_s > time_s:
             since_s = vcpu.cap_since_s
@@ -161,7 +158,7 @@ def command_cap(vcpu, cap, time_s):  # type: ignore[no-untyped-def]
 def allowed_s(vcpu, begin_s, end_s):  # type: ignore[no-untyped-def]
     """How long the vCPU may run between two times: not while its full ring stops it, nor in a capped cycle's sleep.
 
-    A run-share cap c makes cycles of SLICE_S / c: first asleep, then running for its slice.
+    A run-share cap c makes cycles of TIMESLICE_S / c: first asleep, then running for its slice.
     """
     begin_s = max(begin_s, vcpu.busy_until_s)
     if begin_s >= end_s or vcpu.cap <= 0.0:
@@ -179,7 +176,7 @@ def capped_run_s(cap, slice_s, since_s):  # type: ignore[no-untyped-def]
     """How long a vCPU has run ``since_s`` after its first cycle began; before that, the last old one runs out."""
     if since_s < 0.0:
         return max(since_s, -slice_s)
-    cycle_s = SLICE_S / cap
+    cycle_s = TIMESLICE_S / cap
     slice_s = min(slice_s, cycle_s)
     whole = math.floor(since_s / cycle_s)
     return whole * slice_s + max(since_s - whole * cycle_s - (cycle_s - slice_s), 0.0)
@@ -193,7 +190,7 @@ def wakes_in_s(vcpu, time_s, sync_waits):  # type: ignore[no-untyped-def]
     """
     left_s = max(vcpu.asleep_until_s - time_s, 0.0)
     if sync_waits and 0.0 < vcpu.cap < 1.0:
-        cycle_s = SLICE_S / vcpu.cap
+        cycle_s = TIMESLICE_S / vcpu.cap
         since_s = time_s - vcpu.cap_since_s
         until_s = cycle_s - since_s % cycle_s if since_s >= 0.0 else -since_s
         left_s = max(left_s, until_s - vcpu.run_slice_s)

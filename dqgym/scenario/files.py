@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -26,6 +24,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from dqgym.files import write_whole
 from dqgym.names import did_you_mean
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import FROM_FILE, yaml_key
@@ -69,15 +68,7 @@ def load_scenario(path: str | Path) -> Scenario:
 
 def save_scenario(scenario: Scenario, path: str | Path) -> None:
     """Write a scenario; the file is complete or, where writing fails, as it was before."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(scenario_to_yaml(scenario))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(Path(path), scenario_to_yaml(scenario))
 
 
 def scenario_to_yaml(scenario: Scenario) -> str:

@@ -53,6 +53,11 @@ class Scenario(Record):
         return self.link.nominal_bandwidth_bytes_per_s
 
     @property
+    def ring_bytes(self) -> int:
+        """What a vCPU's dirty ring holds."""
+        return self.dirty_log.ring_entries * self.vm.page_bytes
+
+    @property
     def pass_time_s(self) -> float:
         """T0 = memory / nominal bandwidth."""
         return self.vm.memory_bytes / self.bandwidth_bytes_per_s

@@ -26,8 +26,8 @@ from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VcpuField, VmField
 from dqgym.throttles.trigger import SyncTrigger, TriggerOptions
+from dqgym.units import MIB
 
-MIB = 2**20
 TOLERANCE_MIB_PER_S = 25
 """QEMU's DIRTYLIMIT_TOLERANCE_RANGE."""
 LINEAR_ABOVE_PERCENT = 50
@@ -79,7 +79,8 @@ class DirtyLimit:
         # The measurement ends with a sync, which waits until nobody sleeps.
         sleeps = telemetry.per_vcpu(VcpuField.STALLED_S) >= 0.99 * interval_s[:, None]
         due = (self._measured_s >= self.options.period_s - 1e-6) & ~sleeps.any(axis=1)
-        self._adjust(due)
+        if due.any():
+            self._adjust(due)
         self._limited |= self._trigger.fires(telemetry)
         return replace(self._free, ring_sleep_s=(self._sleep_us * 1e-6).astype(np.float32))
 

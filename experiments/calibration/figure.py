@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.calibration.report import Calibration, Line, comparison_lines
-from experiments.plots import DPI, FONT, Style, throttle_styles
+from experiments.plots import DPI, FONT, Style, label_log_axis, throttle_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+DECADES = (1.0,)
+"""The numbers within each decade that axes of times are labelled at."""
 BAND = 0.1
 """Half the width of the grey band, relative."""
 RUNTIME_BAND = 0.05
@@ -62,7 +63,7 @@ def _draw_times(axes: Axes, errors: Axes, lines: Sequence[Line], styles: dict[st
     axes.set_xlim(low, 1.5 * never)
     axes.set_ylim(low, 1.5 * never)
     for axis, name in ((axes.xaxis, "x"), (axes.yaxis, "y")):
-        _label_decades(axis)
+        label_log_axis(axis, DECADES)
         _mark_never(axes, never, name)
     neither = sum(not math.isfinite(line.measured) and not math.isfinite(line.model) for line in lines)
     axes.annotate(
@@ -75,7 +76,7 @@ def _draw_times(axes: Axes, errors: Axes, lines: Sequence[Line], styles: dict[st
     errors.axhline(0, color="#888888", linewidth=1)
     errors.set_xscale("log")
     errors.set_xlim(low, 1.5 * never)
-    _label_decades(errors.xaxis)
+    label_log_axis(errors.xaxis, DECADES)
     errors.set_ylim(*_limits([line.model / line.measured - 1 for line in lines if line.counts], 100, BAND))
     errors.set_xlabel("measured [s]")
     errors.set_ylabel("error [%]")
@@ -113,15 +114,6 @@ def _limits(errors: Sequence[float], scale: float, band: float) -> tuple[float, 
     """Symmetric, with room for the band and for every finite error."""
     largest = max([abs(error) for error in errors if math.isfinite(error)] + [1.2 * band])
     return -1.15 * scale * largest, 1.15 * scale * largest
-
-
-def _label_decades(axis: Axis) -> None:
-    """1, 10, 100, and 1,000 instead of powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _mark_never(axes: Axes, never: float, name: str) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 
 from dqgym.backends.reference import ReferenceBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.scenario.recorded.qemu_runs import MIB, RecordedRun
+from dqgym.scenario.recorded.qemu_runs import RecordedRun
 from dqgym.scenario.recorded.qemu_scenario import recorded_scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import make_throttle
+from dqgym.units import MIB
 from experiments.calibration.settings import Settings
 
 QUIET = "quiet"
@@ -49,12 +50,15 @@ class RunPair:
     @property
     def error(self) -> float:
         """Model / measured - 1 of the time; NaN where one of them did not converge."""
-        return self.model_s / self.run.total_time_s - 1 if self.run.converged and self.model_converged else math.nan
+        return self._error(self.model_s)
 
     @property
     def fluid_error(self) -> float:
-        """The same for the fluid model."""
-        return self.fluid_s / self.run.total_time_s - 1 if self.run.converged and self.model_converged else math.nan
+        """The same for the fluid model's time."""
+        return self._error(self.fluid_s)
+
+    def _error(self, time_s: float) -> float:
+        return time_s / self.run.total_time_s - 1 if self.run.converged and self.model_converged else math.nan
 
     @property
     def runtime_error(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.units import MIB
 from experiments.calibration.fit import HeldOut, fitted_values
 from experiments.calibration.letter import LetterTable, LetterTime, RuntimeTable
 from experiments.calibration.qemu import QUIET, SUMMARISED_MODES, QemuSummary, RunPair, summarise_runs
@@ -311,16 +312,16 @@ def _qemu_table(pairs: Sequence[RunPair]) -> Table:
 
 
 def _run_cells(pair: RunPair) -> tuple[str, ...]:
-    run, mib = pair.run, 2**20
+    run = pair.run
     vcpus = f"{run.writers}" + (f" + {run.readers}" if run.readers else "")
     return (
         run.id,
         run.mode,
         run.host,
         "software" if run.accelerator.startswith("tcg") else "ring",
-        f"{run.working_set_bytes / mib:.0f} MiB",
-        f"{vcpus}: {run.demand_bytes_per_s / mib:.0f} MiB/s" + (", open" if run.open_loop else ""),
-        f"{run.bandwidth_bytes_per_s / mib:.0f} MiB/s",
+        f"{run.working_set_bytes / MIB:.0f} MiB",
+        f"{vcpus}: {run.demand_bytes_per_s / MIB:.0f} MiB/s" + (", open" if run.open_loop else ""),
+        f"{run.bandwidth_bytes_per_s / MIB:.0f} MiB/s",
         _time(run.total_time_s if run.converged else math.inf),
         _time(pair.model_s if pair.model_converged else math.inf),
         _percent(pair.error),

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from dqgym.names import did_you_mean
 from dqgym.scenario.vm import BASE_PAGE_BYTES
+from dqgym.units import MIB
 
-MIB = 2**20
 INDEX_FILE = "index.csv"
 Mode = Literal["none", "auto-converge", "dirty-limit"]
 _SENDING = ("active", "completed")

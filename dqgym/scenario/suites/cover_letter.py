@@ -21,9 +21,9 @@ from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.suite import FixedSuite
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
 from dqgym.scenario.workload import VcpuGroup
+from dqgym.units import MIB
 
 GB = 10**9
-MIB = 2**20
 LINE_SPEED_BYTES_PER_S = 1.25e9
 """10 Gbit/s."""
 MISPRINTED_ROW = 9
