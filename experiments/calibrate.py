@@ -1,9 +1,14 @@
-"""``dqgym calibrate``: the model against the letter's tables and recorded QEMU migrations; fits its parameters."""
+"""``dqgym calibrate``: the model against measurements; fits its parameters, or measures those of this host.
+
+* ``--backend model``: against the letter's tables and recorded QEMU migrations.
+* ``--backend kvm``: against this host. Measures what it costs a migration, writes parameters for the model, and
+  compares real migrations (``dqgym evaluate --backend kvm``) with the same ones on the model.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -11,14 +16,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from experiments.errors import BadInputError
+
 if TYPE_CHECKING:
+    from dqgym.backends.kvm.measure import HostCosts
     from experiments.calibration.fit import OnEvaluation
+    from experiments.calibration.host import HostCalibration
     from experiments.calibration.report import Calibration
 
 PARAMETERS_FILE = "parameters.yaml"
 
 
 def calibrate_command(
+    backend: Annotated[str, typer.Option(help="What the model is compared with: model (records) or kvm.")] = "model",
+    results: Annotated[
+        Path | None,
+        typer.Option(help="With kvm: folder of `dqgym evaluate --backend kvm` to compare with.", file_okay=False),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN|BUNDLE", help="With --results: a policy that is in them; repeat for more."),
+    ] = None,
     runs: Annotated[
         Path | None, typer.Option(help="Folder of recorded QEMU runs; else those of the package.", file_okay=False)
     ] = None,
@@ -40,7 +58,16 @@ def calibrate_command(
         Path | None, typer.Option(help="Page of Markdown whose calibration tables are replaced.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Compare the model with what was measured, and fit its parameters to Table A."""
+    """Compare the model with what was measured, and fit its parameters to Table A, or measure those of this host."""
+    if backend == "kvm":
+        if fit or leave_one_out or update or runs:
+            raise BadInputError("--fit, --leave-one-out, --update and --runs go with --backend model")
+        _calibrate_host(results, policy or [], parameters, as_json, out)
+        return
+    if backend != "model":
+        raise BadInputError(f"unknown backend {backend!r}; the model can be compared with: model (its records), kvm")
+    if results or policy:
+        raise BadInputError("--results and --policy go with --backend kvm")
     from dqgym.scenario.recorded.qemu_runs import read_qemu_runs
     from experiments.calibration.fit import TableFit
     from experiments.calibration.letter import table_a, table_b
@@ -77,6 +104,63 @@ def calibrate_command(
         folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-calibration"
         _write(folder, calibration, fitted=fit)
         console.print(f"results: {folder}", soft_wrap=True, markup=False)
+
+
+def _calibrate_host(
+    results: Path | None, policies: Sequence[str], parameters: Path | None, as_json: bool, out: Path | None
+) -> None:
+    """Measure this host, or take its parameters from a file, and compare real migrations with the model."""
+    from dqgym.model.parameters import load_parameters
+    from dqgym.throttles.registry import throttle_names
+    from experiments.calibration.host import HostCalibration, compare, read_rows
+    from experiments.contenders import line_up
+    from experiments.tables import terminal
+
+    rows = read_rows(results) if results else []
+    named = {row.throttle for row in rows}
+    contenders = line_up([*policies, *(name for name in throttle_names() if name in named)], False) if rows else []
+    costs = None if parameters else _measured_costs()
+    if costs is not None:
+        host, sources = costs.parameters()
+    else:
+        assert parameters is not None
+        host, sources = load_parameters(parameters), {}
+    calibration = HostCalibration(host, costs, *compare(rows, contenders, host))
+
+    console = terminal(stderr=as_json)
+    if as_json:
+        print(json.dumps(calibration.document(), indent=2))
+    else:
+        for table in calibration.tables():
+            table.print(console)
+    folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-calibration"
+    _write_host(folder, calibration, sources)
+    console.print(f"results: {folder}", soft_wrap=True, markup=False)
+
+
+def _measured_costs() -> HostCosts:
+    from dqgym.backends.kvm.measure import measure_costs
+    from dqgym.backends.kvm.probe import KvmUnavailableError, probe, require_kvm
+    from experiments.tables import terminal
+
+    require_kvm()
+    console = terminal(stderr=True)
+    with console.status("probing this host") as status:
+        report = probe()
+        if not report.usable or report.rates is None:
+            raise KvmUnavailableError(report.problem or "the probe came to no rates")
+        return measure_costs(report.rates, on_step=lambda what: status.update(f"measuring {what}"))
+
+
+def _write_host(folder: Path, calibration: HostCalibration, sources: Mapping[str, str]) -> None:
+    from dqgym.model.parameters import save_parameters
+    from experiments.calibration.report import markdown
+    from experiments.evaluate import filling_folder
+
+    with filling_folder(folder) as draft:
+        (draft / "calibration.json").write_text(json.dumps(calibration.document(), indent=1), encoding="utf-8")
+        (draft / "calibration.md").write_text(f"# This host\n\n{markdown(calibration.tables())}", encoding="utf-8")
+        save_parameters(calibration.parameters, draft / PARAMETERS_FILE, sources)
 
 
 def _write(folder: Path, calibration: Calibration, fitted: bool) -> None:

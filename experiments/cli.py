@@ -41,11 +41,16 @@ COMMANDS = {
     "evaluate": CommandEntry("experiments.evaluate", "evaluate_command", "Compare policies with the baselines."),
     "export": CommandEntry("experiments.export", "export_command", "Write a trained policy as a bundle."),
     "control": CommandEntry("experiments.control", "control_command", "Run a bundle's control loop, without PyTorch."),
-    "simulate": CommandEntry("experiments.simulate", "simulate_command", "Migrate one scenario under one throttle."),
+    "simulate": CommandEntry("experiments.migrate", "simulate_command", "Migrate one scenario on the model."),
+    "migrate": CommandEntry("experiments.migrate", "migrate_command", "Migrate a real virtual machine on KVM."),
+    "receive": CommandEntry(
+        "experiments.receive", "receive_command", "Be the destination of migrations from elsewhere."
+    ),
     "calibrate": CommandEntry(
         "experiments.calibrate", "calibrate_command", "Compare the model with measurements; fit its parameters."
     ),
     "suites": CommandEntry("experiments.suites", "suites_command", "List and describe the suites of scenarios."),
+    "probe": CommandEntry("experiments.probe", "probe_command", "Say whether migrations under KVM can run here."),
     "bench": CommandEntry("experiments.bench", "bench_app", "Measure the environment, training and one decision."),
 }
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dqgym.backends.base import Backend, Outcomes
+from dqgym.backends.base import Outcomes
 from dqgym.controller.guard import Guard, GuardOptions, Intervention
-from dqgym.controller.loop import Observer, run_migrations
-from dqgym.names import did_you_mean
+from dqgym.controller.loop import Observer
+from dqgym.controller.run import run_all
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.throttles.registry import make_throttle
+from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
 from experiments.contenders import FALLBACK
 from experiments.errors import BadInputError
 from experiments.results import json_safe
@@ -31,7 +33,6 @@ from experiments.tables import Table, terminal
 if TYPE_CHECKING:
     from dqgym.controller.bundle import Bundle
 
-BACKENDS = ("model",)
 DEFAULT_COUNT = 16
 """Scenarios taken of a suite that is a sampler."""
 
@@ -70,6 +71,7 @@ def control(
     scenarios: Sequence[Scenario],
     *,
     backend_name: str = "model",
+    destination: str | None = None,
     preference: float | None = None,
     seed: int = 0,
     fallback: str = FALLBACK,
@@ -83,6 +85,7 @@ def control(
         bundle_path: the bundle's directory.
         scenarios: what is migrated.
         backend_name: where.
+        destination: of kvm: ``host:port``; None: a process of this host.
         preference: what guest runtime is worth against time; None takes the bundle's default.
         seed: of the first migration; each next one has the next seed.
         fallback: name of the throttle that takes over.
@@ -96,7 +99,7 @@ def control(
     """
     from dqgym.controller.bundle import BundleError, read_bundle  # loads numba, which `--help` does not need
 
-    fallback_throttle = make_throttle(fallback)
+    fallback_throttle, make_backend = make_throttle(fallback), backend_maker(backend_name, destination)
     fallback_reason = None
     try:
         bundle = read_bundle(bundle_path)
@@ -111,27 +114,22 @@ def control(
         throttle = Guard(bundle.throttle(preference), fallback_throttle, guard)
         vcpu_slots = bundle.manifest.vcpus.slots
 
-    backend = _make_backend(backend_name, vcpu_slots)
-    try:
-        outcomes = run_migrations(
-            backend, scenarios, throttle, [seed + index for index in range(len(scenarios))], observer
-        )
-    finally:
-        backend.close()
-    interventions = throttle.interventions if isinstance(throttle, Guard) else ()
+    with closing(make_backend(vcpu_slots)) as backend:
+        run = run_all(backend, scenarios, throttle, [seed + index for index in range(len(scenarios))], observer)
     return ControlReport(
         throttle=throttle.name,
         fallback=fallback,
         fallback_reason=fallback_reason,
         backend=backend.name,
         preference=preference,
-        migrations=_migrations(scenarios, outcomes, interventions),
+        migrations=_migrations(scenarios, run.outcomes, run.interventions),
     )
 
 
 def control_command(
     bundle: Annotated[Path, typer.Argument(help="Directory of the policy bundle (`dqgym export` writes one).")],
-    backend: Annotated[str, typer.Option(help="Where migrations happen: model.")] = "model",
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
+    destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,
     suite: Annotated[str | None, typer.Option(help="Suite of scenarios (`dqgym suites` lists them).")] = None,
     scenario: Annotated[Path | None, typer.Option(help="One scenario file instead of a suite.")] = None,
     preference: Annotated[
@@ -156,6 +154,7 @@ def control_command(
         bundle,
         _chosen_scenarios(suite, scenario, count, seed),
         backend_name=backend,
+        destination=destination,
         preference=preference,
         seed=seed,
         fallback=fallback,
@@ -188,14 +187,6 @@ def _require_served(bundle: Bundle, scenarios: Sequence[Scenario]) -> None:
                 f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs,"
                 f" policy {bundle.manifest.name!r} serves {served.low} .. {served.high}"
             )
-
-
-def _make_backend(name: str, vcpu_slots: int | None) -> Backend:
-    if name not in BACKENDS:
-        raise BadInputError(f"unknown backend {name!r}{did_you_mean(name, BACKENDS)}; backends: {', '.join(BACKENDS)}")
-    from dqgym.backends.model import ModelBackend  # loads numba, which only the model needs
-
-    return ModelBackend(vcpu_slots=vcpu_slots)
 
 
 def _migrations(

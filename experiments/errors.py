@@ -36,6 +36,14 @@ class RunInterruptedError(Exception):
     """A run was stopped by the user; the message says how to go on."""
 
 
+RUN_FAILURES = (
+    "dqgym.backends.kvm.backend.MigrationFailedError",
+    "dqgym.backends.kvm.probe.KvmUnavailableError",
+    "dqgym.backends.kvm.proof.ProofFailedError",
+)
+"""Errors of the package that mean the same as ``RunFailedError``; names, as ``dqgym --help`` imports none of it."""
+
+
 def exit_code(error: BaseException) -> ExitCode | None:
     """The exit code for an error that is shown as a message; None for one that is not expected."""
     if is_interruption(error):
@@ -47,8 +55,14 @@ def exit_code(error: BaseException) -> ExitCode | None:
             return ExitCode.BAD_INPUT
         case RunFailedError():
             return ExitCode.FAILED
+        case RuntimeError() if any(_full_name(kind) in RUN_FAILURES for kind in type(error).__mro__):
+            return ExitCode.FAILED
         case _:
             return None
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def is_interruption(error: BaseException) -> bool:

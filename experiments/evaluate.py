@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dqgym.cost import FAST, GENTLE
+from experiments.backends import BACKEND_HELP, backend_maker
 from experiments.files import writing
 
 if TYPE_CHECKING:
-    from dqgym.backends.base import Backend
     from dqgym.controller.loop import OnProgress
     from experiments.contenders import Contender
     from experiments.cover_letter import Comparison
-    from experiments.evaluation import Evaluation, Task
+    from experiments.evaluation import Evaluation, MakeBackend, Task
     from experiments.report import Picture
     from experiments.tables import Table
 
@@ -50,6 +50,8 @@ def evaluate_command(
         typer.Option(help=f"Scenarios of each suite; else all of a fixed one, {DEFAULT_COUNT} of a sampler.", min=1),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the sampled scenarios and all that is random.", min=0)] = 0,
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
+    repeat: Annotated[int, typer.Option(help="Migrate each scenario so often, with other seeds.", min=1)] = 1,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; else results/<time>.", file_okay=False)
     ] = None,
@@ -62,7 +64,8 @@ def evaluate_command(
     from experiments.evaluation import draw_task, evaluate
     from experiments.tables import terminal
 
-    tasks = [draw_task(name, _count(name, count), seed) for name in dict.fromkeys(suite)]
+    make_backend = backend_maker(backend)
+    tasks = [draw_task(name, _count(name, count), seed, repeat) for name in dict.fromkeys(suite)]
     contenders = line_up(throttles or [], baselines)
     if not contenders:
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
@@ -70,8 +73,8 @@ def evaluate_command(
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}"
     with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
         with _progress(len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)) as on_run:
-            evaluation = evaluate(contenders, tasks, preferences, make_model_backend, on_run)
-        tables = _write_results(draft, contenders, tasks, evaluation)
+            evaluation = evaluate(contenders, tasks, preferences, make_backend, on_run)
+        tables = _write_results(draft, contenders, tasks, evaluation, make_backend)
 
     console = terminal(stderr=as_json)
     if as_json:
@@ -80,13 +83,6 @@ def evaluate_command(
         for table in tables:
             table.print(console)
     console.print(f"results: {folder}", soft_wrap=True, markup=False)
-
-
-def make_model_backend(vcpu_slots: int | None) -> Backend:
-    """A model; numba is loaded here."""
-    from dqgym.backends.model import ModelBackend
-
-    return ModelBackend(vcpu_slots=vcpu_slots)
 
 
 def _count(suite: str, count: int | None) -> int | None:
@@ -100,7 +96,11 @@ def _count(suite: str, count: int | None) -> int | None:
 
 
 def _write_results(
-    folder: Path, contenders: Sequence[Contender], tasks: Sequence[Task], evaluation: Evaluation
+    folder: Path,
+    contenders: Sequence[Contender],
+    tasks: Sequence[Task],
+    evaluation: Evaluation,
+    make_backend: MakeBackend,
 ) -> list[Table]:
     """All files of an evaluation, into a folder that is there; returns the tables that are in its report."""
     from experiments import cover_letter
@@ -114,7 +114,7 @@ def _write_results(
 
     (folder / "results.csv").write_text(rows_as_csv(evaluation.rows), encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(evaluation.document(), indent=1), encoding="utf-8")
-    pictures = _draw_pictures(folder, contenders, tasks, evaluation, comparison)
+    pictures = _draw_pictures(folder, contenders, tasks, evaluation, comparison, make_backend)
     report = markdown_report(shlex.join(["dqgym", *sys.argv[1:]]), tables, pictures)
     (folder / "report.md").write_text(report, encoding="utf-8")
     return tables
@@ -144,6 +144,7 @@ def _draw_pictures(
     tasks: Sequence[Task],
     evaluation: Evaluation,
     comparison: Comparison | None,
+    make_backend: MakeBackend,
 ) -> list[Picture]:
     from experiments.evaluation import trace_migration
     from experiments.plots import cover_letter_figure, save_figure, timeline_figure, tradeoff_figure
@@ -157,7 +158,7 @@ def _draw_pictures(
         save_figure(tradeoff_figure(evaluation.rows, task.suite), folder / tradeoff.file)
 
         example = typical_row(evaluation.rows, task.suite, shown.name)
-        trace = trace_migration(shown, task, task.seeds.index(example.seed), example.preference, make_model_backend)
+        trace = trace_migration(shown, task, task.seeds.index(example.seed), example.preference, make_backend)
         caption = f"{task.suite}: {example.scenario} under {example.throttle}, the migration of median cost"
         timeline = Picture(f"timeline-{task.suite}.png", caption)
         save_figure(timeline_figure(trace, f"{example.scenario}, {example.throttle}"), folder / timeline.file)

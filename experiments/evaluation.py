@@ -1,4 +1,4 @@
-"""Paired evaluation: every throttle migrates the same scenarios with the same seeds, side by side on the model."""
+"""Paired evaluation: every throttle migrates the same scenarios with the same seeds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dqgym.backends.base import Backend
-from dqgym.controller.guard import Guard
+from dqgym.controller.guard import Intervention
 from dqgym.controller.loop import OnProgress, run_migrations
+from dqgym.controller.run import run_all
 from dqgym.controller.trace import Trace, TraceRecorder
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
@@ -57,13 +58,15 @@ class Evaluation:
         return {**results_document(self.rows), "takeovers": [asdict(takeover) for takeover in self.takeovers]}
 
 
-def draw_task(suite: str, count: int | None, seed: int) -> Task:
+def draw_task(suite: str, count: int | None, seed: int, repetitions: int = 1) -> Task:
     """The migrations of a suite: all of a fixed suite, ``count`` of a sampler; the same ones for the same seed.
+
+    Each is there ``repetitions`` times, with other seeds.
 
     Raises:
         ValueError: the suite is unknown, or does not hold that many scenarios.
     """
-    scenarios = get_suite(suite).scenarios(count, seed)
+    scenarios = get_suite(suite).scenarios(count, seed) * repetitions
     return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
 
 
@@ -96,17 +99,16 @@ def evaluate(
             for costed_at in [(value,) for value in preferences] if contender.learned else [tuple(preferences)]:
                 throttle = contender.make(costed_at[0])
                 with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
-                    outcomes = run_migrations(
+                    run = run_all(
                         backend, task.scenarios, throttle, task.seeds, on_progress=on_run(task.suite, contender.name)
                     )
-                rows += rows_from_outcomes(outcomes, task.suite, names, contender.name, task.seeds, costed_at)
-                if isinstance(throttle, Guard):
-                    takeovers += _takeovers(throttle, task.suite, contender.name, costed_at[0])
+                rows += rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at)
+                takeovers += _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
     return Evaluation(tuple(rows), tuple(takeovers))
 
 
-def _takeovers(guard: Guard, suite: str, throttle: str, preference: float) -> list[Takeover]:
-    reasons = [intervention.reason.value for intervention in guard.interventions]
+def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:
+    reasons = [intervention.reason.value for intervention in interventions]
     return [Takeover(suite, throttle, preference, reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)]
 
 

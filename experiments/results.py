@@ -42,6 +42,7 @@ class Row:
     converged: bool
     max_throttle_percent: float
     cost: float
+    guest_runtime_per_vcpu: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,16 @@ def rows_from_outcomes(
                 converged=bool(outcomes.converged[i]),
                 max_throttle_percent=float(outcomes.max_throttle_percent[i]),
                 cost=float(cost[i]),
+                guest_runtime_per_vcpu=_present_only(outcomes.guest_runtime_per_vcpu[i]),
             )
             for i, scenario in enumerate(scenarios)
         ]
     return rows
+
+
+def _present_only(per_vcpu: FloatArray) -> tuple[float, ...]:
+    """The values of the vCPUs that exist: absent slots are NaN."""
+    return tuple(per_vcpu[~np.isnan(per_vcpu)].tolist())
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
@@ -221,9 +228,12 @@ def results_document(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def rows_as_csv(rows: Iterable[Row]) -> str:
-    """The rows as CSV with a header; an absent number is an empty cell."""
+    """The rows as CSV with a header; an absent number is an empty cell, several are separated by spaces."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(json_safe(asdict(row)) for row in rows)
+    writer.writerows(
+        {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in safe.items()}
+        for safe in (json_safe(asdict(row)) for row in rows)
+    )
     return text.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +54,13 @@ class Outcomes:
     max_throttle_percent: FloatArray
     stall_s: FloatArray
     pass_time_s: FloatArray
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Those of all migrations of the parts, in order; the parts have the same number of vCPU slots."""
+        return cls(
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        )
 
     @property
     def time_over_t0(self) -> FloatArray:

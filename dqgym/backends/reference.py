@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dqgym import cost
 from dqgym.backends.base import Capabilities, Outcomes
+from dqgym.backends.tallies import Tallies
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
 from dqgym.model.reference import run_interval, start
 from dqgym.model.reference_state import LAYOUTS, Layout, Migration, new_migration
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
-from dqgym.stall import FULL_WINDOW_S
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField, first_telemetry
 
@@ -52,7 +51,7 @@ class ReferenceBackend:
         self.facts: Facts
         self._migrations: list[Migration]
         self._telemetry: Telemetry
-        self._tallies: _Tallies
+        self._tallies: Tallies
 
     def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
         """Start one migration for each scenario. ValueError where the seeds are not as many."""
@@ -66,7 +65,7 @@ class ReferenceBackend:
         ]
         for migration in self._migrations:
             start(migration)
-        self._tallies = _Tallies(self.facts)
+        self._tallies = Tallies(self.facts)
         self._telemetry = first_telemetry(self.facts)
         return self._telemetry
 
@@ -86,31 +85,18 @@ class ReferenceBackend:
             vcpu[n] = _vcpu_telemetry(migration, vcpu.shape[2])
             vm[n] = _vm_telemetry(migration, before.vm[n])
             done[n] = migration.vm["done"][0]
-            self._tallies.add(n, migration, vcpu[n], command.run_share_cap[n])
+            self._tallies.add(
+                n, vcpu[n, VcpuField.RUN_S], migration.vm["interval_s"][0], command.run_share_cap[n], bool(done[n])
+            )
         self._telemetry = Telemetry(vcpu, vm, done)
         return self._telemetry
 
     def outcomes(self) -> Outcomes:
         """What became of the migrations."""
-        tallies, vm = self._tallies, self._telemetry.vm
-        total_time_s = vm[:, VmField.TIME_S].copy()
-        converged = np.array([bool(each.vm["converged"][0]) for each in self._migrations])
-        downtime_s = np.array([float(each.vm["downtime_s"][0]) for each in self._migrations])
-        per_vcpu = np.where(
-            self.facts.present, np.minimum(tallies.run_s / np.maximum(total_time_s, 1e-12)[:, None], 1.0), np.nan
-        )
-        beyond_s = np.maximum(downtime_s - self.facts.downtime_limit_s, 0.0)
-        return Outcomes(
-            converged=converged,
-            total_time_s=total_time_s,
-            downtime_s=np.where(converged, downtime_s + tallies.paused_s, np.nan),
-            guest_runtime_per_vcpu=per_vcpu,
-            guest_runtime=np.nanmean(per_vcpu, axis=1),
-            bytes_sent=vm[:, VmField.SENT_BYTES].copy(),
-            rounds=vm[:, VmField.ROUND].astype(np.int64),
-            max_throttle_percent=100.0 * (1.0 - tallies.least_cap),
-            stall_s=tallies.stall_s + cost.MAX_STALL * beyond_s,
-            pass_time_s=self.facts.pass_time_s,
+        return self._tallies.outcomes(
+            self._telemetry,
+            converged=np.array([bool(each.vm["converged"][0]) for each in self._migrations]),
+            downtime_s=np.array([float(each.vm["downtime_s"][0]) for each in self._migrations]),
         )
 
     def close(self) -> None:
@@ -150,33 +136,3 @@ def _vm_telemetry(migration: Migration, before: FloatArray) -> FloatArray:
     fields[VmField.SYNCED_DIRTY_BYTES] = vm["synced_dirty_pages"] * vm["page_bytes"]
     fields[VmField.SYNCED_SENT_BYTES] = vm["synced_sent_pages"] * vm["page_bytes"]
     return fields
-
-
-class _Tallies:
-    """What outcomes need of all intervals: run times, the cost of stalls, the hardest cap."""
-
-    def __init__(self, facts: Facts) -> None:
-        n, slots = facts.present.shape
-        self.present = facts.present
-        self.run_s = np.zeros((n, slots))
-        self.least_cap = np.ones(n)
-        self.stall_s = np.zeros(n)
-        self.paused_s = np.zeros(n)
-        """Time, up to now, in which no vCPU has run."""
-        self._window_s = np.zeros(n)
-        self._window_run_s = np.zeros((n, slots))
-
-    def add(self, n: int, migration: Migration, vcpu: FloatArray, cap: FloatArray) -> None:
-        """Book an interval of migration ``n``: its telemetry [len(VcpuField), V] and the caps [V] commanded for it."""
-        present, run_s, interval_s = self.present[n], vcpu[VcpuField.RUN_S], migration.vm["interval_s"][0]
-        self.least_cap[n] = min(self.least_cap[n], cap[present].min())
-        self.run_s[n] += run_s
-        self.paused_s[n] = 0.0 if run_s.any() else self.paused_s[n] + interval_s
-        self._window_s[n] += interval_s
-        self._window_run_s[n] += run_s
-        window_s, done = self._window_s[n], bool(migration.vm["done"][0])
-        if window_s >= FULL_WINDOW_S or (done and window_s > 0.0):
-            share = np.clip(self._window_run_s[n][present] / window_s, cost.LEAST_RUN_SHARE, 1.0)
-            self.stall_s[n] += np.minimum(-np.log(share), cost.MAX_STALL).mean() * window_s
-            self._window_s[n] = 0.0
-            self._window_run_s[n] = 0.0

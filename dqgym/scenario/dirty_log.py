@@ -8,6 +8,10 @@ from pydantic import Field
 
 from dqgym.scenario.record import Record
 
+SMALLEST_RING_ENTRIES, LARGEST_RING_ENTRIES = 256, 65536
+"""Bounds of a dirty ring. KVM's smallest is one page, which holds 256 entries; QEMU asks for 1024 or more (as KVM does
+where Intel's page-modification log makes it keep 512 of them in reserve). KVM takes no more than 65536."""
+
 DirtyLogKind = Literal["bitmap", "ring", "software"]
 
 
@@ -29,7 +33,7 @@ class DirtyLog(Record):
     """
 
     kind: DirtyLogKind = "bitmap"
-    ring_entries: Annotated[int, Field(ge=1024, le=65536, strict=True)] = 4096
+    ring_entries: Annotated[int, Field(ge=SMALLEST_RING_ENTRIES, le=LARGEST_RING_ENTRIES, strict=True)] = 4096
 
     @property
     def cleared_at_sync(self) -> bool:

@@ -112,7 +112,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             st.builds(
                 DirtyLog,
                 kind=st.sampled_from(["bitmap", "ring", "software"]),
-                ring_entries=st.sampled_from([1024, 4096, 65536]),
+                ring_entries=st.sampled_from([256, 4096, 65536]),
             )
         ),
         limits=draw(st.builds(Limits, downtime_s=_times, deadline_pass_times=st.floats(1.5, 100))),

@@ -175,7 +175,7 @@ def test_all_logs_but_the_bitmap_are_cleared_at_the_sync_and_make_it_wait(
     ("fields", "message"),
     [
         ({"kind": "rings"}, "'bitmap', 'ring' or 'software'"),
-        ({"ring_entries": 512}, "greater than or equal to 1024"),
+        ({"ring_entries": 255}, "greater than or equal to 256"),
         ({"ring_entries": 131072}, "less than or equal to 65536"),
         ({"ring_entries": 4096.0}, "valid integer"),
     ],

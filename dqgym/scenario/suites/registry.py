@@ -5,10 +5,11 @@ from __future__ import annotations
 from dqgym.names import did_you_mean
 from dqgym.scenario.suites.cover_letter import COVER_LETTER
 from dqgym.scenario.suites.guest_runtime import GUEST_RUNTIME
+from dqgym.scenario.suites.kvm_lab import KVM_LAB
 from dqgym.scenario.suites.samplers import SAMPLERS
 from dqgym.scenario.suites.suite import FixedSuite, Suite
 
-_SUITES: dict[str, Suite] = {suite.name: suite for suite in (COVER_LETTER, GUEST_RUNTIME, *SAMPLERS)}
+_SUITES: dict[str, Suite] = {suite.name: suite for suite in (COVER_LETTER, GUEST_RUNTIME, KVM_LAB, *SAMPLERS)}
 
 
 def suite_names() -> list[str]:

@@ -1,55 +1,104 @@
-"""``dqgym simulate``: migrate one scenario under one throttle on the model."""
+"""``dqgym migrate`` and ``dqgym simulate``: migrate one scenario under one throttle, for real or on the model."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
+
 if TYPE_CHECKING:
-    from dqgym.backends.base import Outcomes
+    from dqgym.backends.base import Backend, Outcomes
     from dqgym.controller.trace import Trace
     from dqgym.scenario import Scenario
+    from experiments.evaluation import MakeBackend
 
 SHOWN_VCPUS = 16
 """Most vCPUs whose guest runtime the panel lists one by one."""
 
 
+ScenarioSource = Annotated[
+    str, typer.Argument(metavar="SCENARIO.yaml|SUITE:NAME", help="A file, or one of a fixed suite's scenarios.")
+]
+ThrottleSource = Annotated[
+    str, typer.Option(metavar="NAME|RUN|BUNDLE", help="A baseline, a training run or a policy bundle.")
+]
+Preference = Annotated[
+    float | None, typer.Option(help="Asked of a learned policy; its own default if not given.", min=0.0)
+]
+Seed = Annotated[int, typer.Option(help="Decides all that is random.", min=0)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TraceFile = Annotated[Path | None, typer.Option(help="Write the time line as JSON.", dir_okay=False)]
+PlotFile = Annotated[Path | None, typer.Option(help="Write a picture (PNG) of the time line.", dir_okay=False)]
+
+
+def migrate_command(
+    scenario: ScenarioSource,
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "kvm",
+    throttle: ThrottleSource = "dirty-quota",
+    preference: Preference = None,
+    seed: Seed = 0,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Play a scenario that is too large for this in small: same pressures.")
+    ] = False,
+    destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,
+    as_json: AsJson = False,
+    trace: TraceFile = None,
+    plot: PlotFile = None,
+) -> None:
+    """Migrate one scenario under one throttle: a real virtual machine on KVM, or the model."""
+    migrated = find_scenario(scenario)
+    if scale:
+        from dqgym.backends.kvm.fits import scaled_to_fit
+
+        migrated = scaled_to_fit(migrated)
+    _migrate(migrated, backend_maker(backend, destination), throttle, preference, seed, as_json, trace, plot)
+
+
 def simulate_command(
-    scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO.yaml|SUITE:NAME", help="A file, or one of a fixed suite's scenarios.")
-    ],
-    throttle: Annotated[
-        str, typer.Option(metavar="NAME|RUN|BUNDLE", help="A baseline, a training run or a policy bundle.")
-    ] = "dirty-quota",
-    preference: Annotated[
-        float | None, typer.Option(help="Asked of a learned policy; its own default if not given.", min=0.0)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Decides all that is random.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    trace: Annotated[Path | None, typer.Option(help="Write the time line as JSON.", dir_okay=False)] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG) of the time line.", dir_okay=False)] = None,
+    scenario: ScenarioSource,
+    throttle: ThrottleSource = "dirty-quota",
+    preference: Preference = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    trace: TraceFile = None,
+    plot: PlotFile = None,
 ) -> None:
     """Migrate one scenario under one throttle on the model."""
+    _migrate(find_scenario(scenario), backend_maker("model"), throttle, preference, seed, as_json, trace, plot)
+
+
+def _migrate(
+    scenario: Scenario,
+    make_backend: MakeBackend,
+    throttle: str,
+    preference: float | None,
+    seed: int,
+    as_json: bool,
+    trace: Path | None,
+    plot: Path | None,
+) -> None:
     from contextlib import closing
 
     from dqgym.controller.loop import run_migrations
     from dqgym.controller.trace import TraceRecorder
     from experiments.contenders import contender
-    from experiments.evaluate import make_model_backend
     from experiments.tables import terminal
 
-    chosen, migrated = contender(throttle), find_scenario(scenario)
-    chosen.require_serves([migrated])
-    with closing(make_model_backend(chosen.vcpu_slots)) as backend:
+    chosen = contender(throttle)
+    chosen.require_serves([scenario])
+    with closing(make_backend(chosen.vcpu_slots)) as backend:
         recorder = TraceRecorder(lambda: backend.facts)
-        outcomes = run_migrations(backend, [migrated], chosen.make(preference), [seed], observer=recorder)
+        outcomes = run_migrations(backend, [scenario], chosen.make(preference), [seed], observer=recorder)
         recorded = recorder.trace()
-    result = describe_outcome(outcomes, migrated, chosen.name, seed, preference)
-    _write_time_line(recorded, f"{migrated.name}, {chosen.name}", trace, plot)
+        evidence = describe_evidence(backend)
+    result = describe_outcome(outcomes, scenario, chosen.name, seed, preference) | evidence
+    _write_time_line(recorded, f"{scenario.name}, {chosen.name}", trace, plot)
     if as_json:
         print(json.dumps(result, indent=2))
     else:
@@ -116,6 +165,20 @@ def describe_outcome(
     return described
 
 
+def describe_evidence(backend: Backend) -> dict[str, Any]:
+    """What a real migration was proven to have done, as JSON; nothing for a model."""
+    from dqgym.backends.kvm.backend import KvmBackend
+
+    if not isinstance(backend, KvmBackend) or backend.final is None:
+        return {}
+    final = backend.final
+    return {
+        "ending": final.ending.value,
+        "progress_per_vcpu": list(final.progress),
+        "proof": None if final.proof is None else asdict(final.proof),
+    }
+
+
 def _write_time_line(recorded: Trace, title: str, trace: Path | None, plot: Path | None) -> None:
     from experiments.files import write_text
 
@@ -142,11 +205,24 @@ def _panel(result: dict[str, Any]) -> Any:
         "sent": f"{result['bytes_sent'] / 1e9:,.2f} GB in {result['rounds']} rounds",
         "highest CPU throttle": f"{result['max_throttle_percent']:.0f} %",
         "cost J": ", ".join(f"{cost:.3f} at c = {value}" for value, cost in result["cost"].items()),
+        **_evidence_lines(result),
     }
     grid = Table.grid(padding=(0, 2))
     for name, value in lines.items():
         grid.add_row(Text(name, "bold"), Text(value))
     return Panel(grid, title=f"{result['scenario']} under {result['throttle']}", expand=False)
+
+
+def _evidence_lines(result: dict[str, Any]) -> dict[str, str]:
+    if "progress_per_vcpu" not in result:
+        return {}
+    proof = result["proof"]
+    proven = (
+        f"memory identical ({proof['memory_hash'][:12]}...), {proof['stores']:,} stores exactly once"
+        if proof
+        else "the guest stayed at the source, every store exactly once"
+    )
+    return {"progress": _per_vcpu(result["progress_per_vcpu"]), "proven": proven}
 
 
 def _per_vcpu(runtimes: Sequence[float]) -> str:

@@ -1,0 +1,78 @@
+"""Which scenarios a host of this size can play for real, and what is not played."""
+
+from __future__ import annotations
+
+from dqgym.backends.kvm.guest import MOST_MEMORY_BYTES
+from dqgym.backends.kvm.vm import LARGEST_RING_ENTRIES
+from dqgym.scenario import DirtyLog, Scenario, VirtualMachine
+from dqgym.scenario.scaling import scaled
+from dqgym.scenario.vm import BASE_PAGE_BYTES
+from dqgym.units import MIB, format_bytes, format_rate
+
+MOST_BANDWIDTH_BYTES_PER_S = 250.0 * MIB
+"""The sender, which is a thread of Python's, reaches about 360 MiB/s on an idle host."""
+MOST_VCPUS = 16
+SCALED_MEMORY_BYTES = 256 * MIB
+SCALED_BANDWIDTH_BYTES_PER_S = 60.0 * MIB
+"""What a scenario that does not fit is scaled to: a pass takes 4 s."""
+
+
+def require_fits(scenario: Scenario) -> None:
+    """Raise a ValueError, which names the field, its value and what is allowed, where KVM cannot play the scenario."""
+    entries = scenario.dirty_log.ring_entries
+    problems = {
+        "vm.memory": (
+            scenario.vm.memory_bytes > MOST_MEMORY_BYTES or scenario.vm.memory_bytes % BASE_PAGE_BYTES,
+            f"{format_bytes(scenario.vm.memory_bytes)} must be whole pages of 4 KiB, at most"
+            f" {format_bytes(MOST_MEMORY_BYTES)}",
+        ),
+        "vm.page": (
+            scenario.vm.page_bytes != BASE_PAGE_BYTES,
+            f"{format_bytes(scenario.vm.page_bytes)} must be 4 KiB: dirty rings log single pages",
+        ),
+        "vm.zero": (
+            scenario.vm.zero_bytes > 0,
+            f"{format_bytes(scenario.vm.zero_bytes)} must be 0: every page of the guest has contents",
+        ),
+        "workload": (scenario.vcpus > MOST_VCPUS, f"{scenario.vcpus} vCPUs; allowed: 1 to {MOST_VCPUS}"),
+        "link": (
+            scenario.link.highest_bandwidth_bytes_per_s > MOST_BANDWIDTH_BYTES_PER_S,
+            f"{format_rate(scenario.link.highest_bandwidth_bytes_per_s)} must be at most"
+            f" {format_rate(MOST_BANDWIDTH_BYTES_PER_S)}",
+        ),
+        "dirty_log.kind": (
+            scenario.dirty_log.kind != "bitmap",
+            f"{scenario.dirty_log.kind!r} must be 'bitmap': rings feed a bitmap that is cleared page by page as pages"
+            " are sent, and no sync waits for a vCPU that a throttle keeps out",
+        ),
+        "dirty_log.ring_entries": (
+            entries & (entries - 1) or entries > LARGEST_RING_ENTRIES,
+            f"{entries} must be a power of two, at most {LARGEST_RING_ENTRIES}",
+        ),
+    }
+    found = "; ".join(f"{field}: {said}" for field, (is_bad, said) in problems.items() if is_bad)
+    if found:
+        raise ValueError(
+            f"scenario {scenario.name!r} does not fit the kvm backend: {found}."
+            " `dqgym migrate --scale` plays such a scenario in small"
+        )
+
+
+def scaled_to_fit(scenario: Scenario) -> Scenario:
+    """The scenario where it fits; else the same pressures in a small machine (``dqgym.scenario.scaling``).
+
+    Its dirty log becomes the one that this backend has, and memory that was never written is left out.
+
+    Raises:
+        ValueError: it cannot be made to fit: it has too many vCPUs.
+    """
+    try:
+        require_fits(scenario)
+        return scenario
+    except ValueError:
+        small = scaled(scenario, SCALED_MEMORY_BYTES, SCALED_BANDWIDTH_BYTES_PER_S)
+    log = DirtyLog(ring_entries=small.dirty_log.ring_entries)
+    vm = VirtualMachine(memory_bytes=small.vm.memory_bytes)
+    fitting = small.model_copy(update={"dirty_log": log, "vm": vm})
+    require_fits(fitting)
+    return fitting

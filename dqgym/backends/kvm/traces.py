@@ -1,0 +1,468 @@
+"""The memory accesses of each vCPU, made from its ``VcpuGroup``: how many fall due, and which pages they go to.
+
+A trace knows nothing of KVM. The host tells it how much time has gone by and how much of that the vCPU could run
+(``PageTrace.accrue``), then takes the numbers of the pages that are due (``PageTrace.take``) and lets the guest play
+them. Patterns, schedules and demand mean what they mean in the page-exact reference (``dqgym.model.reference_vcpu``),
+with two differences: a read-only vCPU loads, ``READS_PER_S`` times a second, from anywhere in the memory; and what a
+host that is briefly too slow keeps a closed-loop vCPU from doing is made up, ``CATCH_UP_S`` at the most.
+
+* Pages are 4 KiB. Each vCPU has a region of its own, and so have the devices; the pages of all regions lie scattered
+  over the memory, by a permutation that the seed decides.
+* A vCPU's pages and its schedule depend on scenario, seed and vCPU alone: not on how accesses are cut into takes, nor
+  on what a throttle does.
+* ``state`` holds all that changes, as JSON can carry it. Restored to a fresh trace of the same scenario and seed, it
+  goes on number for number.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dqgym.scenario import MAX_VCPUS, Bursty, HotSet, Phased, Recorded, Scenario, Schedule, Steady, VcpuGroup
+from dqgym.scenario.vm import BASE_PAGE_BYTES
+
+READS_PER_S = 25_600.0
+"""Loads per second of a read-only vCPU at full rate: as many pages as 100 MiB/s of stores; a scenario gives none."""
+CATCH_UP_S = 0.05
+"""Closed-loop demand that a busy host kept a vCPU from meeting is made up to this much; beyond it, it is lost."""
+
+_PAGES, _PERIODS = 0, 1
+"""Streams of random numbers of a vCPU: where it writes, and how long its bursty periods are."""
+_DEVICE, _LAYOUT = MAX_VCPUS, MAX_VCPUS + 1
+"""What the random numbers of the devices and of the layout go by, beside the numbers of the vCPUs."""
+_FOREVER_S = 1e12
+"""The period of a schedule that never repeats; JSON knows no infinity."""
+_PERIOD_MULTIPLES = (1e-6, 1e3)
+"""A bursty period is this many times its mean at least (one of no length would never end), and at most."""
+_MOST = float(2**53)
+"""Largest count in a state: up to here a float counts in ones."""
+_HEX_128 = re.compile(r"[0-9a-f]{32}")
+_STATE_FIELDS = (
+    "due",
+    "demanded",
+    "taken",
+    "position",
+    "pages_random",
+    "period_began_s",
+    "period_s",
+    "periods_random",
+)
+
+Pages = NDArray[np.uint32]
+
+
+class PageTrace:
+    """The accesses of one vCPU, or of the devices; ``workload_of`` makes them.
+
+    Attributes:
+        writes: whether it stores; False: it loads, or is idle.
+        idle: never accesses anything.
+        demanded: accesses that it would have made by now had it always run: its rate, as scheduled, over all time.
+        taken: accesses handed out so far.
+    """
+
+    def __init__(self, access: _Access) -> None:
+        self.writes = access.writes
+        self.idle = access.rate_per_s == 0
+        self.demanded = 0.0
+        self.taken = 0
+        self._access = access
+        self._schedule = _ScheduleClock(access.schedule, access.random(_PERIODS))
+        self._random = access.random(_PAGES)
+        self._position = access.position
+        self._due = 0.0
+        self._most_due = _MOST if access.open_loop else max(1.0, access.rate_per_s * CATCH_UP_S)
+
+    def accrue(self, begin_s: float, end_s: float, run_s: float) -> None:
+        """Let time go by.
+
+        Args:
+            begin_s: seconds since the migration began, negative before it; where the last call ended.
+            end_s: no earlier.
+            run_s: how long of it the vCPU could run; all of it at the most. Only closed-loop demand asks for it.
+        """
+        demand = self._access.rate_per_s * self._schedule.integral(begin_s, end_s)
+        self.demanded += demand
+        if not self._access.open_loop:
+            demand *= min(run_s / (end_s - begin_s), 1.0) if end_s > begin_s else 0.0
+        self._due = min(self._due + demand, self._most_due)
+
+    def due(self) -> int:
+        """Whole accesses that are due now."""
+        return int(self._due)
+
+    def take(self, most: int) -> Pages:
+        """The pages of the next accesses, in order: all that are due, or the first ``most`` of them.
+
+        Returns:
+            uint32 [count]: numbers of 4 KiB pages of the memory; the array is the caller's.
+        """
+        count = min(int(most), self.due())
+        numbers = self._numbers_in_region(count)
+        self._due -= count
+        self.taken += count
+        return self._access.region[numbers]
+
+    def state(self) -> dict[str, Any]:
+        """All that changes, for ``json.dumps``; ``restore`` describes the fields."""
+        clock = self._schedule
+        return {
+            "due": self._due,
+            "demanded": self.demanded,
+            "taken": self.taken,
+            "position": self._position,
+            "pages_random": _random_state(self._random),
+            "period_began_s": clock.period_began_s,
+            "period_s": clock.period_s,
+            "periods_random": _random_state(clock.random),
+        }
+
+    def restore(self, state: object) -> None:
+        """Go on where another host's trace of the same scenario and seed stopped.
+
+        Args:
+            state: of ``state``; nothing about it is trusted. ``due`` and ``demanded`` are numbers of accesses,
+                ``taken`` a whole one; ``position`` is where a sequential trace is in its region; ``period_began_s`` and
+                ``period_s`` say which period of the schedule it is in; ``pages_random`` and ``periods_random`` are
+                states of random generators, as 32 hexadecimal digits.
+
+        Raises:
+            ValueError: a field is missing, unknown or not what it may be; the message names it, its value and what is
+                allowed. The trace stays as it was.
+        """
+        fields = _fields_of(state)
+        clock = self._schedule
+        due = _number(fields, "due", 0.0, self._most_due)
+        demanded = _number(fields, "demanded", 0.0, _MOST)
+        taken = _whole_number(fields, "taken", int(_MOST))
+        position = _whole_number(fields, "position", max(len(self._access.region) - 1, 0))
+        period_began_s = _number(fields, "period_began_s", -clock.mean_period_s, _MOST)
+        period_s = _number(fields, "period_s", *clock.period_bounds_s)
+        pages_random, periods_random = (_hex_number(fields, name) for name in ("pages_random", "periods_random"))
+        self._due, self.demanded, self.taken, self._position = due, demanded, taken, position
+        clock.period_began_s, clock.period_s = period_began_s, period_s
+        _set_random_state(self._random, pages_random)
+        _set_random_state(clock.random, periods_random)
+
+    def _numbers_in_region(self, count: int) -> NDArray[np.intp]:
+        """The next pages by their numbers in the region; a random one takes one random number, whatever its law."""
+        law, pages = self._access.law, len(self._access.region)
+        if law is None:
+            begin, self._position = self._position, (self._position + count) % max(pages, 1)
+            return np.arange(begin, begin + count) % max(pages, 1)
+        place = self._random.random(count) * pages
+        number = place.astype(np.intp)
+        return np.where(place - number < law.own_share[number], number, law.other[number])
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The accesses of a guest and of its devices.
+
+    Attributes:
+        traces: one for each vCPU, in order.
+        device: the scenario's device writes: uniform, due whatever the vCPUs do; None: there are none.
+    """
+
+    traces: tuple[PageTrace, ...]
+    device: PageTrace | None
+
+
+def workload_of(scenario: Scenario, seed: int) -> Workload:
+    """The traces of a scenario, before anything has happened.
+
+    Sizes are whole pages: what is left over of a memory or a working set is dropped. Pages of zeros behind the memory
+    are never accessed.
+
+    Args:
+        scenario: its pages have 4 KiB.
+        seed: from 0; decides all that is random.
+
+    Raises:
+        ValueError: larger pages, or a negative seed.
+    """
+    if scenario.vm.page_bytes != BASE_PAGE_BYTES:
+        raise ValueError(f"page_bytes: {scenario.vm.page_bytes}: accesses are to pages of {BASE_PAGE_BYTES} bytes only")
+    if seed < 0:
+        raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
+    memory = np.arange(scenario.vm.memory_bytes // BASE_PAGE_BYTES, dtype=np.uint32)
+    scattered = _random(seed, _LAYOUT, _PAGES).permutation(memory)
+    traces, taken_pages = [], 0
+    for vcpu, group in enumerate(scenario.vcpu_groups):
+        pages = group.working_set_bytes // BASE_PAGE_BYTES
+        region = scattered if group.pattern == "read-only" else scattered[taken_pages : taken_pages + pages]
+        traces.append(PageTrace(_vcpu_access(group, region, seed, vcpu)))
+        taken_pages += pages
+    device_pages = scenario.device.working_set_bytes // BASE_PAGE_BYTES
+    if device_pages == 0:
+        return Workload(tuple(traces), None)
+    device = _Access(
+        region=scattered[taken_pages : taken_pages + device_pages],
+        law=_uniform_law(device_pages),
+        rate_per_s=scenario.device.rate_bytes_per_s / BASE_PAGE_BYTES,
+        open_loop=True,
+        seed=seed,
+        stream=_DEVICE,
+        schedule=Steady(),
+        position=0,
+        writes=True,
+    )
+    return Workload(tuple(traces), PageTrace(device))
+
+
+# --- what does not change --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Access:
+    """What decides a trace.
+
+    Attributes:
+        region: the pages that it accesses.
+        law: how it picks one of them at random; None: one after the other, in a loop.
+        rate_per_s: accesses per second at full rate; 0 for none.
+        open_loop: accesses fall due whether the vCPU runs or not.
+        seed: of the workload.
+        stream: what sets its random numbers apart from those of the others.
+        schedule: of the rate.
+        position: sequential: the number in the region that comes first.
+        writes: it stores.
+    """
+
+    region: Pages
+    law: _PageLaw | None
+    rate_per_s: float
+    open_loop: bool
+    seed: int
+    stream: int
+    schedule: Schedule
+    position: int
+    writes: bool
+
+    def random(self, purpose: int) -> np.random.Generator:
+        """The generator of its numbers for this purpose, at its start."""
+        return _random(self.seed, self.stream, purpose)
+
+
+def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int) -> _Access:
+    rates_per_s = {"read-only": READS_PER_S, "idle": 0.0}
+    return _Access(
+        region=region,
+        law=_group_law(group, len(region)),
+        rate_per_s=rates_per_s.get(group.pattern, group.write_rate_bytes_per_s / BASE_PAGE_BYTES),
+        open_loop=group.demand == "open",
+        seed=seed,
+        stream=vcpu,
+        schedule=group.schedule,
+        position=int(group.position * len(region)),
+        writes=group.writes,
+    )
+
+
+def _random(seed: int, stream: int, purpose: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, stream, purpose))))
+
+
+class _PageLaw(NamedTuple):
+    """How often each page of a region is picked, as Walker's alias table: every page shares its turn with one other.
+
+    A turn comes for each page alike; in the share ``own_share`` [pages] of its turns a page is picked itself, else the
+    page ``other`` [pages]. A search in the cumulative weights would pick from the same law, at three times the cost.
+    """
+
+    own_share: NDArray[np.float64]
+    other: NDArray[np.intp]
+
+
+def _group_law(group: VcpuGroup, pages: int) -> _PageLaw | None:
+    if group.zipf_skew is not None:
+        return _zipf_law(group.zipf_skew, pages)
+    if group.hot_set is not None:
+        return _hot_cold_law(group.hot_set, pages)
+    return None if group.pattern == "sequential" else _uniform_law(pages)
+
+
+def _uniform_law(pages: int) -> _PageLaw:
+    return _PageLaw(np.ones(pages), np.arange(pages))
+
+
+@lru_cache(maxsize=8)
+def _zipf_law(skew: float, pages: int) -> _PageLaw:
+    """Page k (from 1) in proportion to k ** -skew."""
+    return _alias_table(np.arange(1, pages + 1, dtype=np.float64) ** -skew)
+
+
+@lru_cache(maxsize=8)
+def _hot_cold_law(hot_set: HotSet, pages: int) -> _PageLaw:
+    """The first pages are the hot ones; where either part comes out empty, all pages are alike."""
+    hot_pages = round(pages * hot_set.fraction)
+    if hot_pages in (0, pages):
+        return _uniform_law(pages)
+    weights = np.full(pages, (1.0 - hot_set.share) / (pages - hot_pages))
+    weights[:hot_pages] = hot_set.share / hot_pages
+    return _alias_table(weights)
+
+
+def _alias_table(weights: NDArray[np.float64]) -> _PageLaw:
+    """The table of a law (Vose's construction): pages above the mean fill up the turns of those below it."""
+    shares = (weights * (len(weights) / weights.sum())).tolist()
+    other = np.arange(len(weights))
+    below = [page for page, share in enumerate(shares) if share < 1.0]
+    above = [page for page, share in enumerate(shares) if share >= 1.0]
+    while below and above:
+        low, high = below.pop(), above[-1]
+        other[low] = high
+        shares[high] -= 1.0 - shares[low]
+        if shares[high] < 1.0:
+            below.append(above.pop())
+    own_share = np.array(shares)
+    own_share[below + above] = 1.0  # but for rounding they are
+    return _PageLaw(own_share, other)
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+
+class _ScheduleClock:
+    """The factor that a schedule makes of the rate, summed over time; keeps track of the period that it is in.
+
+    A schedule is a table of factors that repeats after its period. A bursty one draws the length of every period but
+    the first anew, and its table stretches with it. Before the migration the factor is the one at its start.
+
+    Attributes:
+        mean_period_s: the length of a period of the table.
+        period_bounds_s: least and greatest length that a period can have.
+        period_began_s: when the present period began.
+        period_s: its length.
+        random: of the lengths.
+    """
+
+    def __init__(self, schedule: Schedule, random: np.random.Generator) -> None:
+        table = _table_of(schedule)
+        self.mean_period_s = table.period_s
+        self._redraws = isinstance(schedule, Bursty)
+        least, most = _PERIOD_MULTIPLES if self._redraws else (1.0, 1.0)
+        self.period_bounds_s = (least * table.period_s, most * table.period_s)
+        self.period_began_s = 0.0 - table.offset * table.period_s
+        self.period_s = table.period_s
+        self.random = random
+        self._factor_at_start = table.factor(0.0 - self.period_began_s)
+        self._integral = table.integral
+
+    def integral(self, begin_s: float, end_s: float) -> float:
+        """Seconds at full rate that are worth the time between the two instants. Time must not go back."""
+        total_s = self._factor_at_start * (min(end_s, 0.0) - min(begin_s, 0.0))
+        begin_s, end_s = max(begin_s, 0.0), max(end_s, 0.0)
+        while end_s >= self.period_began_s + self.period_s:
+            turn_s = self.period_began_s + self.period_s
+            total_s += self._within_period(min(begin_s, turn_s), turn_s)
+            begin_s = max(begin_s, turn_s)
+            self._next_period()
+        return total_s + self._within_period(begin_s, end_s)
+
+    def _next_period(self) -> None:
+        self.period_began_s += self.period_s
+        if self._redraws:
+            least_s, most_s = self.period_bounds_s
+            self.period_s = min(max(self.random.exponential(self.mean_period_s), least_s), most_s)
+
+    def _within_period(self, begin_s: float, end_s: float) -> float:
+        """The integral between two instants of the present period."""
+        stretch = self.period_s / self.mean_period_s
+        begin_s, end_s = (begin_s - self.period_began_s) / stretch, (end_s - self.period_began_s) / stretch
+        return stretch * (self._integral(end_s) - self._integral(begin_s))
+
+
+class _Table:
+    """Factors over the time since a period began, each from its time to the next one's."""
+
+    def __init__(
+        self, times_s: Sequence[float], factors: Sequence[float], period_s: float = _FOREVER_S, offset: float = 0.0
+    ) -> None:
+        self.period_s = period_s
+        self.offset = offset
+        self._times_s = list(times_s)
+        self._factors = list(factors)
+        held_s = np.diff(self._times_s)
+        self._integrals_s = [0.0, *np.cumsum(held_s * self._factors[:-1]).tolist()]
+
+    def factor(self, time_s: float) -> float:
+        return self._factors[self._entry(time_s)]
+
+    def integral(self, time_s: float) -> float:
+        """The sum of the factors up to this time."""
+        entry = self._entry(time_s)
+        return self._integrals_s[entry] + self._factors[entry] * (time_s - self._times_s[entry])
+
+    def _entry(self, time_s: float) -> int:
+        return max(bisect_right(self._times_s, time_s) - 1, 0)
+
+
+def _table_of(schedule: Schedule) -> _Table:
+    if isinstance(schedule, Recorded):
+        return _Table(schedule.times_s, schedule.rate_factors, schedule.period_s or _FOREVER_S)
+    if isinstance(schedule, Phased | Bursty):
+        times_s = (0.0, schedule.duty * schedule.period_s)
+        return _Table(times_s, (1.0, schedule.low_rate_fraction), schedule.period_s, schedule.offset)
+    return _Table((0.0,), (1.0,))
+
+
+# --- states ----------------------------------------------------------------------------------------------------------
+
+
+def _random_state(random: np.random.Generator) -> str:
+    """The generator's state. Nothing here draws in halves of 64 bits, so that no half is left over."""
+    return f"{random.bit_generator.state['state']['state']:032x}"
+
+
+def _set_random_state(random: np.random.Generator, state: int) -> None:
+    """Its increment, which the seed decided, stays."""
+    whole = random.bit_generator.state
+    whole["state"]["state"] = state
+    random.bit_generator.state = whole
+
+
+def _fields_of(state: object) -> Mapping[str, object]:
+    if not isinstance(state, dict):
+        raise _refusal("state", state, f"a mapping with the fields {', '.join(_STATE_FIELDS)}")
+    for name in state:
+        if name not in _STATE_FIELDS:
+            raise ValueError(f"trace state: {reprlib.repr(name)} is unknown; fields: {', '.join(_STATE_FIELDS)}")
+    for name in _STATE_FIELDS:
+        if name not in state:
+            raise ValueError(f"trace state: {name}: missing; fields: {', '.join(_STATE_FIELDS)}")
+    return state
+
+
+def _number(fields: Mapping[str, object], name: str, least: float, most: float) -> float:
+    value = fields[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise _refusal(name, value, f"a number from {least!r} to {most!r}")
+    return float(value)
+
+
+def _whole_number(fields: Mapping[str, object], name: str, most: int) -> int:
+    value = fields[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise _refusal(name, value, f"a whole number from 0 to {most}")
+    return value
+
+
+def _hex_number(fields: Mapping[str, object], name: str) -> int:
+    value = fields[name]
+    if not isinstance(value, str) or not _HEX_128.fullmatch(value):
+        raise _refusal(name, value, "text of 32 hexadecimal digits")
+    return int(value, 16)
+
+
+def _refusal(name: str, value: object, allowed: str) -> ValueError:
+    return ValueError(f"trace state: {name}: {reprlib.repr(value)} is not {allowed}")

@@ -1,0 +1,336 @@
+"""Real migrations against the model that this host was measured for: the same scenarios, throttles and seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from scipy.stats import kendalltau
+
+from dqgym.backends.kvm.measure import HostCosts
+from dqgym.backends.model import ModelBackend
+from dqgym.controller.run import run_all
+from dqgym.model.parameters import ModelParameters
+from dqgym.scenario import Scenario
+from dqgym.scenario.suites import get_suite
+from dqgym.units import MIB
+from experiments.contenders import Contender
+from experiments.errors import BadInputError
+from experiments.results import Row, grouped, json_safe, rows_from_outcomes
+from experiments.tables import Table
+
+RESULTS_FILE = "results.json"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One scenario under one throttle at one preference, on the host and on the model: medians over repetitions.
+
+    Attributes:
+        time_s: total time; infinite where most repetitions missed their deadline.
+        runtime: guest runtime.
+        spread: of the host's times: (largest - smallest) / median.
+        cost: mean J.
+    """
+
+    suite: str
+    scenario: str
+    throttle: str
+    preference: float
+    repetitions: int
+    time_s: float
+    model_time_s: float
+    runtime: float
+    model_runtime: float
+    spread: float
+    cost: float
+    model_cost: float
+
+    @property
+    def same_verdict(self) -> bool:
+        """Whether it converges in both or in neither."""
+        return math.isfinite(self.time_s) == math.isfinite(self.model_time_s)
+
+    @property
+    def time_error(self) -> float:
+        """model / host - 1; NaN unless both converge."""
+        both = math.isfinite(self.time_s) and math.isfinite(self.model_time_s)
+        return self.model_time_s / self.time_s - 1.0 if both else math.nan
+
+    @property
+    def runtime_error(self) -> float:
+        """model - host."""
+        return self.model_runtime - self.runtime
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The throttles of a suite at one preference, cheapest mean J first."""
+
+    suite: str
+    preference: float
+    host: tuple[str, ...]
+    model: tuple[str, ...]
+    kendall_tau: float
+
+
+@dataclass(frozen=True)
+class HostCalibration:
+    """What was measured, and how the model with it compares.
+
+    Attributes:
+        parameters: the model's.
+        costs: what they come from; None where they were read from a file.
+        pairs: empty where there were no results to compare with.
+        left_out: throttles in the results for which no source was named.
+    """
+
+    parameters: ModelParameters
+    costs: HostCosts | None
+    pairs: tuple[Pair, ...]
+    left_out: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        measured: dict[str, Any] = {}
+        if self.costs is not None:
+            measured = {
+                "rates": asdict(self.costs.rates),
+                "free_rate_bytes_per_s": self.costs.free_rate_bytes_per_s,
+                "limits": [{**asdict(one), "error": one.error} for one in self.costs.limits],
+            }
+        document: dict[str, Any] = json_safe(
+            {
+                "parameters": self.parameters._asdict(),
+                "measured": measured,
+                "summary": asdict(summary) if (summary := self.summary()) else None,
+                "rankings": [asdict(ranking) for ranking in self.rankings()],
+                "pairs": [
+                    {**asdict(pair), "time_error": pair.time_error, "runtime_error": pair.runtime_error}
+                    for pair in self.pairs
+                ],
+                "left_out": self.left_out,
+            }
+        )
+        return document
+
+    def summary(self) -> Summary | None:
+        """None where nothing was compared."""
+        return Summary.of(self.pairs) if self.pairs else None
+
+    def rankings(self) -> tuple[Ranking, ...]:
+        """One for each suite and preference."""
+        return tuple(
+            _ranking(suite, preference, pairs)
+            for (suite, preference), pairs in _grouped(self.pairs, lambda pair: (pair.suite, pair.preference)).items()
+        )
+
+    def tables(self) -> list[Table]:
+        """In the order in which they are shown."""
+        tables = [_limits_table(self.costs)] if self.costs is not None else []
+        if self.pairs:
+            tables += [_pairs_table(self), _rankings_table(self.rankings())]
+        return tables
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Errors over all pairs; times where both converge."""
+
+    pairs: int
+    median_time_error: float
+    largest_time_error: float
+    median_runtime_error: float
+    largest_runtime_error: float
+    wrong_verdicts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> Summary:
+        """Of at least one pair. A baseline counts once, not at each preference."""
+        once = list({(pair.suite, pair.scenario, pair.throttle, pair.time_s): pair for pair in pairs}.values())
+        times = np.abs([pair.time_error for pair in once if not math.isnan(pair.time_error)])
+        runtimes = np.abs([pair.runtime_error for pair in once])
+        return cls(
+            pairs=len(once),
+            median_time_error=float(np.median(times)) if len(times) else math.nan,
+            largest_time_error=float(times.max()) if len(times) else math.nan,
+            median_runtime_error=float(np.median(runtimes)),
+            largest_runtime_error=float(runtimes.max()),
+            wrong_verdicts=tuple(f"{pair.scenario} under {pair.throttle}" for pair in once if not pair.same_verdict),
+        )
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """The rows of a folder that ``dqgym evaluate`` wrote.
+
+    Raises:
+        BadInputError: there is no such file, or it is not one of evaluate's.
+    """
+    path = folder / RESULTS_FILE
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        known = [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
+        return TypeAdapter(list[Row]).validate_python(known)
+    except OSError as error:
+        raise BadInputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInputError(f"{path}: not what `dqgym evaluate` writes: {error!r}") from error
+
+
+def compare(
+    rows: Sequence[Row], contenders: Sequence[Contender], parameters: ModelParameters
+) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """The rows beside the same migrations on the model, and the throttles that no contender stands for.
+
+    Raises:
+        BadInputError: a suite of the results is a sampler, or no longer has a scenario.
+    """
+    by_name = {contender.name: contender for contender in contenders}
+    pairs: list[Pair] = []
+    for (suite, throttle, preference), own in grouped(rows, lambda r: (r.suite, r.throttle, r.preference)).items():
+        if throttle not in by_name:
+            continue
+        scenarios = _scenarios(suite, own)
+        contender = by_name[throttle]
+        slots = contender.vcpu_slots or max(scenario.vcpus for scenario in scenarios)
+        with closing(ModelBackend(parameters, slots)) as backend:
+            seeds = [row.seed for row in own]
+            run = run_all(backend, scenarios, contender.make(preference), seeds)
+        names = [scenario.name for scenario in scenarios]
+        model = rows_from_outcomes(run.outcomes, suite, names, throttle, seeds, [preference])
+        replayed = grouped(model, lambda row: row.scenario)
+        pairs += [_pair(real, replayed[name]) for name, real in grouped(own, lambda row: row.scenario).items()]
+    left_out = tuple(dict.fromkeys(row.throttle for row in rows if row.throttle not in by_name))
+    return tuple(pairs), left_out
+
+
+def _scenarios(suite: str, rows: Iterable[Row]) -> list[Scenario]:
+    known = get_suite(suite)
+    if known.kind != "fixed":
+        raise BadInputError(f"suite {suite!r} is a sampler; real migrations are compared on fixed suites")
+    scenarios = {scenario.name: scenario for scenario in known.scenarios()}
+    missing = [row.scenario for row in rows if row.scenario not in scenarios]
+    if missing:
+        raise BadInputError(f"suite {suite!r} has no scenario {missing[0]!r}; the results are of another version")
+    return [scenarios[row.scenario] for row in rows]
+
+
+def _pair(real: Sequence[Row], model: Sequence[Row]) -> Pair:
+    first, times = real[0], [row.total_time_s for row in real]
+    return Pair(
+        suite=first.suite,
+        scenario=first.scenario,
+        throttle=first.throttle,
+        preference=first.preference,
+        repetitions=len(real),
+        time_s=_median_time_s(real),
+        model_time_s=_median_time_s(model),
+        runtime=float(np.median([row.guest_runtime for row in real])),
+        model_runtime=float(np.median([row.guest_runtime for row in model])),
+        spread=(max(times) - min(times)) / float(np.median(times)),
+        cost=float(np.mean([row.cost for row in real])),
+        model_cost=float(np.mean([row.cost for row in model])),
+    )
+
+
+def _median_time_s(rows: Sequence[Row]) -> float:
+    return float(np.median([row.total_time_s if row.converged else math.inf for row in rows]))
+
+
+def _ranking(suite: str, preference: float, pairs: Sequence[Pair]) -> Ranking:
+    costs = {
+        throttle: (np.mean([pair.cost for pair in own]), np.mean([pair.model_cost for pair in own]))
+        for throttle, own in _grouped(pairs, lambda pair: pair.throttle).items()
+    }
+    host, model = (tuple(sorted(costs, key=lambda name, k=k: costs[name][k])) for k in (0, 1))  # type: ignore[misc]
+    tau = kendalltau(*zip(*costs.values(), strict=True)).statistic if len(costs) > 1 else 1.0
+    return Ranking(suite, preference, host, model, float(tau))
+
+
+def _grouped(pairs: Iterable[Pair], key: Any) -> dict[Any, list[Pair]]:
+    groups: dict[Any, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(key(pair), []).append(pair)
+    return groups
+
+
+def _limits_table(costs: HostCosts) -> Table:
+    return Table.of(
+        title="Dirty-rate limits on this host: one hot vCPU, beside it a light one without a limit",
+        header=("limit", "dirtied", "error", "light vCPU's progress"),
+        rows=[
+            (
+                f"{one.limit_bytes_per_s / MIB:g} MiB/s",
+                f"{one.rate_bytes_per_s / MIB:.2f} MiB/s",
+                f"{one.error:+.1%}",
+                f"{one.light_progress:.3f}",
+            )
+            for one in costs.limits
+        ],
+        notes=[f"Without a limit: {costs.free_rate_bytes_per_s / MIB:.0f} MiB/s, of 200 wanted."],
+    )
+
+
+def _pairs_table(calibration: HostCalibration) -> Table:
+    summary = calibration.summary()
+    assert summary is not None
+    notes = [
+        f"Time: off by {summary.median_time_error:.1%} in the median, {summary.largest_time_error:.1%} at most."
+        f" Guest runtime: by {summary.median_runtime_error:.3f} and {summary.largest_runtime_error:.3f}."
+        f" Other verdicts: {', '.join(summary.wrong_verdicts) or 'none'}.",
+        "Medians over repetitions. Spread: largest less smallest time of the host, over the median.",
+    ]
+    if calibration.left_out:
+        notes.append(f"Left out, for want of a --policy: {', '.join(calibration.left_out)}.")
+    return Table.of(
+        title="Real migrations and the model",
+        header=(
+            "scenario", "throttle", "c", "host", "spread", "model", "error", "runtime:\nhost", "runtime:\nmodel",
+            "difference",
+        ),
+        rows=[
+            (
+                pair.scenario,
+                pair.throttle,
+                f"{pair.preference:g}",
+                _time(pair.time_s),
+                f"{pair.spread:.0%}",
+                _time(pair.model_time_s),
+                "" if math.isnan(pair.time_error) else f"{pair.time_error:+.1%}",
+                f"{pair.runtime:.3f}",
+                f"{pair.model_runtime:.3f}",
+                f"{pair.runtime_error:+.3f}",
+            )
+            for pair in calibration.pairs
+        ],
+        notes=notes,
+        text_columns=2,
+        expendable=("spread", "c"),
+    )  # fmt: skip
+
+
+def _rankings_table(rankings: Sequence[Ranking]) -> Table:
+    return Table.of(
+        title="Throttles by mean cost J, cheapest first",
+        header=("suite", "c", "where", "ranking", "Kendall's tau"),
+        rows=[
+            row
+            for ranking in rankings
+            for row in (
+                (ranking.suite, f"{ranking.preference:g}", "host", " < ".join(ranking.host), ""),
+                ("", "", "model", " < ".join(ranking.model), f"{ranking.kendall_tau:.2f}"),
+            )
+        ],
+        text_columns=4,
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if math.isfinite(seconds) else "unconverged"
