@@ -24,7 +24,7 @@ class Tallies:
         self._least_cap = np.ones(n)
         self._stall_s = np.zeros(n)
         self._paused_s = np.zeros(n)
-        """Time, up to now, in which no vCPU has run."""
+        """Time, up to now, in which no vCPU has run (to speak of: a real one takes a moment to stop)."""
         self._window_s = np.zeros(n)
         self._window_run_s = np.zeros((n, slots))
 
@@ -35,7 +35,8 @@ class Tallies:
         present = self._facts.present[n]
         self._least_cap[n] = min(self._least_cap[n], cap[present].min())
         self._run_s[n] += run_s
-        self._paused_s[n] = 0.0 if run_s.any() else self._paused_s[n] + interval_s
+        ran = (run_s > cost.LEAST_RUN_SHARE * interval_s).any()
+        self._paused_s[n] = 0.0 if ran else self._paused_s[n] + interval_s
         self._window_s[n] += interval_s
         self._window_run_s[n] += run_s
         window_s = self._window_s[n]

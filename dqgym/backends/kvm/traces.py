@@ -156,11 +156,13 @@ class PageTrace:
     def _numbers_in_region(self, count: int) -> NDArray[np.intp]:
         """The next pages by their numbers in the region; a random one takes one random number, whatever its law."""
         law, pages = self._access.law, len(self._access.region)
-        if law is None:
+        if self._access.sequential:
             begin, self._position = self._position, (self._position + count) % max(pages, 1)
             return np.arange(begin, begin + count) % max(pages, 1)
         place = self._random.random(count) * pages
         number = place.astype(np.intp)
+        if law is None:
+            return number
         return np.where(place - number < law.own_share[number], number, law.other[number])
 
 
@@ -207,7 +209,8 @@ def workload_of(scenario: Scenario, seed: int) -> Workload:
         return Workload(tuple(traces), None)
     device = _Access(
         region=scattered[taken_pages : taken_pages + device_pages],
-        law=_uniform_law(device_pages),
+        sequential=False,
+        law=None,
         rate_per_s=scenario.device.rate_bytes_per_s / BASE_PAGE_BYTES,
         open_loop=True,
         seed=seed,
@@ -228,7 +231,8 @@ class _Access:
 
     Attributes:
         region: the pages that it accesses.
-        law: how it picks one of them at random; None: one after the other, in a loop.
+        sequential: one page after the other, in a loop; otherwise at random.
+        law: how often each page is picked at random; None: all alike.
         rate_per_s: accesses per second at full rate; 0 for none.
         open_loop: accesses fall due whether the vCPU runs or not.
         seed: of the workload.
@@ -239,6 +243,7 @@ class _Access:
     """
 
     region: Pages
+    sequential: bool
     law: _PageLaw | None
     rate_per_s: float
     open_loop: bool
@@ -257,6 +262,7 @@ def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int) -> _Acce
     rates_per_s = {"read-only": READS_PER_S, "idle": 0.0}
     return _Access(
         region=region,
+        sequential=group.pattern == "sequential",
         law=_group_law(group, len(region)),
         rate_per_s=rates_per_s.get(group.pattern, group.write_rate_bytes_per_s / BASE_PAGE_BYTES),
         open_loop=group.demand == "open",
@@ -288,11 +294,7 @@ def _group_law(group: VcpuGroup, pages: int) -> _PageLaw | None:
         return _zipf_law(group.zipf_skew, pages)
     if group.hot_set is not None:
         return _hot_cold_law(group.hot_set, pages)
-    return None if group.pattern == "sequential" else _uniform_law(pages)
-
-
-def _uniform_law(pages: int) -> _PageLaw:
-    return _PageLaw(np.ones(pages), np.arange(pages))
+    return None
 
 
 @lru_cache(maxsize=8)
@@ -302,11 +304,11 @@ def _zipf_law(skew: float, pages: int) -> _PageLaw:
 
 
 @lru_cache(maxsize=8)
-def _hot_cold_law(hot_set: HotSet, pages: int) -> _PageLaw:
+def _hot_cold_law(hot_set: HotSet, pages: int) -> _PageLaw | None:
     """The first pages are the hot ones; where either part comes out empty, all pages are alike."""
     hot_pages = round(pages * hot_set.fraction)
     if hot_pages in (0, pages):
-        return _uniform_law(pages)
+        return None
     weights = np.full(pages, (1.0 - hot_set.share) / (pages - hot_pages))
     weights[:hot_pages] = hot_set.share / hot_pages
     return _alias_table(weights)
@@ -379,7 +381,7 @@ class _ScheduleClock:
         """The integral between two instants of the present period."""
         stretch = self.period_s / self.mean_period_s
         begin_s, end_s = (begin_s - self.period_began_s) / stretch, (end_s - self.period_began_s) / stretch
-        return stretch * (self._integral(end_s) - self._integral(begin_s))
+        return stretch * max(self._integral(end_s) - self._integral(begin_s), 0.0)  # rounding must not take back
 
 
 class _Table:

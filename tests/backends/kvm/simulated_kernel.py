@@ -70,7 +70,7 @@ class SimulatedKernel:
         asked_for: capabilities that were to be enabled, in order.
         most_protected: at most so many entries does one reset protect again; None: all (Linux 6.17 with a pending
             signal takes fewer).
-        forgets_a_page: the first page of each batch does not enter the ring.
+        forgotten_pages: do not enter the ring.
         never_done: a guest stays in until it is kicked.
         ends_with: an exit reason instead of that of the ``out``.
     """
@@ -93,7 +93,7 @@ class SimulatedKernel:
         self.open_descriptors: dict[int, str] = {}
         self.asked_for: list[int] = []
         self.most_protected: int | None = None
-        self.forgets_a_page = False
+        self.forgotten_pages: frozenset[int] = frozenset()
         self.never_done = False
         self.ends_with = api.EXIT_IO
         self._open_errno = open_errno
@@ -414,7 +414,7 @@ class _Vcpu:
         """What was dirtied enters the ring, and counts against the quota."""
         pages, self._log = self._log, []
         self.dirtied_pages += len(pages)
-        for page in pages[1:] if self.vm.kernel.forgets_a_page else pages:
+        for page in (page for page in pages if page not in self.vm.kernel.forgotten_pages):
             assert self._written - self._reset < len(self._ring), "the ring overflows"
             self._ring[self._written % len(self._ring)] = (_DIRTY, 0, page)
             self._written += 1
@@ -432,6 +432,13 @@ class _Vcpu:
         """Pages until the quota is used up."""
         value = self._field(quota)
         return value - self.dirtied_pages if quota.counts_lifetime else -(-value // PAGE_BYTES)
+
+
+def page_aligned(contents: bytes) -> NDArray[np.uint8]:
+    """A writable copy that begins at a page boundary and is whole pages long."""
+    copy = np.frombuffer(mmap.mmap(-1, -(-len(contents) // PAGE_BYTES) * PAGE_BYTES), dtype=np.uint8)
+    copy[: len(contents)] = np.frombuffer(contents, dtype=np.uint8)
+    return copy
 
 
 def _kick_is_pending() -> bool:

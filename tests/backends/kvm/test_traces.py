@@ -288,7 +288,7 @@ def test_a_scenario_without_device_writes_has_no_trace_for_them() -> None:
 def demanded_at(schedule: Schedule, times_s: list[float], begin_s: float = 0.0) -> list[float]:
     """Seconds of full rate demanded by each of the times."""
     trace = trace_of(writer(schedule=schedule, demand="open"))
-    sums = []
+    sums: list[float] = []
     for time_s in times_s:
         trace.accrue(begin_s, time_s, time_s - begin_s)
         begin_s = time_s

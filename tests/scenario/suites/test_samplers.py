@@ -29,7 +29,7 @@ def pressure(scenario: Scenario) -> float:
 
 
 def test_all_suites_are_registered_and_described() -> None:
-    assert {*NAMES, "cover-letter", "guest-runtime"} == set(suite_names())
+    assert {*NAMES, "cover-letter", "guest-runtime", "kvm-lab"} == set(suite_names())
     assert set(NAMES) == set(PRESSURES)
     for name in suite_names():
         assert describe(name).startswith(name)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from dqgym.backends.kvm.api import Kernel
+from dqgym.backends.kvm.probe import kvm_problem
+
+
+@pytest.fixture
+def real_kvm() -> Kernel:
+    """This host's KVM; without it the test is skipped, and the reason is what is missing."""
+    problem = kvm_problem()
+    if problem is not None:
+        pytest.skip(problem)
+    return Kernel()
+
+
+@pytest.fixture
+def blocked_signals() -> Iterator[None]:
+    """For tests that reset rings or run vCPUs in their own thread: no signal may be pending there."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
