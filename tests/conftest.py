@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 # More threads than one make small tests slower, and results depend on their number.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -9,3 +11,15 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Help and error messages are compared as text: no colours, no line breaks that depend on the terminal.
 os.environ.update(NO_COLOR="1", COLUMNS="200", TERMINAL_WIDTH="200")
 os.environ.pop("FORCE_COLOR", None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kvm-repeats", type=int, default=2, metavar="N", help="How often each fault of a real migration is tried."
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes ``attempt`` is one of ``--kvm-repeats``; the number also serves as a seed."""
+    if "attempt" in metafunc.fixturenames:
+        metafunc.parametrize("attempt", range(metafunc.config.getoption("--kvm-repeats")))

@@ -23,6 +23,7 @@ def make_row(**changes):
         "suite": "cover-letter", "scenario": "row-01", "throttle": "current", "seed": 0, "preference": 0.2,
         "total_time_s": 10.0, "time_over_t0": 2.0, "downtime_s": 0.1, "guest_runtime": 0.5, "worst_vcpu_runtime": 0.25,
         "bytes_sent": 1e9, "rounds": 3, "converged": True, "max_throttle_percent": 0.0, "cost": 2.5,
+        "guest_runtime_per_vcpu": (0.25, 0.75),
     }  # fmt: skip
     return Row(**(values | changes))
 

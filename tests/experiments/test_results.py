@@ -21,7 +21,7 @@ from experiments.results import (
 
 COLUMNS = (
     "suite,scenario,throttle,seed,preference,total_time_s,time_over_t0,downtime_s,guest_runtime,worst_vcpu_runtime,"
-    "bytes_sent,rounds,converged,max_throttle_percent,cost"
+    "bytes_sent,rounds,converged,max_throttle_percent,cost,guest_runtime_per_vcpu"
 )
 
 
@@ -30,6 +30,7 @@ def make_row(**changes):
         "suite": "s", "scenario": "a", "throttle": "t", "seed": 0, "preference": 0.2, "total_time_s": 10.0,
         "time_over_t0": 2.0, "downtime_s": 0.1, "guest_runtime": 0.5, "worst_vcpu_runtime": 0.25, "bytes_sent": 1e9,
         "rounds": 3, "converged": True, "max_throttle_percent": 0.0, "cost": 2.5,
+        "guest_runtime_per_vcpu": (0.25, 0.75),
     }  # fmt: skip
     return Row(**(values | changes))
 
@@ -58,6 +59,8 @@ def test_rows_hold_the_outcomes_and_the_cost_at_each_preference():
     first, missed = rows[:2]
     assert first.time_over_t0 == 2.0
     assert first.worst_vcpu_runtime == 0.25
+    assert first.guest_runtime_per_vcpu == (0.25, 0.75)
+    assert missed.guest_runtime_per_vcpu == (1.0,)  # one vCPU, one absent slot
     assert first.cost == pytest.approx(2.0 + 0.2 * 5.0 / 10.0)
     assert rows[2].cost == pytest.approx(2.0 + 0.6 * 5.0 / 10.0)
     assert missed.cost == pytest.approx(2 * 20.0)  # twice the deadline of 20 T0
@@ -126,3 +129,4 @@ def test_csv_has_the_columns_and_an_empty_cell_for_an_absent_number():
     converged, missed = csv.DictReader(io.StringIO(text))
     assert float(converged["total_time_s"]) == 20.0
     assert missed["downtime_s"] == ""
+    assert converged["guest_runtime_per_vcpu"] == "0.25 0.75"

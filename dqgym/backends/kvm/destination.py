@@ -7,6 +7,7 @@ serves one connection on the listening socket with that descriptor, and ends at 
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import signal
@@ -82,6 +83,7 @@ def receive_migration(
     finally:
         arrival.close()
         channel.close()
+        gc.collect()  # a machine and its vCPUs refer to one another; a guest's memory must not wait for their turn
 
 
 class _Arrival:
@@ -138,6 +140,7 @@ class _Arrival:
     def close(self) -> None:
         if self._machine is not None:
             self._machine.close()
+            self._machine = None
 
 
 def _read_hello(frame: Frame) -> tuple[Scenario, int]:

@@ -137,6 +137,9 @@ class Sender:
         path: the bandwidth over time.
         destination_is_dead: whether it is certain that the destination's guest does not run (its process is gone).
         on_end: called when the guest's fate is settled, before the proof.
+
+    Attributes:
+        handed_over: the destination was told to run the guest, or is being told.
     """
 
     machine: Machine
@@ -151,6 +154,7 @@ class Sender:
     def __post_init__(self) -> None:
         self._cancelled = threading.Event()
         self._sync_wanted = threading.Event()
+        self.handed_over = False
         self._bucket = TokenBucket()
         self._began_s = 0.0
         self._nonce: object = None
@@ -208,14 +212,19 @@ class Sender:
         self._bucket = TokenBucket()
 
     def run(self) -> Report:
-        """Migrate the guest, after ``connect`` and ``begin``. Raises only for faults of this program or of KVM."""
-        handed_over = False
+        """Migrate the guest, after ``connect`` and ``begin``.
+
+        Raises:
+            ProofFailedError: something was lost.
+            ProtocolError: the guest moved, and then the destination did not prove it.
+            RuntimeError, OSError: the machine failed.
+        """
         try:
             self._send_rounds()
             self._last_stage()
             self.progress.phase = Phase.HANDING_OVER
             self._require_wanted()
-            handed_over = True
+            self.handed_over = True
             self.channel.send(FrameType.RESUME)
             self._await(FrameType.RESUMED)
         except CancelledError:
@@ -224,9 +233,9 @@ class Sender:
             return self._stay(Ending.MISSED_DEADLINE, f"took more than {self.scenario.deadline_s:g} s")
         except (ProtocolError, TimeoutError) as error:
             reason = self._reason_of(error)
-            if self._cancelled.is_set() and not handed_over:
+            if self._cancelled.is_set() and not self.handed_over:
                 return self._stay(Ending.CANCELLED, "called off")
-            if handed_over and not self.destination_is_dead():
+            if self.handed_over and not self.destination_is_dead():
                 self._end()
                 return Report(Ending.UNKNOWN, reason)
             return self._stay(Ending.FAILED, reason)
@@ -337,6 +346,10 @@ class Sender:
         self.on_end()
 
     def _prove(self) -> Proof:
-        self.channel.send(FrameType.VERIFY, encode_json({}))
-        document, raw = decode_document(self._await(FrameType.PROOF, PROOF_TIMEOUT_S).payload)
+        try:
+            self.channel.send(FrameType.VERIFY, encode_json({}))
+            document, raw = decode_document(self._await(FrameType.PROOF, PROOF_TIMEOUT_S).payload)
+        except (ProtocolError, TimeoutError) as error:
+            said = self._reason_of(error)
+            raise ProtocolError(f"the guest moved, but the destination has not proven it: {said}") from error
         return prove(self.machine, document, raw)

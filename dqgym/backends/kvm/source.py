@@ -106,9 +106,9 @@ class Source:
     def cancel(self) -> None:
         """Call the migration off and wait until the guest's fate is settled."""
         self._sender.cancel()
-        if not select.select([self._ended], [], [], BREAK_OFF_AFTER_S)[0]:
+        if not self._has_ended(BREAK_OFF_AFTER_S) and not self._sender.handed_over:
             self._sender.break_off()
-            select.select([self._ended], [], [])
+        self._has_ended(None)
 
     def finish(self) -> Final:
         """Wait for the proof.
@@ -143,12 +143,16 @@ class Source:
     def close(self) -> None:
         """Call off what is under way, and give everything back."""
         if self._thread is not None and self._sender.progress.ended_s is None:
-            self.cancel()
+            self._sender.cancel()
+            self._has_ended(BREAK_OFF_AFTER_S)
         self._sender.break_off()
         if self._thread is not None:
             self._thread.join()
         self._machine.close()
         os.close(self._ended)
+
+    def _has_ended(self, timeout_s: float | None) -> bool:
+        return bool(select.select([self._ended], [], [], timeout_s)[0])
 
     def _migrate(self) -> None:
         try:

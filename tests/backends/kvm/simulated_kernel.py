@@ -357,17 +357,13 @@ class _Vcpu:
             self._access()
 
     def reset_ring(self) -> int:
-        most = self.vm.kernel.most_protected
-        count = 0
-        while self._reset < self._written and (most is None or count < most):
-            entry = self._ring[self._reset % len(self._ring)]
-            if not entry["flags"] & _RESET:
-                break
-            entry["flags"] = 0
-            self.vm.slots[int(entry["slot"])].protected[int(entry["page"])] = True
-            self._reset += 1
-            count += 1
-        return count
+        places = np.arange(self._reset, self._written) % len(self._ring)
+        harvested = (self._ring["flags"][places] & _RESET) != 0
+        places = places[: len(places) if harvested.all() else int(harvested.argmin())][: self.vm.kernel.most_protected]
+        self._ring["flags"][places] = 0
+        self.vm.slots[0].protected[self._ring["page"][places].astype(np.int64)] = True
+        self._reset += len(places)
+        return len(places)
 
     def _jump(self, label: str) -> None:
         rip = self.registers.rip
@@ -414,10 +410,12 @@ class _Vcpu:
         """What was dirtied enters the ring, and counts against the quota."""
         pages, self._log = self._log, []
         self.dirtied_pages += len(pages)
-        for page in (page for page in pages if page not in self.vm.kernel.forgotten_pages):
-            assert self._written - self._reset < len(self._ring), "the ring overflows"
-            self._ring[self._written % len(self._ring)] = (_DIRTY, 0, page)
-            self._written += 1
+        noticed = [page for page in pages if page not in self.vm.kernel.forgotten_pages]
+        places = np.arange(self._written, self._written + len(noticed)) % len(self._ring)
+        self._written += len(noticed)
+        assert self._written - self._reset <= len(self._ring), "the ring overflows"
+        self._ring["slot"][places], self._ring["page"][places] = 0, noticed
+        self._ring["flags"][places] = _DIRTY
         quota = self.vm.quota
         if quota is None or not pages:
             return

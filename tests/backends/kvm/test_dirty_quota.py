@@ -178,12 +178,13 @@ MEMORY_PAGES = 8192
 DEMAND_PAGES_PER_S = 12_000.0
 
 
-def scenario() -> Scenario:
+def scenario(demand: str) -> Scenario:
     writer = VcpuGroup(
         vcpus=1,
         pattern="sequential",
         working_set_bytes=MEMORY_PAGES // 2 * PAGE_BYTES,
         write_rate_bytes_per_s=DEMAND_PAGES_PER_S * PAGE_BYTES,
+        demand=demand,
     )
     return Scenario(
         name="writer-and-reader",
@@ -195,10 +196,10 @@ def scenario() -> Scenario:
 
 
 @contextmanager
-def running(kernel: SimulatedKernel) -> Iterator[Machine]:
-    """A guest whose pages are logged, and have all been sent once."""
+def running(kernel: SimulatedKernel, demand: str = "open") -> Iterator[Machine]:
+    """A guest whose pages are logged, and have all been sent once; its writer makes up for what it missed."""
     memory = page_aligned(bytes(MEMORY_PAGES * PAGE_BYTES))
-    machine = Machine(kernel, scenario(), 0, memory, kernel.quota)
+    machine = Machine(kernel, scenario(demand), 0, memory, kernel.quota)
     try:
         machine.log.begin()
         machine.log.take(MEMORY_PAGES)
@@ -244,7 +245,7 @@ def test_a_vcpu_dirties_at_its_limit_and_is_kept_out_meanwhile(abi: QuotaAbi) ->
 @BYTES_AND_LIFETIME
 def test_a_limit_above_the_demand_keeps_nobody_out(abi: QuotaAbi) -> None:
     kernel = SimulatedKernel(quota=abi)
-    with running(kernel) as machine:
+    with running(kernel, demand="closed") as machine:
         throttle(machine, 2 * DEMAND_PAGES_PER_S)
         time.sleep(0.5)
         writer = machine.tallies()[0]
@@ -259,7 +260,7 @@ def test_a_vcpu_without_a_limit_never_exits_and_a_limit_is_met_afterwards(abi: Q
     with running(kernel) as machine:
         machine.free()
         time.sleep(0.3)
-        assert kernel.dirtied_pages() > 0.3 * 0.3 * DEMAND_PAGES_PER_S
+        assert kernel.dirtied_pages() > 100
         assert abi.exit_reason not in kernel.exits(0)
         assert machine.tallies()[0].quota_exits == 0
         throttle(machine, 2000.0)
@@ -272,9 +273,9 @@ def test_a_vcpu_pays_for_what_it_overshot(abi: QuotaAbi) -> None:
     kernel = SimulatedKernel(quota=abi, modification_log_entries=64)
     with running(kernel) as machine:
         throttle(machine, 3000.0)
-        # A grant is 30 pages, but the processor reports 64 or a batch at a time.
+        # A grant is 30 pages, but the processor reports 64 at a time.
         assert settled_rate(kernel.dirtied_pages, 3000.0) == pytest.approx(3000.0, rel=0.1)
-        assert kernel.dirtied_pages() / kernel.exits(0).count(abi.exit_reason) > 40
+        assert kernel.dirtied_pages() / kernel.exits(0).count(abi.exit_reason) > 50
 
 
 def test_the_capability_is_enabled_on_the_machine_that_runs() -> None:
