@@ -60,9 +60,9 @@ def calibrate_command(
 ) -> None:
     """Compare the model with what was measured, and fit its parameters to Table A, or measure those of this host."""
     if backend == "kvm":
-        if fit or leave_one_out or update or runs:
-            raise BadInputError("--fit, --leave-one-out, --update and --runs go with --backend model")
-        _calibrate_host(results, policy or [], parameters, as_json, out)
+        if fit or leave_one_out or runs:
+            raise BadInputError("--fit, --leave-one-out and --runs go with --backend model")
+        _calibrate_host(results, policy or [], parameters, as_json, out, update)
         return
     if backend != "model":
         raise BadInputError(f"unknown backend {backend!r}; the model can be compared with: model (its records), kvm")
@@ -107,15 +107,25 @@ def calibrate_command(
 
 
 def _calibrate_host(
-    results: Path | None, policies: Sequence[str], parameters: Path | None, as_json: bool, out: Path | None
+    results: Path | None,
+    policies: Sequence[str],
+    parameters: Path | None,
+    as_json: bool,
+    out: Path | None,
+    update: Path | None,
 ) -> None:
     """Measure this host, or take its parameters from a file, and compare real migrations with the model."""
     from dqgym.model.parameters import load_parameters
     from dqgym.throttles.registry import throttle_names
     from experiments.calibration.host import HostCalibration, compare, read_rows
+    from experiments.calibration.report import with_tables
     from experiments.contenders import line_up
+    from experiments.files import write_text
     from experiments.tables import terminal
 
+    page = update.read_text(encoding="utf-8") if update else ""
+    if update:
+        with_tables(page, [], str(update))  # first, so that a page without the marks costs no measurement
     rows = read_rows(results) if results else []
     named = {row.throttle for row in rows}
     contenders = line_up([*policies, *(name for name in throttle_names() if name in named)], False) if rows else []
@@ -135,6 +145,9 @@ def _calibrate_host(
             table.print(console)
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-calibration"
     _write_host(folder, calibration, sources)
+    if update:
+        write_text(update, with_tables(page, calibration.tables(), str(update)))
+        console.print(f"tables: {update}", soft_wrap=True, markup=False)
     console.print(f"results: {folder}", soft_wrap=True, markup=False)
 
 

@@ -38,6 +38,7 @@ class RunInterruptedError(Exception):
 
 RUN_FAILURES = (
     "dqgym.backends.kvm.backend.MigrationFailedError",
+    "dqgym.backends.kvm.machine.MachineFailedError",
     "dqgym.backends.kvm.probe.KvmUnavailableError",
     "dqgym.backends.kvm.proof.ProofFailedError",
 )

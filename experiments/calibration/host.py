@@ -35,7 +35,9 @@ class Pair:
 
     Attributes:
         time_s: total time; infinite where most repetitions missed their deadline.
+        downtime_s: of the host; NaN where it did not converge.
         runtime: guest runtime.
+        runtime_per_vcpu: of the host.
         spread: of the host's times: (largest - smallest) / median.
         cost: mean J.
     """
@@ -47,7 +49,9 @@ class Pair:
     repetitions: int
     time_s: float
     model_time_s: float
+    downtime_s: float
     runtime: float
+    runtime_per_vcpu: tuple[float, ...]
     model_runtime: float
     spread: float
     cost: float
@@ -232,12 +236,18 @@ def _pair(real: Sequence[Row], model: Sequence[Row]) -> Pair:
         repetitions=len(real),
         time_s=_median_time_s(real),
         model_time_s=_median_time_s(model),
+        downtime_s=_median_or_nan([row.downtime_s for row in real if row.converged]),
         runtime=float(np.median([row.guest_runtime for row in real])),
+        runtime_per_vcpu=tuple(np.median([row.guest_runtime_per_vcpu for row in real], axis=0).tolist()),
         model_runtime=float(np.median([row.guest_runtime for row in model])),
         spread=(max(times) - min(times)) / float(np.median(times)),
         cost=float(np.mean([row.cost for row in real])),
         model_cost=float(np.mean([row.cost for row in model])),
     )
+
+
+def _median_or_nan(values: Sequence[float]) -> float:
+    return float(np.median(values)) if values else math.nan
 
 
 def _median_time_s(rows: Sequence[Row]) -> float:
@@ -292,8 +302,8 @@ def _pairs_table(calibration: HostCalibration) -> Table:
     return Table.of(
         title="Real migrations and the model",
         header=(
-            "scenario", "throttle", "c", "host", "spread", "model", "error", "runtime:\nhost", "runtime:\nmodel",
-            "difference",
+            "scenario", "throttle", "c", "host", "spread", "model", "error", "downtime", "runtime:\nhost",
+            "runtime:\nmodel", "difference", "host, per vCPU",
         ),
         rows=[
             (
@@ -304,15 +314,17 @@ def _pairs_table(calibration: HostCalibration) -> Table:
                 f"{pair.spread:.0%}",
                 _time(pair.model_time_s),
                 "" if math.isnan(pair.time_error) else f"{pair.time_error:+.1%}",
+                f"{pair.downtime_s * 1000:.0f} ms" if math.isfinite(pair.downtime_s) else "-",
                 f"{pair.runtime:.3f}",
                 f"{pair.model_runtime:.3f}",
                 f"{pair.runtime_error:+.3f}",
+                " ".join(f"{share:.0%}" for share in pair.runtime_per_vcpu),
             )
             for pair in calibration.pairs
         ],
         notes=notes,
         text_columns=2,
-        expendable=("spread", "c"),
+        expendable=("host, per vCPU", "spread", "c", "downtime"),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +43,8 @@ from dqgym.telemetry.telemetry import (
 WARM_UP_S = 0.3
 """The guest runs so long before its migration begins."""
 CLOSE_TIMEOUT_S = 5.0
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The processes are begun with these blocked; each takes those that it wants."""
 
 Answer = TypeVar("Answer", Snapshot, Final)
 
@@ -213,8 +216,15 @@ class _Processes:
 
     def _start(self, module: str, *descriptors: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", module, *map(str, descriptors)]
-        child = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL)
-        self._children.append(child)
+        # Every thread of the child inherits the mask. It cannot set it itself: a library that it imports may have
+        # begun threads by then, and a signal goes to whoever lets it in. It also keeps Ctrl-C, which goes to the whole
+        # process group, away from a child that is still importing.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        try:
+            child = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL)
+            self._children.append(child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return child
 
     def close(self) -> None:

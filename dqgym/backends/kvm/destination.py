@@ -176,7 +176,8 @@ def watch_lifeline(descriptor: int) -> None:
 def main() -> None:
     """Serve one connection."""
     listener_descriptor, lifeline = map(int, sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; whoever started this decides
+    # Ctrl-C, which goes to the whole group, stays blocked: whoever started this decides.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGHUP))
     watch_lifeline(lifeline)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with socket.socket(fileno=listener_descriptor) as listener:

@@ -58,7 +58,14 @@ class Machine:
         self.workload: Workload = workload_of(scenario, seed)
         vcpus = scenario.vcpus
         self._platform = _page_aligned(guest.new_platform(memory.nbytes, vcpus))
-        self.vm = Vm(kernel, memory, self._platform, vcpus, scenario.dirty_log.ring_entries)
+        self.vm = Vm(
+            kernel,
+            memory,
+            self._platform,
+            vcpus,
+            scenario.dirty_log.ring_entries,
+            quota_abi.capability if quota_abi else None,
+        )
         self.log = DirtyLog(self.vm)
         self.ledger = QuotaLedger(vcpus, self.granule_bytes)
         self._failure: BaseException | None = None

@@ -40,7 +40,7 @@ _EMPTY_BATCHES, _UNLOGGED_BATCHES, _LOGGED_BATCHES, _KICKS = 200, 20, 5, 50
 _TRIAL_CHECKS = ("guest", "ring granule", "self-test", "kick")
 _SPIN = bytes.fromhex("48ffc9 75fb e610")
 """again: ``dec rcx; jnz again; out 16, al``: runs until it is kicked, but not for ever."""
-_SPINS = 4 * 10**9
+_SPINS = 2 * 10**10
 
 _NO_DEVICE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 _NO_ACCESS = (errno.EACCES, errno.EPERM)
@@ -415,7 +415,8 @@ def _try_out(kernel: KernelApi) -> tuple[list[Check], Rates | None]:
     try:
         trial = _Trial(kernel)
     except OSError as error:
-        remedy = "end other hypervisors (VirtualBox, VMware), which may hold the processor, and look into sudo dmesg"
+        is_taken = error.errno == errno.EBUSY
+        remedy = "end other hypervisors (VirtualBox, VMware)" if is_taken else "look into the kernel's log (sudo dmesg)"
         return [Check("virtual machine", State.FAILED, f"KVM makes no virtual machine ({error})", remedy)], None
     checks: list[Check] = []
     try:

@@ -2,7 +2,8 @@
 
 The guest has a process of its own, as under QEMU: what kills it takes guest and memory along, and a learner's threads
 do not keep its vCPUs waiting. It takes ``dqgym.backends.kvm.messages`` from the connection and ends when that is
-closed, when it is told to finish, or on SIGTERM; a migration that is under way is then called off.
+closed, when it is told to finish, or on SIGTERM; a migration that is under way is then called off. Whatever it waits
+for, it has ended ``END_WITHIN_S`` after the connection was closed or SIGTERM came.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from dqgym.backends.kvm.vm import new_memory
 CONNECT_TIMEOUT_S = 10.0
 BREAK_OFF_AFTER_S = 1.0
 """A sender that has not noticed in this time that it is called off waits for a peer: its connection is cut."""
+END_WITHIN_S = 3.0
 AFTER_S = 0.2
 """How long a guest that stayed here runs on before its stores are counted."""
 
@@ -214,16 +216,27 @@ def serve(connection: Connection, terminated: int) -> None:
 def main() -> None:
     """Serve one backend."""
     connection = Connection(int(sys.argv[1]))
-    # All threads inherit the mask. One of them waits for the signal that ends the process.
+    # All threads inherit the mask; those of libraries have what the backend began this process with.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     terminated = os.eventfd(0)
 
+    def await_hang_up() -> None:
+        poll = select.poll()
+        poll.register(connection.fileno(), 0)  # a hang-up is always told
+        poll.poll()
+
+    def end_after(what: Callable[[], object]) -> None:
+        what()
+        os.eventfd_write(terminated, 1)
+        time.sleep(END_WITHIN_S)
+        os._exit(1)
+
     def await_signal() -> None:
         signal.sigwait({signal.SIGTERM, signal.SIGHUP})
-        os.eventfd_write(terminated, 1)
 
-    threading.Thread(target=await_signal, name="signals", daemon=True).start()
+    for what in (await_signal, await_hang_up):
+        threading.Thread(target=end_after, args=(what,), name=what.__name__, daemon=True).start()
     serve(connection, terminated)
 
 

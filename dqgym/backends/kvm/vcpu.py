@@ -229,18 +229,19 @@ class Vcpu:
         self.trace.accrue(self._accrued_s - self.began_s, now_s - self.began_s, run_s)
         self._accrued_s, self._accrued_halted_s = now_s, self._halted_s
         due = self.trace.due()
-        if due == 0 or (now_s < self._next_tick_s and due < guest.MOST_ACCESSES):
-            while self._next_tick_s <= now_s:
-                self._next_tick_s += TICK_S
+        if now_s >= self._next_tick_s:
+            self._next_tick_s = max(self._next_tick_s + TICK_S, now_s)
+        elif due < guest.MOST_ACCESSES:
             self._wake.wait(self._next_tick_s - now_s)
             self._wake.clear()
+            return False
+        if due == 0:
             return False
         pages = self.trace.take(guest.MOST_ACCESSES)
         if self.trace.writes:
             np.add.at(self._issued, pages, 1)
         guest.write_batch(self._vm.platform, self.index, pages, guest.STORES if self.trace.writes else guest.LOADS)
         self.in_batch = True
-        self._next_tick_s = max(self._next_tick_s, now_s)
         return True
 
     def _run_guest(self) -> None:
@@ -251,7 +252,7 @@ class Vcpu:
             api.consume_kick()
             return
         if number:
-            raise KvmError(number, f"KVM_RUN of vCPU {self.index}: {os.strerror(number)}")
+            raise KvmError(f"KVM_RUN of vCPU {self.index}: {os.strerror(number)}")
         reason = self._handle.exit_reason
         self._io_open = reason == api.EXIT_IO
         if reason == api.EXIT_IO:
@@ -261,7 +262,7 @@ class Vcpu:
         elif self._quota_field is not None and reason == self._quota_field.exit_reason:
             self._charge(self._quota_field.used_bytes(), time.monotonic())
         elif reason != api.EXIT_INTR:
-            raise KvmError(0, f"vCPU {self.index} left the guest with exit reason {reason}")
+            raise KvmError(f"vCPU {self.index} left the guest with exit reason {reason}")
 
     def _empty_ring(self) -> None:
         """Nobody runs while its ring is emptied: the time counts as halted."""
@@ -291,7 +292,7 @@ class Vcpu:
             api.consume_kick()
             self._io_open = False
         self._resumed.clear()
-        if self._park_wanted:  # else it was resumed just now
+        if self._park_wanted and not self._stop_wanted:  # else it was resumed, or is to end, just now
             self._parked.set()
             self._resumed.wait()
         parked_s = time.monotonic() - began_s

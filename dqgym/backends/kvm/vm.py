@@ -24,8 +24,8 @@ TSS_ADDRESS = 0xFFFBD000
 LARGEST_RING_ENTRIES = 65536
 
 
-class KvmError(OSError):
-    """KVM did not do what a migration needs; the message says what it was asked."""
+class KvmError(RuntimeError):
+    """A vCPU could not run; the message says why."""
 
 
 @dataclass
@@ -62,13 +62,20 @@ class Vm:
         vcpus: how many.
         ring_entries: entries of each dirty ring, a power of two. A host that keeps more of them in reserve (Intel's
             page-modification log takes 512) gets the next size that it accepts; see ``ring_entries`` for what came out.
+        quota_capability: to enable on kernels with the dirty-quota patches.
 
     Raises:
         OSError: KVM refused.
     """
 
     def __init__(
-        self, kernel: KernelApi, memory: ByteArray, platform: ByteArray, vcpus: int, ring_entries: int
+        self,
+        kernel: KernelApi,
+        memory: ByteArray,
+        platform: ByteArray,
+        vcpus: int,
+        ring_entries: int,
+        quota_capability: int | None = None,
     ) -> None:
         self.kernel = kernel
         self.memory = memory
@@ -79,6 +86,8 @@ class Vm:
             self._descriptors.append(self._descriptor)
             kernel.ioctl(self._descriptor, api.SET_TSS_ADDR, TSS_ADDRESS)
             self.ring_entries = self._enable_ring(ring_entries)
+            if quota_capability is not None:
+                api.enable_cap(kernel, self._descriptor, quota_capability, 1)
             self.log_dirty_pages(False)
             self._map_slot(PLATFORM_SLOT, 0, guest.platform_address(memory.nbytes), platform)
             run_bytes = kernel.ioctl(system, api.GET_VCPU_MMAP_SIZE)
@@ -115,7 +124,7 @@ class Vm:
         number = self.kernel.run(handle.descriptor)
         handle.leave_at_once(False)
         if number not in (0, *api.INTERRUPTED):
-            raise KvmError(number, f"KVM_RUN of vCPU {vcpu}: {os.strerror(number)}")
+            raise KvmError(f"KVM_RUN of vCPU {vcpu}: {os.strerror(number)}")
 
     def close(self) -> None:
         """Give the virtual machine back; its mappings go when nobody refers to them any more. Safe to call twice."""
@@ -126,9 +135,7 @@ class Vm:
     def _enable_ring(self, entries: int) -> int:
         while True:
             try:
-                api.enable_cap(
-                    self.kernel, self._descriptor, api.CAP_DIRTY_LOG_RING_ACQ_REL, entries * RING_ENTRY.itemsize
-                )
+                api.enable_cap(self.kernel, self._descriptor, api.CAP_DIRTY_LOG_RING, entries * RING_ENTRY.itemsize)
                 return entries
             except OSError as error:
                 if error.errno != errno.EINVAL or entries >= LARGEST_RING_ENTRIES:

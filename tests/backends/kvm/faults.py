@@ -44,7 +44,7 @@ ENDS_WITHIN_S = 5.0
 RUNS_ON_STORES = 500
 """A guest that makes so many stores runs."""
 
-_CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def guest(bandwidth_mib_per_s: float = 60, downtime_s: float = 0.1, memory_mib: int = 64) -> Scenario:
@@ -68,8 +68,8 @@ def guest(bandwidth_mib_per_s: float = 60, downtime_s: float = 0.1, memory_mib: 
     )
 
 
-SLOW, FAST = guest(), guest(bandwidth_mib_per_s=120, downtime_s=0.05)
-"""Rounds of a second, and half of it for what comes after them."""
+SLOW, FAST = guest(), guest(bandwidth_mib_per_s=100, downtime_s=0.05, memory_mib=32)
+"""Rounds of a second; of a third of it for what comes after them."""
 
 
 def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:
@@ -110,10 +110,10 @@ class Destination:
     """
 
     def __init__(self, before: Callable[[], None] | None = None) -> None:
-        self._result, theirs = _CONTEXT.Pipe(duplex=False)
+        self._result, theirs = CONTEXT.Pipe(duplex=False)
         with listen("127.0.0.1", 0) as listener, theirs:
             self.address: tuple[str, int] = listener.getsockname()
-            self.process = _CONTEXT.Process(target=_receive, args=(listener, theirs, before), daemon=True)
+            self.process = CONTEXT.Process(target=_receive, args=(listener, theirs, before), daemon=True)
             self.process.start()
         assert self.process.pid is not None
         self.pid = self.process.pid
@@ -171,7 +171,7 @@ class Relay:
 
     def toward(self, address: tuple[str, int]) -> tuple[str, int]:
         """Where to connect to instead."""
-        self._process = _CONTEXT.Process(target=_relay, args=(self._listener, address), daemon=True)
+        self._process = CONTEXT.Process(target=_relay, args=(self._listener, address), daemon=True)
         self._process.start()
         host, port = self._listener.getsockname()
         return host, port
@@ -210,8 +210,8 @@ def _relay(listener: socket.socket, address: tuple[str, int]) -> None:
 
 def start_fork_server() -> None:
     """Before signals are blocked: it must hear of its children's ends."""
-    _CONTEXT.set_forkserver_preload(["pytest", __name__])
-    process = _CONTEXT.Process(target=_nothing)
+    CONTEXT.set_forkserver_preload(["pytest", __name__])
+    process = CONTEXT.Process(target=_nothing)
     process.start()
     process.join()
 
