@@ -10,7 +10,8 @@ import typer
 from experiments.errors import RunFailedError
 
 if TYPE_CHECKING:
-    from dqgym.backends.kvm.probe import ProbeReport, Rates
+    from dqgym.backends.kvm.probe import ProbeReport
+    from dqgym.backends.kvm.trial import Rates
     from experiments.tables import Table
 
 

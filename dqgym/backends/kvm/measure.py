@@ -18,8 +18,8 @@ from typing import TypeVar
 from dqgym.backends.kvm.api import PAGE_BYTES, Kernel, KernelApi
 from dqgym.backends.kvm.dirty_quota import find_abi
 from dqgym.backends.kvm.machine import Machine, fill_memory
-from dqgym.backends.kvm.probe import Rates
 from dqgym.backends.kvm.sender import WINDOW_S
+from dqgym.backends.kvm.trial import Rates
 from dqgym.backends.kvm.vcpu import QUOTA_LOOK_S
 from dqgym.backends.kvm.vm import new_memory
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters

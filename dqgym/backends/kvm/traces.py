@@ -18,16 +18,16 @@ from __future__ import annotations
 
 import re
 import reprlib
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dqgym.scenario import MAX_VCPUS, Bursty, HotSet, Phased, Recorded, Scenario, Schedule, Steady, VcpuGroup
+from dqgym.backends.kvm.page_law import PageLaw, page_law
+from dqgym.backends.kvm.schedule_clock import ScheduleClock
+from dqgym.scenario import MAX_VCPUS, Scenario, Schedule, Steady, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
 READS_PER_S = 25_600.0
@@ -39,10 +39,6 @@ _PAGES, _PERIODS = 0, 1
 """Streams of random numbers of a vCPU: where it writes, and how long its bursty periods are."""
 _DEVICE, _LAYOUT = MAX_VCPUS, MAX_VCPUS + 1
 """What the random numbers of the devices and of the layout go by, beside the numbers of the vCPUs."""
-_FOREVER_S = 1e12
-"""The period of a schedule that never repeats; JSON knows no infinity."""
-_PERIOD_MULTIPLES = (1e-6, 1e3)
-"""A bursty period is this many times its mean at least (one of no length would never end), and at most."""
 _MOST = float(2**53)
 """Largest count in a state: up to here a float counts in ones."""
 _HEX_128 = re.compile(r"[0-9a-f]{32}")
@@ -76,7 +72,7 @@ class PageTrace:
         self.demanded = 0.0
         self.taken = 0
         self._access = access
-        self._schedule = _ScheduleClock(access.schedule, access.random(_PERIODS))
+        self._schedule = ScheduleClock(access.schedule, access.random(_PERIODS))
         self._random = access.random(_PAGES)
         self._position = access.position
         self._due = 0.0
@@ -244,7 +240,7 @@ class _Access:
 
     region: Pages
     sequential: bool
-    law: _PageLaw | None
+    law: PageLaw | None
     rate_per_s: float
     open_loop: bool
     seed: int
@@ -263,7 +259,7 @@ def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int) -> _Acce
     return _Access(
         region=region,
         sequential=group.pattern == "sequential",
-        law=_group_law(group, len(region)),
+        law=page_law(group, len(region)),
         rate_per_s=rates_per_s.get(group.pattern, group.write_rate_bytes_per_s / BASE_PAGE_BYTES),
         open_loop=group.demand == "open",
         seed=seed,
@@ -276,146 +272,6 @@ def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int) -> _Acce
 
 def _random(seed: int, stream: int, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, stream, purpose))))
-
-
-class _PageLaw(NamedTuple):
-    """How often each page of a region is picked, as Walker's alias table: every page shares its turn with one other.
-
-    A turn comes for each page alike; in the share ``own_share`` [pages] of its turns a page is picked itself, else the
-    page ``other`` [pages]. A search in the cumulative weights would pick from the same law, at three times the cost.
-    """
-
-    own_share: NDArray[np.float64]
-    other: NDArray[np.intp]
-
-
-def _group_law(group: VcpuGroup, pages: int) -> _PageLaw | None:
-    if group.zipf_skew is not None:
-        return _zipf_law(group.zipf_skew, pages)
-    if group.hot_set is not None:
-        return _hot_cold_law(group.hot_set, pages)
-    return None
-
-
-@lru_cache(maxsize=8)
-def _zipf_law(skew: float, pages: int) -> _PageLaw:
-    """Page k (from 1) in proportion to k ** -skew."""
-    return _alias_table(np.arange(1, pages + 1, dtype=np.float64) ** -skew)
-
-
-@lru_cache(maxsize=8)
-def _hot_cold_law(hot_set: HotSet, pages: int) -> _PageLaw | None:
-    """The first pages are the hot ones; where either part comes out empty, all pages are alike."""
-    hot_pages = round(pages * hot_set.fraction)
-    if hot_pages in (0, pages):
-        return None
-    weights = np.full(pages, (1.0 - hot_set.share) / (pages - hot_pages))
-    weights[:hot_pages] = hot_set.share / hot_pages
-    return _alias_table(weights)
-
-
-def _alias_table(weights: NDArray[np.float64]) -> _PageLaw:
-    """The table of a law (Vose's construction): pages above the mean fill up the turns of those below it."""
-    shares = (weights * (len(weights) / weights.sum())).tolist()
-    other = np.arange(len(weights))
-    below = [page for page, share in enumerate(shares) if share < 1.0]
-    above = [page for page, share in enumerate(shares) if share >= 1.0]
-    while below and above:
-        low, high = below.pop(), above[-1]
-        other[low] = high
-        shares[high] -= 1.0 - shares[low]
-        if shares[high] < 1.0:
-            below.append(above.pop())
-    own_share = np.array(shares)
-    own_share[below + above] = 1.0  # but for rounding they are
-    return _PageLaw(own_share, other)
-
-
-# --- schedules -------------------------------------------------------------------------------------------------------
-
-
-class _ScheduleClock:
-    """The factor that a schedule makes of the rate, summed over time; keeps track of the period that it is in.
-
-    A schedule is a table of factors that repeats after its period. A bursty one draws the length of every period but
-    the first anew, and its table stretches with it. Before the migration the factor is the one at its start.
-
-    Attributes:
-        mean_period_s: the length of a period of the table.
-        period_bounds_s: least and greatest length that a period can have.
-        period_began_s: when the present period began.
-        period_s: its length.
-        random: of the lengths.
-    """
-
-    def __init__(self, schedule: Schedule, random: np.random.Generator) -> None:
-        table = _table_of(schedule)
-        self.mean_period_s = table.period_s
-        self._redraws = isinstance(schedule, Bursty)
-        least, most = _PERIOD_MULTIPLES if self._redraws else (1.0, 1.0)
-        self.period_bounds_s = (least * table.period_s, most * table.period_s)
-        self.period_began_s = 0.0 - table.offset * table.period_s
-        self.period_s = table.period_s
-        self.random = random
-        self._factor_at_start = table.factor(0.0 - self.period_began_s)
-        self._integral = table.integral
-
-    def integral(self, begin_s: float, end_s: float) -> float:
-        """Seconds at full rate that are worth the time between the two instants. Time must not go back."""
-        total_s = self._factor_at_start * (min(end_s, 0.0) - min(begin_s, 0.0))
-        begin_s, end_s = max(begin_s, 0.0), max(end_s, 0.0)
-        while end_s >= self.period_began_s + self.period_s:
-            turn_s = self.period_began_s + self.period_s
-            total_s += self._within_period(min(begin_s, turn_s), turn_s)
-            begin_s = max(begin_s, turn_s)
-            self._next_period()
-        return total_s + self._within_period(begin_s, end_s)
-
-    def _next_period(self) -> None:
-        self.period_began_s += self.period_s
-        if self._redraws:
-            least_s, most_s = self.period_bounds_s
-            self.period_s = min(max(self.random.exponential(self.mean_period_s), least_s), most_s)
-
-    def _within_period(self, begin_s: float, end_s: float) -> float:
-        """The integral between two instants of the present period."""
-        stretch = self.period_s / self.mean_period_s
-        begin_s, end_s = (begin_s - self.period_began_s) / stretch, (end_s - self.period_began_s) / stretch
-        return stretch * max(self._integral(end_s) - self._integral(begin_s), 0.0)  # rounding must not take back
-
-
-class _Table:
-    """Factors over the time since a period began, each from its time to the next one's."""
-
-    def __init__(
-        self, times_s: Sequence[float], factors: Sequence[float], period_s: float = _FOREVER_S, offset: float = 0.0
-    ) -> None:
-        self.period_s = period_s
-        self.offset = offset
-        self._times_s = list(times_s)
-        self._factors = list(factors)
-        held_s = np.diff(self._times_s)
-        self._integrals_s = [0.0, *np.cumsum(held_s * self._factors[:-1]).tolist()]
-
-    def factor(self, time_s: float) -> float:
-        return self._factors[self._entry(time_s)]
-
-    def integral(self, time_s: float) -> float:
-        """The sum of the factors up to this time."""
-        entry = self._entry(time_s)
-        return self._integrals_s[entry] + self._factors[entry] * (time_s - self._times_s[entry])
-
-    def _entry(self, time_s: float) -> int:
-        return max(bisect_right(self._times_s, time_s) - 1, 0)
-
-
-def _table_of(schedule: Schedule) -> _Table:
-    if isinstance(schedule, Recorded):
-        return _Table(schedule.times_s, schedule.rate_factors, schedule.period_s or _FOREVER_S)
-    if isinstance(schedule, Phased | Bursty):
-        times_s = (0.0, schedule.duty * schedule.period_s)
-        return _Table(times_s, (1.0, schedule.low_rate_fraction), schedule.period_s, schedule.offset)
-    return _Table((0.0,), (1.0,))
 
 
 # --- states ----------------------------------------------------------------------------------------------------------

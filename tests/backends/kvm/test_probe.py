@@ -12,10 +12,11 @@ from importlib import import_module
 import pytest
 from typer.testing import CliRunner
 
-from dqgym.backends.kvm import api, probe
+from dqgym.backends.kvm import api, probe, trial
 from dqgym.backends.kvm.api import Kernel
+from dqgym.backends.kvm.checks import State
 from dqgym.backends.kvm.dirty_quota import ABIS
-from dqgym.backends.kvm.probe import KvmUnavailableError, State, kvm_problem, require_kvm
+from dqgym.backends.kvm.probe import KvmUnavailableError, kvm_problem, require_kvm
 from experiments import errors
 from experiments.cli import app
 from tests.backends.kvm.simulated_kernel import SimulatedKernel
@@ -161,7 +162,7 @@ def test_a_host_that_loses_pages_is_found_out(fault: str, value: object, name: s
 
 
 def test_a_guest_that_never_ends_is_kicked_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_TRIAL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(trial, "_TRIAL_TIMEOUT_S", 0.2)
     kernel = SimulatedKernel()
     kernel.never_done = True
     report = probe.probe(kernel)

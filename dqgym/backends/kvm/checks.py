@@ -1,0 +1,43 @@
+"""One thing that a host offers or lacks, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    MISSING = "missing"
+    NOT_NEEDED = "not needed"
+    FAILED = "failed"
+    """It is there, but does not do what a migration needs."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a host offers or lacks.
+
+    Attributes:
+        name: of the thing.
+        state: how it came out.
+        detail: what was found.
+        remedy: what to do about it, where something is missing or has failed.
+    """
+
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether migrations can run for all that this check says."""
+        return self.state in (State.OK, State.NOT_NEEDED)
+
+    @property
+    def line(self) -> str:
+        """What is wrong and what to do about it."""
+        return f"{self.detail}: {self.remedy}" if self.remedy else self.detail
