@@ -158,7 +158,7 @@ class Summary:
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> Summary:
         """Of at least one pair. A baseline counts once, not at each preference."""
-        once = list({(pair.suite, pair.scenario, pair.throttle, pair.time_s): pair for pair in pairs}.values())
+        once = [same[0] for same in _same_migrations(pairs)]
         times = np.abs([pair.time_error for pair in once if not math.isnan(pair.time_error)])
         runtimes = np.abs([pair.runtime_error for pair in once])
         return cls(
@@ -264,6 +264,13 @@ def _ranking(suite: str, preference: float, pairs: Sequence[Pair]) -> Ranking:
     return Ranking(suite, preference, host, model, float(tau))
 
 
+def _same_migrations(pairs: Iterable[Pair]) -> list[list[Pair]]:
+    """The pairs of each set of migrations: a baseline's ran once, and are there for each preference."""
+    return list(
+        _grouped(pairs, lambda pair: (pair.suite, pair.scenario, pair.throttle, pair.time_s, pair.runtime)).values()
+    )
+
+
 def _grouped(pairs: Iterable[Pair], key: Any) -> dict[Any, list[Pair]]:
     groups: dict[Any, list[Pair]] = {}
     for pair in pairs:
@@ -309,7 +316,7 @@ def _pairs_table(calibration: HostCalibration) -> Table:
             (
                 pair.scenario,
                 pair.throttle,
-                f"{pair.preference:g}",
+                ", ".join(f"{one.preference:g}" for one in same),
                 _time(pair.time_s),
                 f"{pair.spread:.0%}",
                 _time(pair.model_time_s),
@@ -320,7 +327,8 @@ def _pairs_table(calibration: HostCalibration) -> Table:
                 f"{pair.runtime_error:+.3f}",
                 " ".join(f"{share:.0%}" for share in pair.runtime_per_vcpu),
             )
-            for pair in calibration.pairs
+            for same in _same_migrations(calibration.pairs)
+            for pair in same[:1]
         ],
         notes=notes,
         text_columns=2,

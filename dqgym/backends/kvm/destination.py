@@ -151,8 +151,10 @@ def _read_hello(frame: Frame) -> tuple[Scenario, int]:
     try:
         scenario = Scenario.model_validate(hello.get("scenario"), context=FROM_FILE)
         require_fits(scenario)
-    except (ValidationError, ValueError) as error:
-        raise ProtocolError(f"HELLO: the scenario cannot be used: {error}") from error
+    except ValueError as error:
+        found = error.errors(include_url=False) if isinstance(error, ValidationError) else []
+        said = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'scenario'}: {each['msg']}" for each in found)
+        raise ProtocolError(f"HELLO: the scenario cannot be used: {said or error}") from error
     return scenario, seed
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dqgym.backends.kvm.guest import MOST_MEMORY_BYTES
+from dqgym.backends.kvm.vcpu import TICK_S
 from dqgym.backends.kvm.vm import LARGEST_RING_ENTRIES
 from dqgym.scenario import DirtyLog, Scenario, VirtualMachine
 from dqgym.scenario.scaling import scaled
 from dqgym.scenario.vm import BASE_PAGE_BYTES
-from dqgym.units import MIB, format_bytes, format_rate
+from dqgym.units import MIB, format_bytes, format_rate, format_time
 
 MOST_BANDWIDTH_BYTES_PER_S = 250.0 * MIB
 """The sender, which is a thread of Python's, reaches about 360 MiB/s on an idle host."""
 MOST_VCPUS = 16
-SCALED_MEMORY_BYTES = 256 * MIB
-SCALED_BANDWIDTH_BYTES_PER_S = 60.0 * MIB
-"""What a scenario that does not fit is scaled to: a pass takes 4 s."""
+SCALED_MEMORY_BYTES = MOST_MEMORY_BYTES
+SCALED_BANDWIDTH_BYTES_PER_S = 100.0 * MIB
+"""What a scenario that does not fit is scaled to: a pass takes 10 s. Rings do not shrink with the memory, and what all
+vCPUs together dirty before anyone looks must fit into the downtime limit, which does; so the memory is the largest."""
 
 
 def require_fits(scenario: Scenario) -> None:
     """Raise a ValueError, which names the field, its value and what is allowed, where KVM cannot play the scenario."""
     entries = scenario.dirty_log.ring_entries
+    periods_s = [period_s for group in scenario.workload if (period_s := getattr(group.schedule, "period_s", None))]
     problems = {
         "vm.memory": (
             scenario.vm.memory_bytes > MOST_MEMORY_BYTES or scenario.vm.memory_bytes % BASE_PAGE_BYTES,
@@ -35,6 +38,11 @@ def require_fits(scenario: Scenario) -> None:
             f"{format_bytes(scenario.vm.zero_bytes)} must be 0: every page of the guest has contents",
         ),
         "workload": (scenario.vcpus > MOST_VCPUS, f"{scenario.vcpus} vCPUs; allowed: 1 to {MOST_VCPUS}"),
+        "workload.schedule.period": (
+            any(period_s < TICK_S for period_s in periods_s),
+            f"{format_time(min(periods_s, default=0.0))} must be at least {format_time(TICK_S)}:"
+            " a vCPU gets what is due so often",
+        ),
         "link": (
             scenario.link.highest_bandwidth_bytes_per_s > MOST_BANDWIDTH_BYTES_PER_S,
             f"{format_rate(scenario.link.highest_bandwidth_bytes_per_s)} must be at most"

@@ -6,6 +6,7 @@ The machine knows nothing of migration but that its pages are logged; the sender
 from __future__ import annotations
 
 import mmap
+import reprlib
 import threading
 import time
 from typing import Any
@@ -27,6 +28,8 @@ from dqgym.scenario import Scenario
 PARK_TIMEOUT_S = 10.0
 """A vCPU that does not come out of the guest in this time has failed."""
 KICK_AGAIN_S = 0.2
+MOST_STANDSTILL_S = 3600.0
+"""A guest that is moved cannot have stood still for longer."""
 
 
 class MachineFailedError(RuntimeError):
@@ -93,6 +96,20 @@ class Machine:
     def counters(self) -> NDArray[np.int64]:
         """[pages] the guest's own count of stores to each page: its first word."""
         return self.memory.view(np.int64)[:: PAGE_BYTES // 8]
+
+    def touch_all_pages(self) -> None:
+        """Let the guest load from every page, as one that has been up for a while has; before ``start``.
+
+        KVM maps a page at its first access, and under dirty logging it counts that as a write even where it was a load:
+        readers would dirty what they never touched before. For a thread that blocks all signals.
+
+        Raises:
+            KvmError: the guest cannot run.
+        """
+        pages = np.arange(self.memory.nbytes // PAGE_BYTES, dtype=np.uint32)
+        for first in range(0, len(pages), guest.MOST_ACCESSES):
+            guest.write_batch(self._platform, 0, pages[first : first + guest.MOST_ACCESSES], guest.LOADS)
+            self.vm.play_batch(0)
 
     def start(self, workload_time_s: float = 0.0) -> None:
         """Let the guest run; its workload goes on from ``workload_time_s``."""
@@ -173,11 +190,9 @@ class Machine:
         """
         if len(platform) != self._platform.nbytes:
             raise ValueError(f"platform: {len(platform)} bytes, must be {self._platform.nbytes}")
-        saved, time_s, device = state.get("vcpus"), state.get("workload_time_s"), self.workload.device
+        saved, device = state.get("vcpus"), self.workload.device
         if not isinstance(saved, list) or len(saved) != len(self.vcpus) or not all(isinstance(v, dict) for v in saved):
             raise ValueError(f"vcpus: must be a list of {len(self.vcpus)} objects")
-        if not isinstance(time_s, int | float) or not np.isfinite(time_s):
-            raise ValueError(f"workload_time_s: {time_s!r} must be a number")
         for vcpu, entry in zip(self.vcpus, saved, strict=True):
             if not isinstance(entry.get("in_batch"), bool):
                 raise ValueError(f"vcpus[{vcpu.index}].in_batch: {entry.get('in_batch')!r} must be true or false")
@@ -191,7 +206,17 @@ class Machine:
         if device is not None:
             device.restore(state.get("device"))
         self._platform[:] = np.frombuffer(platform, dtype=np.uint8)
-        return float(time_s)
+        return self._workload_time_s(state.get("workload_time_s"))
+
+    def _workload_time_s(self, value: object) -> float:
+        """Where the restored traces can go on: a clock that is behind goes through all periods up to then."""
+        traces = [*self.workload.traces, *([self.workload.device] if self.workload.device is not None else [])]
+        most_s = min(trace.period_ends_s for trace in traces) + MOST_STANDSTILL_S
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST_STANDSTILL_S <= value <= most_s:
+            raise ValueError(
+                f"workload_time_s: {reprlib.repr(value)} must be a number from {-MOST_STANDSTILL_S!r} to {most_s!r}"
+            )
+        return float(value)
 
     def close(self) -> None:
         """End all threads and give the virtual machine back. Safe to call twice."""
@@ -254,7 +279,7 @@ class _Device:
                 now_s = time.monotonic()
                 trace.accrue(accrued_s - self._began_s, now_s - self._began_s, now_s - accrued_s)
                 accrued_s = now_s
-                self._write(trace.take(trace.due()))
+                self._write(trace.take(guest.MOST_ACCESSES))
 
     def _write(self, pages: NDArray[np.uint32]) -> None:
         np.add.at(self._machine.counters, pages, 1)

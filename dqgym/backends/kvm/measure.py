@@ -168,6 +168,7 @@ def _running_machine(kernel: KernelApi) -> Iterator[Machine]:
     fill_memory(memory, 0)
     machine = Machine(kernel, scenario, 0, memory, find_abi(kernel))
     try:
+        machine.touch_all_pages()
         machine.log.begin()
         machine.start()
         yield machine

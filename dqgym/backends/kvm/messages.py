@@ -64,7 +64,7 @@ class Snapshot:
     """Where the migration is; counts since it began.
 
     Attributes:
-        ring_bytes: what a vCPU dirties before its ring is full.
+        ring_bytes: size of a vCPU's ring, its reserve included: QEMU's dirty limit reckons with that.
         time_s: since the start, or what it took.
         running_s: time for which the guest ran at the source.
         round: number, from 1.

@@ -30,7 +30,7 @@ from dqgym.backends.kvm.vm import new_memory
 CONNECT_TIMEOUT_S = 10.0
 BREAK_OFF_AFTER_S = 1.0
 """A sender that has not noticed in this time that it is called off waits for a peer: its connection is cut."""
-END_WITHIN_S = 3.0
+END_WITHIN_S = 2.0
 AFTER_S = 0.2
 """How long a guest that stayed here runs on before its stores are counted."""
 
@@ -60,9 +60,11 @@ class Source:
                 lambda: os.eventfd_write(self._ended, 1),
             )
             self._sender.connect()
+            self._machine.touch_all_pages()
             self._machine.start(workload_time_s=-begin.warm_up_s)
             time.sleep(begin.warm_up_s)
             self._sender.begin()
+            self._interval_ends_s = time.monotonic()
             self._before = self._machine.tallies()
             self._thread = threading.Thread(target=self._migrate, name="sender", daemon=True)
             self._thread.start()
@@ -82,6 +84,12 @@ class Source:
             if step.sync:
                 self._sender.request_sync()
 
+    def until_end_of(self, interval_s: float) -> float:
+        """How long a control interval still takes: it began when the last one ended, however long a decision took."""
+        now_s = time.monotonic()
+        self._interval_ends_s = max(self._interval_ends_s + interval_s, now_s)
+        return self._interval_ends_s - now_s
+
     def snapshot(self) -> Snapshot:
         """Where the migration is; empties the rings, so that first writes are counted up to now."""
         log, sender = self._machine.log, self._sender
@@ -89,7 +97,7 @@ class Source:
             log.flush(*range(len(self._machine.vcpus)))
         progress = sender.progress
         return Snapshot(
-            ring_bytes=self._machine.granule_bytes,
+            ring_bytes=self._machine.vm.ring_entries * PAGE_BYTES,
             time_s=sender.time_s,
             running_s=sender.running_s,
             round=progress.round,
@@ -189,7 +197,8 @@ def serve(connection: Connection, terminated: int) -> None:
                         raise RuntimeError(f"{request} before Begin")
                     case Step():
                         source.throttle(request)
-                        if terminated in wait([source.ended, connection, terminated], request.interval_s):
+                        waits_s = source.until_end_of(request.interval_s)
+                        if terminated in wait([source.ended, connection, terminated], waits_s):
                             return
                         answer = source.snapshot()
                     case Cancel():

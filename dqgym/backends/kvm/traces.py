@@ -108,6 +108,11 @@ class PageTrace:
         self.taken += count
         return self._access.region[numbers]
 
+    @property
+    def period_ends_s(self) -> float:
+        """When the present period of its schedule is over, in seconds since the migration began."""
+        return self._schedule.period_began_s + self._schedule.period_s
+
     def state(self) -> dict[str, Any]:
         """All that changes, for ``json.dumps``; ``restore`` describes the fields."""
         clock = self._schedule

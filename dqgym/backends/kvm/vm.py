@@ -117,6 +117,18 @@ class Vm:
         self.kernel.ioctl(descriptor, api.SET_SREGS, SystemRegisters.from_buffer_copy(system))
         self.kernel.ioctl(descriptor, api.SET_REGS, Registers.from_buffer_copy(general))
 
+    def play_batch(self, vcpu: int) -> None:
+        """Let a vCPU play the batch in its command pages to its end, in this thread; nothing may be logged.
+
+        Raises:
+            KvmError: it left the guest for anything else.
+        """
+        handle = self.vcpus[vcpu]
+        number = self.kernel.run(handle.descriptor)
+        if number or handle.exit_reason != api.EXIT_IO:
+            reason = os.strerror(number) if number else f"exit reason {handle.exit_reason}"
+            raise KvmError(f"vCPU {vcpu} did not play its batch: {reason}")
+
     def finish_io(self, vcpu: int) -> None:
         """Complete the instruction that the last exit was in, so that the registers are whole (this thread's vCPU)."""
         handle = self.vcpus[vcpu]

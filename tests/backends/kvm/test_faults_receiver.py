@@ -1,76 +1,59 @@
-"""What a destination does with garbage, truncated, flipped and replayed frames, and with a peer that lies.
+"""What a destination does with garbage, with truncated, flipped and replayed frames, and with those out of place.
 
 ``receive_migration`` returns with a reason and leaves nothing behind. Most of this runs on a simulated kernel, so that
 it runs everywhere. How often what is random is tried: ``--kvm-repeats``.
 """
 
-import json
-import math
-import os
 import random
-import socket
-import struct
-import threading
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dqgym.backends.kvm import destination as destination_module
-from dqgym.backends.kvm import frames, guest
-from dqgym.backends.kvm import machine as machine_module
-from dqgym.backends.kvm.api import PAGE_BYTES, Kernel
-from dqgym.backends.kvm.destination import Received, receive_migration
+from dqgym.backends.kvm import frames
+from dqgym.backends.kvm.api import PAGE_BYTES
 from dqgym.backends.kvm.frames import (
     LIMIT_BYTES,
-    MAX_PAGES_PER_FRAME,
-    Channel,
     FrameType,
-    ProtocolError,
-    decode_document,
-    decode_json,
     encode_document,
-    encode_json,
     encode_pages,
-    new_session,
 )
-from dqgym.backends.kvm.link import BandwidthPath
-from dqgym.backends.kvm.machine import Machine, fill_memory
-from dqgym.backends.kvm.probe import kvm_problem
 from dqgym.backends.kvm.proof import require_exactly_once
-from dqgym.backends.kvm.sender import Ending, Report, Sender
-from dqgym.backends.kvm.vm import new_memory
-from dqgym.scenario import Bursty, ConstantLink, Limits, Scenario, VcpuGroup, VirtualMachine
-from dqgym.units import MIB
-from tests.backends.kvm.faults import DEADLINE_S, held_by
+from dqgym.backends.kvm.sender import Ending, Report
+from tests.backends.kvm.receiving import (
+    HELLO,
+    PAGES,
+    SMALL,
+    Wire,
+    frame,
+    frames_of,
+    joined,
+    migrate_over,
+    nothing_outlives,
+    quick_collections,
+    received,
+    require_refused,
+)
 from tests.backends.kvm.simulated_kernel import SimulatedKernel
 
-HEADER = struct.Struct("<4sHHQQII")
-PAGES = 512
+TRIES = 30
+"""Random cases in one attempt."""
 
 
-def small(*workload: VcpuGroup, pages: int = PAGES) -> Scenario:
-    writer = VcpuGroup(vcpus=1, pattern="uniform", working_set_bytes=MIB, write_rate_bytes_per_s=2.0 * MIB)
-    return Scenario(
-        name="small",
-        vm=VirtualMachine(memory_bytes=pages * PAGE_BYTES),
-        workload=workload or (writer,),
-        link=ConstantLink(bandwidth_bytes_per_s=20.0 * MIB),
-        limits=Limits(downtime_s=0.05),
-    )
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
+    with quick_collections():
+        yield
 
 
-SMALL = small()
-
-
-def hello_of(scenario: Scenario = SMALL, seed: object = 0) -> dict[str, Any]:
-    return {"scenario": scenario.model_dump(mode="json", by_alias=True, exclude_none=True), "seed": seed}
-
-
-# --- a destination, and what it leaves behind ------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def nothing_is_left(session: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(frames, "LEAST_STALL_S", 0.2)
+    with nothing_outlives():
+        yield
 
 
 @pytest.fixture
@@ -80,161 +63,8 @@ def kernel() -> Iterator[SimulatedKernel]:
     assert made.open_descriptors == {}
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No thread, no descriptor and no memory of a guest outlives a test."""
-    monkeypatch.setattr(frames, "LEAST_STALL_S", 0.1)
-    before = sorted(os.listdir("/proc/self/fd")), held_by(), threading.enumerate()
-    yield
-    assert (sorted(os.listdir("/proc/self/fd")), held_by(), threading.enumerate()) == before
-
-
-class Peer:
-    """The other end of a destination that receives in a thread."""
-
-    def __init__(self, kernel: Any) -> None:
-        self.connection, theirs = socket.socketpair()
-        self.connection.settimeout(DEADLINE_S)
-        self._received: Received | BaseException | None = None
-        self._thread = threading.Thread(target=self._receive, args=(theirs, kernel), daemon=True)
-        self._thread.start()
-
-    def _receive(self, theirs: socket.socket, kernel: Any) -> None:
-        try:
-            self._received = receive_migration(theirs, kernel)
-        except BaseException as error:
-            self._received = error
-
-    def send(self, data: bytes) -> None:
-        """As much of it as the destination takes."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.sendall(data)
-
-    def outcome(self) -> tuple[Received, list[tuple[FrameType, dict[str, Any]]]]:
-        """What the destination says, and what it had sent: types of frames, and what is in them if it is JSON."""
-        replies, data = [], b""
-        with self.connection, suppress(ConnectionResetError):
-            while chunk := self.connection.recv(1 << 16):
-                data += chunk
-        while data:
-            _, _, number, _, _, length, _ = HEADER.unpack_from(data)
-            payload, data = data[HEADER.size : HEADER.size + length], data[HEADER.size + length :]
-            is_json = number in (FrameType.ACCEPT, FrameType.ERROR)
-            replies.append((FrameType(number), decode_json(payload) if is_json else {}))
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive(), "the destination hangs"
-        if isinstance(self._received, BaseException):
-            raise self._received
-        assert self._received is not None
-        return self._received, replies
-
-
-def received(kernel: Any, data: bytes, hang_up: bool = False) -> tuple[Received, list[tuple[FrameType, Any]]]:
-    peer = Peer(kernel)
-    peer.send(data)
-    if hang_up:
-        peer.connection.shutdown(socket.SHUT_WR)
-    return peer.outcome()
-
-
-def require_refused(outcome: tuple[Received, list[tuple[FrameType, Any]]], reason: str = "") -> None:
-    """The guest never ran here, and the peer was told why."""
-    got, replies = outcome
-    assert not got.resumed
-    assert reason in got.reason
-    assert replies[-1][0] is FrameType.ERROR
-    assert replies[-1][1]["reason"] == got.reason[:1000]
-
-
-def frame(type: int, payload: bytes = b"", session: int = 1, sequence: int = 0, **others: Any) -> bytes:
-    """One frame as a source would send it, but for what is said otherwise."""
-    header = HEADER.pack(
-        others.get("magic", frames.MAGIC),
-        others.get("version", frames.PROTOCOL_VERSION),
-        type,
-        session,
-        sequence,
-        others.get("length", len(payload)),
-        0,
-    )[:-4]
-    return header + struct.pack("<I", zlib.crc32(payload, zlib.crc32(header))) + payload
-
-
-def joined(parts: tuple[Any, ...]) -> bytes:
-    return b"".join(bytes(part) for part in parts)
-
-
-HELLO = frame(FrameType.HELLO, encode_json(hello_of()))
-
-
-# --- a valid session, recorded ---------------------------------------------------------------------------------------
-
-
-class Wire(threading.Thread):
-    """Carries bytes between a source and a destination, records those of the source, and may flip one bit of them."""
-
-    def __init__(self, flipped_bit: int | None = None) -> None:
-        super().__init__(daemon=True)
-        self.source, self._near = socket.socketpair()
-        self._far, self.destination = socket.socketpair()
-        self.recorded = bytearray()
-        self._flipped_bit = flipped_bit
-
-    def run(self) -> None:
-        back = threading.Thread(target=self._carry_back, daemon=True)
-        back.start()
-        with suppress(OSError):
-            while data := bytearray(self._near.recv(1 << 16)):
-                if self._flipped_bit is not None:
-                    at = self._flipped_bit // 8 - len(self.recorded)
-                    if 0 <= at < len(data):
-                        data[at] ^= 1 << self._flipped_bit % 8
-                self.recorded += data
-                self._far.sendall(data)
-        with suppress(OSError):
-            self._far.shutdown(socket.SHUT_WR)
-        back.join()
-        self._near.close()
-        self._far.close()
-
-    def _carry_back(self) -> None:
-        with suppress(OSError):
-            while data := self._far.recv(1 << 16):
-                self._near.sendall(data)
-        with suppress(OSError):
-            self._near.shutdown(socket.SHUT_RDWR)
-
-
-def migrate_over(wire: Wire, kernel: Any, seed: int) -> tuple[Report | Exception, Received, Machine]:
-    """A whole migration between two threads; the source's machine is paused between two batches, and still open."""
-    descriptor, memory = new_memory(SMALL.vm.memory_bytes)
-    os.close(descriptor)
-    fill_memory(memory, seed)
-    machine = Machine(kernel, SMALL, seed, memory)
-    got: list[Received] = []
-    receiving = threading.Thread(target=lambda: got.append(receive_migration(wire.destination, kernel)), daemon=True)
-    receiving.start()
-    wire.start()
-    path = BandwidthPath(np.zeros(1), np.full(1, SMALL.bandwidth_bytes_per_s))
-    sender = Sender(machine, SMALL, seed, Channel(wire.source, new_session()), path, lambda: True, lambda: None)
-    machine.start()
-    report: Report | Exception
-    try:
-        sender.connect()
-        sender.begin()
-        report = sender.run()
-    except ProtocolError as error:
-        report = error
-    sender.break_off()
-    for thread in (receiving, wire):
-        thread.join(DEADLINE_S)
-        assert not thread.is_alive()
-    machine.pause(at_boundary=True)
-    return report, got[0], machine
-
-
 @pytest.fixture(scope="module")
-def session() -> bytes:
+def session(quick: None) -> bytes:
     """What a source sent in a migration that was proven right."""
     wire = Wire()
     report, got, machine = migrate_over(wire, SimulatedKernel(), 0)
@@ -246,11 +76,121 @@ def session() -> bytes:
     return bytes(wire.recorded)
 
 
-def frames_of(session: bytes) -> list[tuple[int, int, int]]:
-    """(type, begin, end) of each frame."""
-    found, at = [], 0
-    while at < len(session):
-        _, _, number, _, _, length, _ = HEADER.unpack_from(session, at)
-        found.append((number, at, at + HEADER.size + length))
-        at = found[-1][2]
-    return found
+# --- bytes that no source would send ---------------------------------------------------------------------------------
+
+
+def test_garbage_is_refused(kernel: SimulatedKernel, attempt: int) -> None:
+    rng = random.Random(attempt)
+    for _ in range(TRIES):
+        garbage = rng.randbytes(rng.randrange(5000))
+        got, replies = received(kernel, rng.choice((b"", frames.MAGIC)) + garbage, hang_up=True)
+        assert got.reason
+        assert not got.scenario
+        assert replies == []  # it does not even know the session
+
+
+def test_garbage_after_a_greeting_is_refused(kernel: SimulatedKernel, attempt: int) -> None:
+    rng = random.Random(attempt)
+    for _ in range(TRIES):
+        require_refused(received(kernel, HELLO + rng.randbytes(rng.randrange(32, 5000))), "a frame begins with")
+
+
+def test_a_session_that_ends_anywhere_is_given_up(kernel: SimulatedKernel, session: bytes, attempt: int) -> None:
+    rng = random.Random(attempt)
+    ends = [end + shift for _, _, end in frames_of(session)[:3] for shift in (-1, 0, 1, 16, 31, 32)]
+    ends += [rng.randrange(len(session)) for _ in range(TRIES)]
+    for end in ends:
+        got, _ = received(kernel, session[:end], hang_up=True)
+        assert not got.resumed
+        assert "closed the connection" in got.reason or "nonce" in got.reason
+
+
+@pytest.mark.parametrize("beyond", [-7, 0, 7])
+def test_a_session_that_falls_silent_is_given_up(
+    beyond: int, kernel: SimulatedKernel, session: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destination_module, "PAGES_TIMEOUT_S", 0.2)
+    _, _, end = frames_of(session)[2]
+    require_refused(received(kernel, session[: end + beyond]), "nothing for" if beyond == 0 else "stalled")
+
+
+def test_one_flipped_bit_anywhere_is_found(kernel: SimulatedKernel, session: bytes, attempt: int) -> None:
+    rng = random.Random(attempt)
+    found = frames_of(session)
+    (state,) = [each for each in found if each[0] == FrameType.STATE]
+    for number, begin, end in [*rng.sample(found[: found.index(state)], TRIES // 2), found[0], state]:
+        for at in (rng.randrange(begin, begin + 32), rng.randrange(begin, end)):
+            flipped = bytearray(session)
+            flipped[at] ^= 1 << rng.randrange(8)
+            got, _ = received(kernel, bytes(flipped), hang_up=True)
+            assert not got.resumed
+            # A flip in the session's number shows in the frame after the first.
+            assert "nonce" not in got.reason, (FrameType(number).name, at - begin)
+
+
+def test_a_guest_whose_migration_meets_a_flipped_bit_runs_on_at_the_source(attempt: int) -> None:
+    rng = random.Random(attempt)
+    for _ in range(3):
+        wire = Wire(flipped_bit=rng.randrange(8 * SMALL.vm.memory_bytes))
+        report, got, machine = migrate_over(wire, SimulatedKernel(), attempt)
+        with closing(machine):
+            assert not got.resumed
+            assert got.reason
+            if isinstance(report, Report):
+                assert report.ending is Ending.FAILED
+                assert report.reason
+            require_exactly_once(machine.counters, machine.issued)
+            assert machine.counters.sum() > 0
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["simulated", "real"])
+def test_a_recorded_session_does_not_run_a_second_time(
+    real: bool, session: bytes, request: pytest.FixtureRequest, attempt: int
+) -> None:
+    kernel = request.getfixturevalue("real_kvm" if real else "kernel")
+    require_refused(received(kernel, session), "STATE does not repeat the nonce of this connection")
+
+
+# --- frames that do not belong there ---------------------------------------------------------------------------------
+
+
+def pages_frame(*numbers: int, **others: Any) -> bytes:
+    listed = np.array(numbers, dtype=np.uint32)
+    payload = joined(encode_pages(listed, np.zeros((len(numbers), PAGE_BYTES), dtype=np.uint8)))
+    return frame(FrameType.PAGES, payload, sequence=1, **others)
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (pages_frame(PAGES), f"page {PAGES}; the guest has pages 0 .. {PAGES - 1}"),
+        (pages_frame(2**32 - 1), "page 4294967295"),
+        (pages_frame(3, 4, 3), "page 3 twice"),
+        (frame(FrameType.PAGES, b"\xff" * 5000, sequence=1), "says 4294967295 pages"),
+        (frame(FrameType.PAGES, b"", sequence=1), "says 0 pages and has 0 bytes"),
+        (pages_frame(1, session=2), "is of session"),
+        (frame(FrameType.PAGES, sequence=2), "sequence number 2; 1 comes next"),
+        (HELLO, "sequence number 0; 1 comes next"),
+        (frame(FrameType.HELLO, sequence=1), "has type 1"),
+        (frame(FrameType.RESUME, sequence=1), "has type 4"),
+        (frame(FrameType.VERIFY, b"{}", sequence=1), "has type 6"),
+        (frame(FrameType.READY, sequence=1), "has type 17"),
+        (frame(99, sequence=1), "has type 99"),
+        (frame(FrameType.PAGES, sequence=1, version=2), "protocol version 2"),
+        (frame(FrameType.PAGES, sequence=1, length=2**32 - 1), "PAGES has 4294967295 bytes; at most"),
+        (frame(FrameType.STATE, sequence=1, length=LIMIT_BYTES[FrameType.STATE] + 1), "STATE has 16777217 bytes"),
+        (frame(FrameType.CANCEL, sequence=1, length=1), "CANCEL has 1 bytes; at most 0"),
+        (frame(FrameType.STATE, b"\x00", sequence=1), "a document has 1 bytes"),
+        (frame(FrameType.STATE, b"\xff\xff\xff\x7f{}", sequence=1), "its JSON ends at"),
+        (frame(FrameType.STATE, joined(encode_document({})), sequence=1), "nonce"),
+    ],
+)
+def test_a_frame_that_does_not_belong_there_is_refused(sent: bytes, reason: str, kernel: SimulatedKernel) -> None:
+    require_refused(received(kernel, HELLO + sent), reason)
+
+
+@pytest.mark.parametrize("type", [each for each in FrameType if each is not FrameType.HELLO])
+def test_nobody_is_served_who_does_not_begin_with_a_greeting(type: FrameType, kernel: SimulatedKernel) -> None:
+    got, replies = received(kernel, frame(type))
+    assert f"has type {type}; HELLO is allowed" in got.reason
+    assert replies == []
