@@ -30,8 +30,10 @@ PARAMETERS_FILE = "parameters.yaml"
 def calibrate_command(
     backend: Annotated[str, typer.Option(help="What the model is compared with: model (records) or kvm.")] = "model",
     results: Annotated[
-        Path | None,
-        typer.Option(help="With kvm: folder of `dqgym evaluate --backend kvm` to compare with.", file_okay=False),
+        list[Path] | None,
+        typer.Option(
+            help="With kvm: folder of `dqgym evaluate --backend kvm` to compare with; repeat for more.", file_okay=False
+        ),
     ] = None,
     policy: Annotated[
         list[str] | None,
@@ -62,7 +64,7 @@ def calibrate_command(
     if backend == "kvm":
         if fit or leave_one_out or runs:
             raise BadInputError("--fit, --leave-one-out and --runs go with --backend model")
-        _calibrate_host(results, policy or [], parameters, as_json, out, update)
+        _calibrate_host(results or [], policy or [], parameters, as_json, out, update)
         return
     if backend != "model":
         raise BadInputError(f"unknown backend {backend!r}; the model can be compared with: model (its records), kvm")
@@ -107,7 +109,7 @@ def calibrate_command(
 
 
 def _calibrate_host(
-    results: Path | None,
+    results: Sequence[Path],
     policies: Sequence[str],
     parameters: Path | None,
     as_json: bool,
@@ -126,7 +128,7 @@ def _calibrate_host(
     page = update.read_text(encoding="utf-8") if update else ""
     if update:
         with_tables(page, [], str(update))  # first, so that a page without the marks costs no measurement
-    rows = read_rows(results) if results else []
+    rows = [row for folder in results for row in read_rows(folder)]
     named = {row.throttle for row in rows}
     contenders = line_up([*policies, *(name for name in throttle_names() if name in named)], False) if rows else []
     costs = None if parameters else _measured_costs()

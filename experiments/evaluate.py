@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from experiments.contenders import Contender
     from experiments.cover_letter import Comparison
     from experiments.evaluation import Evaluation, MakeBackend, Task
+    from experiments.journal import Journal
     from experiments.report import Picture
     from experiments.tables import Table
 
@@ -57,13 +58,19 @@ def evaluate_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     baselines: Annotated[bool, typer.Option(help="Run all baselines beside the named throttles.")] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted evaluation: the same options, and its --out.")
+    ] = False,
 ) -> None:
     """Compare learned policies with the baselines on the same migrations."""
     from experiments.contenders import line_up
     from experiments.errors import BadInputError
-    from experiments.evaluation import draw_task, evaluate
+    from experiments.evaluation import draw_task
+    from experiments.journal import Journal
     from experiments.tables import terminal
 
+    if resume and out is None:
+        raise BadInputError("--resume needs the --out of the evaluation that was interrupted")
     make_backend = backend_maker(backend)
     tasks = [draw_task(name, _count(name, count), seed, repeat) for name in dict.fromkeys(suite)]
     contenders = line_up(throttles or [], baselines)
@@ -71,10 +78,12 @@ def evaluate_command(
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
     preferences = sorted(set(preference))
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}"
+    setting = {"backend": backend, "preferences": preferences, "migrations": _migrations(tasks)}
     with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
-        with _progress(len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)) as on_run:
-            evaluation = evaluate(contenders, tasks, preferences, make_backend, on_run)
+        journal = Journal(folder.with_name(f".{folder.name}.journal"), setting, resume)
+        evaluation = _evaluate(contenders, tasks, preferences, make_backend, journal, folder)
         tables = _write_results(draft, contenders, tasks, evaluation, make_backend)
+    journal.discard()
 
     console = terminal(stderr=as_json)
     if as_json:
@@ -83,6 +92,41 @@ def evaluate_command(
         for table in tables:
             table.print(console)
     console.print(f"results: {folder}", soft_wrap=True, markup=False)
+
+
+def _migrations(tasks: Sequence[Task]) -> dict[str, list[str]]:
+    """Scenario and seed of every migration, by suite."""
+    return {
+        task.suite: [f"{scenario.name} {seed}" for scenario, seed in zip(task.scenarios, task.seeds, strict=True)]
+        for task in tasks
+    }
+
+
+def _evaluate(
+    contenders: Sequence[Contender],
+    tasks: Sequence[Task],
+    preferences: Sequence[float],
+    make_backend: MakeBackend,
+    journal: Journal,
+    folder: Path,
+) -> Evaluation:
+    """Evaluate with a progress bar; whatever stops it, the message says how to go on where a run is finished."""
+    from experiments.errors import RunInterruptedError, is_interruption
+    from experiments.evaluation import evaluate
+    from experiments.tables import terminal
+
+    runs = len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)
+    try:
+        with _progress(runs) as on_run:
+            return evaluate(contenders, tasks, preferences, make_backend, on_run, journal)
+    except BaseException as error:
+        if not len(journal):
+            raise
+        kept = f"{len(journal)} of {runs} runs are kept; go on with the same command and --out {folder} --resume"
+        if is_interruption(error):
+            raise RunInterruptedError(kept) from error
+        terminal(stderr=True).print(kept, soft_wrap=True, markup=False)
+        raise
 
 
 def _count(suite: str, count: int | None) -> int | None:

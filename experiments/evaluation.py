@@ -15,7 +15,8 @@ from dqgym.controller.trace import Trace, TraceRecorder
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from experiments.contenders import Contender
-from experiments.results import Row, results_document, rows_from_outcomes
+from experiments.journal import Finished, Journal
+from experiments.results import Row, Takeover, results_document, rows_from_outcomes
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
@@ -33,17 +34,6 @@ class Task:
     def vcpu_slots(self) -> int:
         """As many as the widest scenario needs."""
         return max(scenario.vcpus for scenario in self.scenarios)
-
-
-@dataclass(frozen=True)
-class Takeover:
-    """Migrations of one run that the guard's fallback took over from a policy, by reason."""
-
-    suite: str
-    throttle: str
-    preference: float
-    reason: str
-    migrations: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +66,7 @@ def evaluate(
     preferences: Sequence[float],
     make_backend: MakeBackend,
     on_run: Callable[[str, str], OnProgress | None],
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Run every contender on every task: a learned one once at each preference, a baseline once for all.
 
@@ -85,26 +76,45 @@ def evaluate(
         preferences: at which the cost is taken.
         make_backend: opens a backend; every run has its own.
         on_run: called with the suite and the throttle before each run; returns a callback for its progress.
+        journal: holds runs that are finished already, which are not run again, and gets the others.
 
     Raises:
         BadInputError: a contender does not serve a scenario; nothing has run then.
     """
     for contender in contenders:
         contender.require_serves(scenario for task in tasks for scenario in task.scenarios)
-    rows: list[Row] = []
-    takeovers: list[Takeover] = []
+    finished: list[Finished] = []
     for task in tasks:
-        names = [scenario.name for scenario in task.scenarios]
         for contender in contenders:
             for costed_at in [(value,) for value in preferences] if contender.learned else [tuple(preferences)]:
-                throttle = contender.make(costed_at[0])
-                with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
-                    run = run_all(
-                        backend, task.scenarios, throttle, task.seeds, on_progress=on_run(task.suite, contender.name)
-                    )
-                rows += rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at)
-                takeovers += _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
-    return Evaluation(tuple(rows), tuple(takeovers))
+                on_progress = on_run(task.suite, contender.name)
+                done = journal.find(task.suite, contender.name, costed_at) if journal is not None else None
+                if done is None:
+                    done = _run(contender, task, costed_at, make_backend, on_progress)
+                    if journal is not None:
+                        journal.add(done)
+                finished.append(done)
+    return Evaluation(
+        tuple(row for done in finished for row in done.rows),
+        tuple(takeover for done in finished for takeover in done.takeovers),
+    )
+
+
+def _run(
+    contender: Contender,
+    task: Task,
+    costed_at: tuple[float, ...],
+    make_backend: MakeBackend,
+    on_progress: OnProgress | None,
+) -> Finished:
+    """Every migration of a task under one throttle, asked to serve the first of the preferences."""
+    throttle = contender.make(costed_at[0])
+    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
+        run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
+    names = [scenario.name for scenario in task.scenarios]
+    rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at)
+    takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
+    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers))
 
 
 def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:

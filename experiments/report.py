@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.cover_letter import Cell, Comparison, ModelError, configuration, row_label
-from experiments.evaluation import Evaluation, Takeover
-from experiments.results import PairedRatio, Row, Summary, paired_ratios, summarise
+from experiments.evaluation import Evaluation
+from experiments.results import PairedRatio, Row, Summary, Takeover, paired_ratios, summarise
 from experiments.tables import Table
 
 CONFIGURATION_HEADER = ("memory", "writers", "dirty rate", "bandwidth")

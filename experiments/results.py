@@ -46,6 +46,17 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Takeover:
+    """Migrations of one run that the guard's fallback took over from a policy, by reason."""
+
+    suite: str
+    throttle: str
+    preference: float
+    reason: str
+    migrations: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """The mean of a throttle's rows in one suite at one preference.
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dqgym.scenario.suites.cover_letter import letter_rows
 from experiments.cover_letter import compare
-from experiments.evaluation import Evaluation, Takeover
+from experiments.evaluation import Evaluation
 from experiments.report import (
     Picture,
     comparison_table,
@@ -15,7 +15,7 @@ from experiments.report import (
     paired_table,
     summary_tables,
 )
-from experiments.results import Row, paired_ratios
+from experiments.results import Row, Takeover, paired_ratios
 
 
 def make_row(**changes):

@@ -51,7 +51,7 @@ def require_fits(scenario: Scenario) -> None:
         "dirty_log.kind": (
             scenario.dirty_log.kind != "bitmap",
             f"{scenario.dirty_log.kind!r} must be 'bitmap': rings feed a bitmap that is cleared page by page as pages"
-            " are sent, and no sync waits for a vCPU that a throttle keeps out",
+            " are sent, and a sync waits for no vCPU that a quota or a cap keeps out",
         ),
         "dirty_log.ring_entries": (
             entries & (entries - 1) or entries > LARGEST_RING_ENTRIES,

@@ -81,7 +81,7 @@ class Machine:
                 self.ledger,
                 QuotaField(quota_abi, self.vm.vcpus[index].run) if quota_abi else None,
                 self.issued,
-                self._fail,
+                self.fail,
             )
             for index, trace in enumerate(self.workload.traces)
         )
@@ -168,7 +168,7 @@ class Machine:
         """State of a paused machine beside its memory: as JSON, and the platform's bytes."""
         registers = [self.vm.registers(vcpu.index) for vcpu in self.vcpus]
         state = {
-            "workload_time_s": time.monotonic() - self.vcpus[0].began_s,
+            "workload_time_s": max(vcpu.workload_time_s for vcpu in self.vcpus),
             "vcpus": [
                 {
                     "trace": vcpu.trace.state(),
@@ -226,7 +226,8 @@ class Machine:
             self._device.stop()
         self.vm.close()
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Note what ended one of the threads; ``require_sound`` tells."""
         if self._failure is None:
             self._failure = error
 
@@ -263,6 +264,12 @@ class _Device:
             self._thread.join()
 
     def _main(self) -> None:
+        try:
+            self._write_what_is_due()
+        except BaseException as error:
+            self._machine.fail(error)
+
+    def _write_what_is_due(self) -> None:
         trace = self._machine.workload.device
         assert trace is not None
         accrued_s = time.monotonic()

@@ -31,6 +31,8 @@ HOT_RATE_BYTES_PER_S = 200.0 * MIB
 LIGHT_RATE_BYTES_PER_S = 4.0 * MIB
 MEMORY_BYTES = 128 * MIB
 SETTLE_S, MEASURE_S = 0.5, 3.0
+LEAST_GRANULES = 20
+"""A limit is measured over so many granules at least: it holds in the mean, a granule at a time."""
 CLEAN_EVERY_S = 0.02
 FREE_BYTES_PER_S = 1e12
 """What exits are written as whose cost cannot be told from noise."""
@@ -116,7 +118,7 @@ class HostCosts:
 def measure_costs(
     rates: Rates, kernel: KernelApi | None = None, on_step: Callable[[str], None] = lambda _: None
 ) -> HostCosts:
-    """Measure a host, in about 20 s; ``rates`` are those of a probe. OSError, RuntimeError where a guest fails."""
+    """Measure a host, in about 25 s; ``rates`` are those of a probe. OSError, RuntimeError where a guest fails."""
     kernel = kernel or Kernel()
 
     def measure() -> HostCosts:
@@ -136,7 +138,7 @@ def _measure_limit(kernel: KernelApi, limit_bytes_per_s: float) -> LimitMet:
         machine.command([limit_bytes_per_s, math.inf], False, [1.0, 1.0], [0.0, 0.0])
         _keep_clean(machine, SETTLE_S)
         began_s, (hot_before, light_before) = time.monotonic(), machine.tallies()
-        _keep_clean(machine, MEASURE_S)
+        _keep_clean(machine, max(MEASURE_S, LEAST_GRANULES * machine.granule_bytes / limit_bytes_per_s))
         took_s, (hot, light) = time.monotonic() - began_s, machine.tallies()
     return LimitMet(
         limit_bytes_per_s,

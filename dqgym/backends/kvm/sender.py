@@ -280,7 +280,7 @@ class Sender:
         progress.phase = Phase.LAST_STAGE
         progress.stopped_s = self.time_s
         machine.pause()
-        self._sync()
+        self._read_log()
         self._bucket = TokenBucket()
         while machine.log.waiting_pages:
             self._require_wanted()
@@ -299,6 +299,17 @@ class Sender:
         time.sleep(self._bucket.wait_s())
 
     def _sync(self) -> None:
+        """Sync the dirty log. As in QEMU it waits for vCPUs that sleep at a full ring, which cannot answer."""
+        sleepers = [vcpu for vcpu in self.machine.vcpus if vcpu.sleeps_at_full_ring]
+        for vcpu in sleepers:
+            vcpu.park(after_ring_sleep=True)
+        while not all(vcpu.await_parked(WINDOW_S) for vcpu in sleepers):
+            self._require_wanted()
+        self._read_log()
+        for vcpu in sleepers:
+            vcpu.resume()
+
+    def _read_log(self) -> None:
         self.machine.log.sync()
         self.progress.sync_time_s = self.time_s
         self.progress.synced_sent_bytes = self.progress.sent_bytes
@@ -333,8 +344,7 @@ class Sender:
         machine.log.end()
         machine.free()
         machine.resume()
-        if self.progress.stopped_s is not None and ending is not Ending.MISSED_DEADLINE:
-            self.progress.stopped_s = None
+        self.progress.stopped_s = None  # it runs again, if it was stopped
         self._end()
         with suppress(ProtocolError):  # it may be gone already
             self.channel.send(FrameType.CANCEL)

@@ -40,7 +40,6 @@ class Source:
 
     def __init__(self, begin: Begin) -> None:
         self._ended = os.eventfd(0)
-        self._scenario = begin.scenario
         descriptor, memory = new_memory(begin.scenario.vm.memory_bytes)
         os.close(descriptor)
         fill_memory(memory, begin.seed)

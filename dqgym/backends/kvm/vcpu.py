@@ -102,6 +102,7 @@ class Vcpu:
         self._resumed = threading.Event()
         self._park_wanted = False
         self._at_boundary = False
+        self._after_ring_sleep = False
         self._stop_wanted = False
         self._thread = threading.Thread(target=self._main, name=f"vcpu-{index}", daemon=True)
 
@@ -130,9 +131,20 @@ class Vcpu:
         if self._thread.ident is not None and self._thread.is_alive():
             signal.pthread_kill(self._thread.ident, api.KICK)
 
-    def park(self, at_boundary: bool = False) -> None:
-        """Ask it to stop, between two batches only if so wanted; ``await_parked`` waits for it."""
+    @property
+    def sleeps_at_full_ring(self) -> bool:
+        """Whether it is in the sleep that follows a full ring."""
+        return time.monotonic() < self._ring_wakes_s
+
+    def park(self, at_boundary: bool = False, after_ring_sleep: bool = False) -> None:
+        """Ask it to stop; ``await_parked`` waits for it.
+
+        Args:
+            at_boundary: only between two batches.
+            after_ring_sleep: only when it does not sleep at a full ring.
+        """
         self._at_boundary = at_boundary
+        self._after_ring_sleep = after_ring_sleep
         self._park_wanted = True
         self._wake.set()
         self.kick()
@@ -155,6 +167,11 @@ class Vcpu:
         self.kick()
         if self._thread.is_alive():
             self._thread.join()
+
+    @property
+    def workload_time_s(self) -> float:
+        """The workload's time up to which accesses fell due; it stands still while the vCPU is parked."""
+        return self._accrued_s - self.began_s
 
     def tally(self) -> VcpuTally:
         """What it has done so far."""
@@ -182,7 +199,7 @@ class Vcpu:
     def _turn(self) -> None:
         """The one thing that is due now: park, wait for a throttle, wait for work, or run the guest."""
         self._handle.leave_at_once(False)
-        if self._park_wanted and not (self._at_boundary and self.in_batch):
+        if self._park_wanted and self._may_park():
             self._stay_parked()
             return
         now_s = time.monotonic()
@@ -192,6 +209,9 @@ class Vcpu:
             self._halt(now_s, wait_s)
         elif self.in_batch or self._next_batch(now_s):
             self._run_guest()
+
+    def _may_park(self) -> bool:
+        return not (self._at_boundary and self.in_batch) and not (self._after_ring_sleep and self.sleeps_at_full_ring)
 
     def _throttled_for_s(self, now_s: float) -> float:
         debt_s = self._ledger.wait_s(self.index, now_s) if self._owes else 0.0

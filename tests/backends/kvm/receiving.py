@@ -48,7 +48,7 @@ def hello_of(scenario: Scenario = SMALL, seed: object = 0) -> dict[str, Any]:
     return {"scenario": scenario.model_dump(mode="json", by_alias=True, exclude_none=True), "seed": seed}
 
 
-# --- a destination ---
+# --- a destination, and what it leaves behind ------------------------------------------------------------------------
 
 
 def what_is_held() -> tuple[list[str], tuple[str, ...], list[threading.Thread]]:
@@ -114,7 +114,8 @@ class Peer:
     def outcome(self, hang_up: bool = False) -> Outcome:
         """What the destination says, and what it had sent: types of frames, and what is in them if it is JSON."""
         if hang_up:
-            self.connection.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # the destination may have hung up first
+                self.connection.shutdown(socket.SHUT_WR)
         replies, data = [], b""
         with self.connection, suppress(ConnectionResetError):
             while chunk := self.connection.recv(1 << 16):

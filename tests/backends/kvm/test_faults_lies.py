@@ -66,7 +66,7 @@ def kernel() -> Iterator[SimulatedKernel]:
     assert made.open_descriptors == {}
 
 
-# --- greetings --------
+# --- greetings -------------------------------------------------------------------------------------------------------
 
 
 def _hello(changed: dict[str, Any] | None = None, **others: Any) -> bytes:

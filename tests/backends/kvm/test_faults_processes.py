@@ -49,7 +49,7 @@ class Family:
 
     def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
-        self._shared_before_bytes = _meminfo_bytes("Shmem")
+        self._before_bytes = _shared_bytes(), _ownerless_bytes()
 
     def pids(self, module: str = "") -> list[int]:
         """Those that live and have the module's name in their command line."""
@@ -71,7 +71,7 @@ class Family:
         """Until the destination has received pages, and the source is in the midst of it."""
 
         def has_received() -> bool:
-            return any(_shared_bytes(pid) > 8 * MIB for pid in self.pids("dqgym.backends.kvm.destination"))
+            return any(_shared_bytes_of(pid) > 8 * MIB for pid in self.pids("dqgym.backends.kvm.destination"))
 
         wait_until(has_received, "the destination receives pages")
 
@@ -79,8 +79,12 @@ class Family:
         """No process is left, and no memory."""
         wait_until(lambda: not self.pids(), "all processes have ended", ENDS_WITHIN_S)
         assert held_by() == ()
-        most_bytes = self._shared_before_bytes + LONG.vm.memory_bytes // 4
-        wait_until(lambda: _meminfo_bytes("Shmem") < most_bytes, "the memory is back")
+        shared_bytes, ownerless_bytes = (before + LONG.vm.memory_bytes // 4 for before in self._before_bytes)
+
+        def is_back() -> bool:  # whatever other guests there are on this host, before or now
+            return _shared_bytes() < shared_bytes or _ownerless_bytes() < ownerless_bytes
+
+        wait_until(is_back, "the memory is back")
 
 
 @pytest.fixture
@@ -97,19 +101,26 @@ def fork_server() -> None:
     start_fork_server()
 
 
-def _shared_bytes(pid: int) -> int:
+def _shared_bytes_of(pid: int | str) -> int:
     """Memory that a process has of files in memory, such as a guest's."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
+        return _bytes_in(Path(f"/proc/{pid}/status"), "RssShmem")
+    except OSError:  # it has ended
         return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("RssShmem:"))
 
 
-def _meminfo_bytes(field: str) -> int:
-    """Of the host. Files in memory, such as guests', are ``Shmem``; what is available depends on too much else."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+def _shared_bytes() -> int:
+    """Memory of the host in files in memory. What is available altogether depends on too much else."""
+    return _bytes_in(Path("/proc/meminfo"), "Shmem")
+
+
+def _ownerless_bytes() -> int:
+    """What of it no process has mapped."""
+    return _shared_bytes() - sum(_shared_bytes_of(process.name) for process in Path("/proc").glob("[0-9]*"))
+
+
+def _bytes_in(table: Path, field: str) -> int:
+    return 1024 * sum(int(line.split()[1]) for line in table.read_text().splitlines() if line.startswith(f"{field}:"))
 
 
 def step_to_the_end(backend: KvmBackend) -> None:

@@ -1,0 +1,91 @@
+import json
+import math
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments import evaluation
+from experiments.cli import app
+from experiments.errors import BadInputError
+from experiments.journal import Finished, Journal
+from experiments.results import Takeover
+from tests.experiments.test_results import make_row
+
+SETTING = {"backend": "model", "preferences": [0.2], "migrations": {"s": ["a 0"]}}
+DONE = Finished(
+    "s",
+    "t",
+    (0.2,),
+    (make_row(downtime_s=math.inf), make_row(scenario="b")),
+    (Takeover("s", "t", 0.2, "no progress", 1),),
+)
+
+
+def test_a_finished_run_is_found_again_number_for_number(tmp_path):
+    path = tmp_path / "journal"
+    Journal(path, SETTING, resume=False).add(DONE)
+    again = Journal(path, SETTING, resume=True)
+    assert len(again) == 1
+    found = again.find("s", "t", [0.2])
+    assert found.rows[1] == DONE.rows[1]
+    assert math.isnan(found.rows[0].downtime_s)  # JSON knows no infinity
+    assert found.takeovers == DONE.takeovers
+    assert again.find("s", "t", [0.6]) is None
+    assert again.find("s", "u", [0.2]) is None
+
+
+def test_a_journal_that_is_not_resumed_starts_empty(tmp_path):
+    path = tmp_path / "journal"
+    Journal(path, SETTING, resume=False).add(DONE)
+    assert len(Journal(path, SETTING, resume=False)) == 0
+
+
+def test_a_journal_of_other_migrations_is_refused_with_what_differs(tmp_path):
+    path = tmp_path / "journal"
+    Journal(path, SETTING, resume=False).add(DONE)
+    with pytest.raises(BadInputError, match=r"its backend is 'model', not 'kvm'"):
+        Journal(path, {**SETTING, "backend": "kvm"}, resume=True)
+
+
+def test_nothing_to_resume_and_other_files_are_said(tmp_path):
+    with pytest.raises(BadInputError, match="nothing to resume"):
+        Journal(tmp_path / "journal", SETTING, resume=True)
+    for content in ("[]", "{}", "no json", json.dumps({"setting": SETTING, "finished": [1]})):
+        (tmp_path / "journal").write_text(content)
+        with pytest.raises(BadInputError, match="not a journal"):
+            Journal(tmp_path / "journal", SETTING, resume=True)
+
+
+def evaluate(*arguments):
+    return CliRunner().invoke(app, ["evaluate", "none", "stop-and-copy", "dirty-quota", "--no-baselines",
+                                    "--suite", "kvm-lab", "--count", "2", *map(str, arguments)])  # fmt: skip
+
+
+def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert evaluate("--out", whole).exit_code == 0
+
+    run_all, runs = evaluation.run_all, []
+
+    def interrupted(*arguments, **options):
+        runs.append(arguments)
+        if len(runs) == 3:
+            raise KeyboardInterrupt
+        return run_all(*arguments, **options)
+
+    monkeypatch.setattr(evaluation, "run_all", interrupted)
+    stopped = evaluate("--out", out)
+    assert stopped.exit_code == 130
+    assert f"2 of 3 runs are kept; go on with the same command and --out {out} --resume" in stopped.stderr
+    assert not out.exists()
+    resumed = evaluate("--out", out, "--resume")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert len(runs) == 4  # the third alone, once more
+    assert (out / "results.csv").read_text() == (whole / "results.csv").read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_resuming_needs_the_folder():
+    result = evaluate("--resume")
+    assert result.exit_code == 2
+    assert "--resume needs the --out" in result.stderr
