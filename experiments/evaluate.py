@@ -65,7 +65,7 @@ def evaluate_command(
     """Compare learned policies with the baselines on the same migrations."""
     from experiments.contenders import line_up
     from experiments.errors import BadInputError
-    from experiments.evaluation import draw_task
+    from experiments.evaluation import draw_task, evaluate
     from experiments.journal import Journal
     from experiments.tables import terminal
 
@@ -81,8 +81,11 @@ def evaluate_command(
     setting = {"backend": backend, "preferences": preferences, "migrations": _migrations(tasks)}
     with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
         journal = Journal(folder.with_name(f".{folder.name}.journal"), setting, resume)
-        evaluation = _evaluate(contenders, tasks, preferences, make_backend, journal, folder)
-        tables = _write_results(draft, contenders, tasks, evaluation, make_backend)
+        runs = len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)
+        with _saying_how_to_go_on(journal, runs, folder):
+            with _progress(runs) as on_run:
+                evaluation = evaluate(contenders, tasks, preferences, make_backend, on_run, journal)
+            tables = _write_results(draft, contenders, tasks, evaluation, make_backend)
     journal.discard()
 
     console = terminal(stderr=as_json)
@@ -102,23 +105,14 @@ def _migrations(tasks: Sequence[Task]) -> dict[str, list[str]]:
     }
 
 
-def _evaluate(
-    contenders: Sequence[Contender],
-    tasks: Sequence[Task],
-    preferences: Sequence[float],
-    make_backend: MakeBackend,
-    journal: Journal,
-    folder: Path,
-) -> Evaluation:
-    """Evaluate with a progress bar; whatever stops it, the message says how to go on where a run is finished."""
+@contextmanager
+def _saying_how_to_go_on(journal: Journal, runs: int, folder: Path) -> Iterator[None]:
+    """Whatever stops the block, the message says how to go on, where a run is finished already."""
     from experiments.errors import RunInterruptedError, is_interruption
-    from experiments.evaluation import evaluate
     from experiments.tables import terminal
 
-    runs = len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)
     try:
-        with _progress(runs) as on_run:
-            return evaluate(contenders, tasks, preferences, make_backend, on_run, journal)
+        yield
     except BaseException as error:
         if not len(journal):
             raise

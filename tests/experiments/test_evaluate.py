@@ -169,22 +169,35 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_evaluated(t
     def evaluated(*arguments, **options):
         raise AssertionError
 
-    monkeypatch.setattr("experiments.evaluation.run_migrations", evaluated)
+    monkeypatch.setattr("experiments.evaluation.run_all", evaluated)
     (tmp_path / "file").write_text("mine")
     result = run("none", "--no-baselines", "--suite", "cover-letter", "--out", tmp_path / "file" / "out")
     assert result.exit_code == 2
     assert f"cannot write {tmp_path / 'file' / 'out'}: " in result.output
 
 
-@pytest.mark.parametrize("where", ["experiments.evaluation.run_migrations", "experiments.plots.tradeoff_figure"])
-def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch, where):
-    def interrupt(*arguments, **options):
-        raise KeyboardInterrupt
+def interrupt(*arguments, **options):
+    raise KeyboardInterrupt
 
-    monkeypatch.setattr(where, interrupt)
+
+def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.evaluation.run_all", interrupt)
     result = run("none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path / "out")
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["experiments.evaluation.run_migrations", "experiments.plots.tradeoff_figure"])
+def test_an_interruption_after_a_run_leaves_that_run_alone_and_says_how_to_go_on(tmp_path, monkeypatch, where):
+    arguments = ["none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path / "out"]
+    with monkeypatch.context() as patched:
+        patched.setattr(where, interrupt)
+        result = run(*arguments)
+    assert result.exit_code == 130
+    assert "1 of 1 runs are kept" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [".out.journal"]
+    assert run(*arguments, "--resume").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_second_evaluation_replaces_the_files_of_the_first_and_leaves_others_alone(tmp_path):
