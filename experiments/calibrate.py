@@ -19,6 +19,8 @@ import typer
 from experiments.errors import BadInputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from dqgym.backends.kvm.measure import HostCosts
     from experiments.calibration.fit import OnEvaluation
     from experiments.calibration.host import HostCalibration
@@ -77,7 +79,6 @@ def calibrate_command(
     from experiments.calibration.report import Calibration, with_tables
     from experiments.calibration.settings import load_settings
     from experiments.files import write_text
-    from experiments.tables import terminal
 
     settings, recorded = load_settings(parameters), read_qemu_runs(runs)
     page = update.read_text(encoding="utf-8") if update else ""
@@ -93,12 +94,7 @@ def calibrate_command(
         settings, table_a(settings), table_b(settings), compare_runs(settings, recorded), tuple(held_out)
     )
 
-    console = terminal(stderr=as_json)
-    if as_json:
-        print(json.dumps(calibration.document(), indent=2))
-    else:
-        for table in calibration.tables():
-            table.print(console)
+    console = _show(calibration, as_json)
     if update:
         write_text(update, with_tables(page, calibration.tables(), str(update)))
         console.print(f"tables: {update}", soft_wrap=True, markup=False)
@@ -106,6 +102,19 @@ def calibrate_command(
         folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-calibration"
         _write(folder, calibration, fitted=fit)
         console.print(f"results: {folder}", soft_wrap=True, markup=False)
+
+
+def _show(calibration: Calibration | HostCalibration, as_json: bool) -> Console:
+    """Print it as JSON or as tables; returns the console for what else there is to say."""
+    from experiments.tables import terminal
+
+    console = terminal(stderr=as_json)
+    if as_json:
+        print(json.dumps(calibration.document(), indent=2))
+    else:
+        for table in calibration.tables():
+            table.print(console)
+    return console
 
 
 def _calibrate_host(
@@ -123,7 +132,6 @@ def _calibrate_host(
     from experiments.calibration.report import with_tables
     from experiments.contenders import line_up
     from experiments.files import write_text
-    from experiments.tables import terminal
 
     page = update.read_text(encoding="utf-8") if update else ""
     if update:
@@ -139,12 +147,7 @@ def _calibrate_host(
         host, sources = load_parameters(parameters), {}
     calibration = HostCalibration(host, costs, *compare(rows, contenders, host))
 
-    console = terminal(stderr=as_json)
-    if as_json:
-        print(json.dumps(calibration.document(), indent=2))
-    else:
-        for table in calibration.tables():
-            table.print(console)
+    console = _show(calibration, as_json)
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-calibration"
     _write_host(folder, calibration, sources)
     if update:

@@ -21,7 +21,7 @@ from dqgym.backends.kvm.fits import require_fits
 from dqgym.backends.kvm.frames import listen
 from dqgym.backends.kvm.link import BandwidthPath
 from dqgym.backends.kvm.messages import Begin, Cancel, Failed, Final, Finish, Request, Snapshot, Step
-from dqgym.backends.kvm.probe import KvmUnavailableError, require_kvm
+from dqgym.backends.kvm.probe import require_kvm
 from dqgym.backends.kvm.proof import ProofFailedError
 from dqgym.backends.kvm.sender import Ending
 from dqgym.backends.tallies import Tallies
@@ -174,12 +174,9 @@ class KvmBackend:
             raise MigrationFailedError("the process that runs the guest is gone, and the guest with it") from error
         if isinstance(answer, Failed):
             self._close_processes()
-            raise _ERRORS.get(answer.kind, MigrationFailedError)(answer.message)
+            raise (ProofFailedError if answer.kind == "proof" else MigrationFailedError)(answer.message)
         assert isinstance(answer, expected)
         return answer
-
-
-_ERRORS = {"proof": ProofFailedError, "unavailable": KvmUnavailableError}
 
 
 class _Processes:

@@ -5,7 +5,6 @@ The machine knows nothing of migration but that its pages are logged; the sender
 
 from __future__ import annotations
 
-import mmap
 import reprlib
 import threading
 import time
@@ -22,7 +21,7 @@ from dqgym.backends.kvm.ring import RESERVED_ENTRIES
 from dqgym.backends.kvm.throttling import QuotaLedger
 from dqgym.backends.kvm.traces import Workload, workload_of
 from dqgym.backends.kvm.vcpu import TICK_S, Vcpu, VcpuTally
-from dqgym.backends.kvm.vm import REGISTERS_BYTES, ByteArray, Vm
+from dqgym.backends.kvm.vm import REGISTERS_BYTES, ByteArray, Vm, page_aligned
 from dqgym.scenario import Scenario
 
 PARK_TIMEOUT_S = 10.0
@@ -60,7 +59,7 @@ class Machine:
         self.issued = np.zeros(memory.nbytes // PAGE_BYTES, dtype=np.int64)
         self.workload: Workload = workload_of(scenario, seed)
         vcpus = scenario.vcpus
-        self._platform = _page_aligned(guest.new_platform(memory.nbytes, vcpus))
+        self._platform = page_aligned(guest.new_platform(memory.nbytes, vcpus))
         self.vm = Vm(
             kernel,
             memory,
@@ -299,14 +298,6 @@ def fill_memory(memory: ByteArray, seed: int) -> None:
     words = memory.view(np.uint64)
     words[:] = np.random.default_rng(seed).integers(1, 2**63, size=len(words), dtype=np.uint64)
     words[:: PAGE_BYTES // 8] = 0
-
-
-def _page_aligned(contents: bytes) -> ByteArray:
-    """A writable copy that begins at a page boundary and is whole pages long."""
-    size = -(-len(contents) // PAGE_BYTES) * PAGE_BYTES
-    copy = np.frombuffer(mmap.mmap(-1, size), dtype=np.uint8)
-    copy[: len(contents)] = np.frombuffer(contents, dtype=np.uint8)
-    return copy
 
 
 def _registers(text: object, size: int, name: str) -> bytes:

@@ -120,7 +120,7 @@ class Failed:
 
     Attributes:
         kind: ``proof`` (something was lost), ``refused`` (the destination or the link, before anything began),
-            ``unavailable`` (KVM), or ``fault`` (this program).
+            or ``fault`` (KVM or this program).
         message: for the user.
     """
 

@@ -21,7 +21,7 @@ from dqgym.backends.kvm import api, guest
 from dqgym.backends.kvm.api import PAGE_BYTES, KernelApi, Registers
 from dqgym.backends.kvm.checks import Check, State
 from dqgym.backends.kvm.ring import RESERVED_ENTRIES, RING_ENTRY
-from dqgym.backends.kvm.vm import Vm
+from dqgym.backends.kvm.vm import Vm, page_aligned
 
 _SMALLEST_RING_ENTRIES = PAGE_BYTES // RING_ENTRY.itemsize
 _TRIAL_PAGES = 2048
@@ -86,18 +86,13 @@ class _Trial:
     """A guest with one vCPU and the smallest ring; all but ``give_up`` is for a thread that blocks all signals."""
 
     def __init__(self, kernel: KernelApi) -> None:
-        memory, platform_pages = (
-            np.frombuffer(mmap.mmap(-1, -(-size // PAGE_BYTES) * PAGE_BYTES), dtype=np.uint8)
-            for size in (_TRIAL_PAGES * PAGE_BYTES, guest.platform_bytes(1))
-        )
-        image = guest.new_platform(memory.nbytes, 1)
-        platform_pages[: len(image)] = np.frombuffer(image, dtype=np.uint8)
+        memory = np.frombuffer(mmap.mmap(-1, _TRIAL_PAGES * PAGE_BYTES), dtype=np.uint8)
         self._kernel = kernel
-        self._platform = platform_pages
+        self._platform = page_aligned(guest.new_platform(memory.nbytes, 1))
         self._given_up = False
         self.memory = memory
         self.counters = memory.view(np.int64)[:: PAGE_BYTES // 8]
-        self.vm = Vm(kernel, memory, platform_pages, 1, _SMALLEST_RING_ENTRIES)
+        self.vm = Vm(kernel, memory, self._platform, 1, _SMALLEST_RING_ENTRIES)
         self.vcpu = self.vm.vcpus[0]
 
     def give_up(self) -> None:

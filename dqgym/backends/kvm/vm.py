@@ -182,6 +182,14 @@ def new_memory(size_bytes: int) -> tuple[int, ByteArray]:
     return descriptor, np.frombuffer(mmap.mmap(descriptor, size_bytes, mmap.MAP_SHARED), dtype=np.uint8)
 
 
+def page_aligned(contents: bytes) -> ByteArray:
+    """A writable copy that begins at a page boundary and is whole pages long."""
+    size = -(-len(contents) // PAGE_BYTES) * PAGE_BYTES
+    copy = np.frombuffer(mmap.mmap(-1, size), dtype=np.uint8)
+    copy[: len(contents)] = np.frombuffer(contents, dtype=np.uint8)
+    return copy
+
+
 def private_view(descriptor: int, size_bytes: int) -> ByteArray:
     """Another mapping of such a file: it shows the file's contents, but what is written to it never gets there."""
     return np.frombuffer(mmap.mmap(descriptor, size_bytes, mmap.MAP_PRIVATE), dtype=np.uint8)
