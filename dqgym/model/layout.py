@@ -8,111 +8,119 @@ is copied with one slice.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, auto
 
 from dqgym.telemetry.telemetry import VmField
 
 
-class Vcpu(IntEnum):
+class _Numbered(IntEnum):
+    """Members are numbered from 0 in the order in which they stand."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[int]) -> int:
+        return count
+
+
+class Vcpu(_Numbered):
     """Rows of the ``vcpu`` tile. A working set has a hot and a cold part; only hot-cold patterns have a hot one."""
 
     # Parameters, from the scenario.
-    PRESENT = 0
+    PRESENT = auto()
     """1 for a vCPU that exists, 0 for padding."""
-    SEQUENTIAL = 1
+    SEQUENTIAL = auto()
     """1 where the working set is written in order, in a loop; 0 where at random."""
-    OPEN = 2
+    OPEN = auto()
     """1 for open-loop demand: what a stall kept from being written is made up for later."""
-    RANDOM_PERIOD = 3
+    RANDOM_PERIOD = auto()
     """1 for bursty schedules: the length of every period is drawn anew."""
-    RATE = 4
+    RATE = auto()
     """Demanded stores, bytes/s (a store dirties one page and counts as its size)."""
-    LOW = 5
+    LOW = auto()
     """Factor on RATE in the low part of a period (1 for steady schedules)."""
-    DUTY = 6
+    DUTY = auto()
     """Share of the high part in a period."""
-    PERIOD = 7
+    PERIOD = auto()
     """Mean length of a period, s."""
-    OFFSET = 8
+    OFFSET = auto()
     """Position in the first period at the start, s."""
-    HOT_SHARE = 9
+    HOT_SHARE = auto()
     """Share of the stores that go to the hot part."""
-    HOT_BYTES = 10
-    COLD_BYTES = 11
-    PER_HOT = 12
+    HOT_BYTES = auto()
+    COLD_BYTES = auto()
+    PER_HOT = auto()
     """1 / HOT_BYTES; 0 where there is no hot part. Likewise the next two."""
-    PER_COLD = 13
-    PER_BYTE = 14
+    PER_COLD = auto()
+    PER_BYTE = auto()
     """1 / (HOT_BYTES + COLD_BYTES)."""
-    FIRST_S = 15
+    FIRST_S = auto()
     """Least time to store to a clean page, s/byte: the write and the write fault."""
-    AGAIN_S = 16
+    AGAIN_S = auto()
     """Least time to store to a dirty page, s/byte."""
-    PAGE_BYTES = 17
+    PAGE_BYTES = auto()
     """What the first store to a page dirties, and charges to the quota."""
-    RING_STORES = 18
+    RING_STORES = auto()
     """Bytes of stores that fill the dirty ring, once it is empty (``UNLIMITED_RATE``: it never fills)."""
-    RING_EXIT_S = 19
+    RING_EXIT_S = auto()
     """What full rings cost, s/byte stored."""
-    RUN_SLICE_S = 20
+    RUN_SLICE_S = auto()
     """How long it runs in each cycle of a run-share cap that works in time slices."""
-    TABLE_FIRST = 21
+    TABLE_FIRST = auto()
     """Recorded schedules: first index into the shared tables; entries (0: not recorded); period (0: never repeats)."""
-    TABLE_ENTRIES = 22
-    TABLE_PERIOD = 23
+    TABLE_ENTRIES = auto()
+    TABLE_PERIOD = auto()
     # State.
-    HOT_PENDING = 24
+    HOT_PENDING = auto()
     """Bytes that were to send when the round began."""
-    COLD_PENDING = 25
-    HOT_DIRTY = 26
+    COLD_PENDING = auto()
+    HOT_DIRTY = auto()
     """Bytes dirtied after they were sent: the next round's."""
-    COLD_DIRTY = 27
-    AHEAD = 28
+    COLD_DIRTY = auto()
+    AHEAD = auto()
     """Sequential patterns: clean bytes in the loop when the round began, and the bytes stored since."""
-    PASSED = 29
-    STILL_WAITING = 30
+    PASSED = auto()
+    STILL_WAITING = auto()
     """Sequential patterns, log cleared at the sync: share of the pages that the writer comes to that still wait."""
-    CREDIT = 31
+    CREDIT = auto()
     """Dirty quota left over from the last quota interval, bytes; negative after an overshoot."""
-    PHASE = 32
+    PHASE = auto()
     """Position in the period, s."""
-    CURRENT_PERIOD = 33
+    CURRENT_PERIOD = auto()
     """Length of the period that runs, s."""
-    PER_PERIOD = 34
+    PER_PERIOD = auto()
     """1 / CURRENT_PERIOD; 0 for steady schedules."""
-    BACKLOG = 35
+    BACKLOG = auto()
     """Open-loop stores that stalls kept waiting, bytes."""
-    RING_FILL = 36
+    RING_FILL = auto()
     """Bytes stored since the dirty ring was emptied."""
-    SLEEP_LEFT_S = 37
+    SLEEP_LEFT_S = auto()
     """Rest of the sleep that a full ring brought."""
-    RUN_TOTAL_S = 38
-    WINDOW_RUN_S = 39
+    RUN_TOTAL_S = auto()
+    WINDOW_RUN_S = auto()
     """Run time in the window of the stall cost."""
     # Command.
-    LIMIT = 40
+    LIMIT = auto()
     """Dirty-rate limit, bytes/s."""
-    CAP = 41
+    CAP = auto()
     """Run-share cap; 0 or 1 where the vCPU sleeps and runs in turns."""
-    COMMANDED_CAP = 42
-    CAP_SINCE_S = 43
+    COMMANDED_CAP = auto()
+    CAP_SINCE_S = auto()
     """When the cap was set to this value."""
-    RING_SLEEP_S = 44
+    RING_SLEEP_S = auto()
     # Telemetry, in the order of VcpuField.
-    DIRTIED_BYTES = 45
-    QUOTA_EXITS = 46
-    STALLED_S = 47
-    RUN_S = 48
+    DIRTIED_BYTES = auto()
+    QUOTA_EXITS = auto()
+    STALLED_S = auto()
+    RUN_S = auto()
     # Scratch: what a piece of a round brings, until it is booked.
-    STORES = 49
-    WANTED = 50
-    HOT_WRITTEN = 51
-    COLD_WRITTEN = 52
-    HOT_CLEAN = 53
-    COLD_CLEAN = 54
-    HOT_INFLOW = 55
-    COLD_INFLOW = 56
-    SHARE = 57
+    STORES = auto()
+    WANTED = auto()
+    HOT_WRITTEN = auto()
+    COLD_WRITTEN = auto()
+    HOT_CLEAN = auto()
+    COLD_CLEAN = auto()
+    HOT_INFLOW = auto()
+    COLD_INFLOW = auto()
+    SHARE = auto()
     """Of the run time that the cap leaves."""
 
 
@@ -121,112 +129,112 @@ VCPU_PARAMETERS = int(Vcpu.HOT_PENDING)
 VCPU_TELEMETRY = slice(int(Vcpu.DIRTIED_BYTES), int(Vcpu.RUN_S) + 1)
 
 
-class Vm(IntEnum):
+class Vm(_Numbered):
     """Columns of the ``vm`` array."""
 
     # Parameters, from the scenario.
-    MEMORY_BYTES = 0
-    ZERO_BYTES = 1
-    NOMINAL_BANDWIDTH = 2
-    DOWNTIME_LIMIT_S = 3
-    DEADLINE_S = 4
-    PASS_TIME_S = 5
-    VCPUS = 6
-    BURSTY = 7
+    MEMORY_BYTES = auto()
+    ZERO_BYTES = auto()
+    NOMINAL_BANDWIDTH = auto()
+    DOWNTIME_LIMIT_S = auto()
+    DEADLINE_S = auto()
+    PASS_TIME_S = auto()
+    VCPUS = auto()
+    BURSTY = auto()
     """1 where any vCPU has a random period."""
-    HOT = 8
+    HOT = auto()
     """1 where any vCPU has a hot part."""
-    LINE_SPEED = 9
+    LINE_SPEED = auto()
     """Speed of the last stage, bytes/s; 0: the bandwidth of the moment."""
-    DEVICE_RATE = 10
-    DEVICE_BYTES = 11
-    LAZY_CLEAR = 12
+    DEVICE_RATE = auto()
+    DEVICE_BYTES = auto()
+    LAZY_CLEAR = auto()
     """1 where a page's dirty log is cleared when the page is sent, 0 where all are cleared at the sync."""
-    SYNC_WAITS = 13
+    SYNC_WAITS = auto()
     """1 where a sync waits for vCPUs in the sleeping part of their time slices."""
-    RINGS = 14
+    RINGS = auto()
     """1 where the dirty log is made of rings, and their size."""
-    RING_BYTES = 15
-    RECORDED = 16
+    RING_BYTES = auto()
+    RECORDED = auto()
     """1 where any vCPU has a recorded schedule."""
-    LINK_KIND = 17
-    LINK_A = 18
-    LINK_B = 19
-    LINK_C = 20
-    LINK_D = 21
+    LINK_KIND = auto()
+    LINK_A = auto()
+    LINK_B = auto()
+    LINK_C = auto()
+    LINK_D = auto()
     # Telemetry, in the order of VmField.
-    INTERVAL_S = 22
-    TIME_S = 23
-    SENT_BYTES = 24
-    REMAINING_BYTES = 25
-    ROUND = 26
-    MEASURED_BANDWIDTH = 27
-    SYNCS = 28
-    SYNC_TIME_S = 29
-    SYNCED_DIRTY_BYTES = 30
-    SYNCED_SENT_BYTES = 31
+    INTERVAL_S = auto()
+    TIME_S = auto()
+    SENT_BYTES = auto()
+    REMAINING_BYTES = auto()
+    ROUND = auto()
+    MEASURED_BANDWIDTH = auto()
+    SYNCS = auto()
+    SYNC_TIME_S = auto()
+    SYNCED_DIRTY_BYTES = auto()
+    SYNCED_SENT_BYTES = auto()
     # State.
-    PREFERENCE = 32
-    ROUND_BYTES = 33
+    PREFERENCE = auto()
+    ROUND_BYTES = auto()
     """Bytes to send in this round."""
-    ROUND_SENT = 34
-    ROUND_TIME_S = 35
+    ROUND_SENT = auto()
+    ROUND_TIME_S = auto()
     """Time since the send window in which the round began."""
-    DEVICE_PENDING = 36
-    DEVICE_DIRTY = 37
-    BANDWIDTH = 38
+    DEVICE_PENDING = auto()
+    DEVICE_DIRTY = auto()
+    BANDWIDTH = auto()
     """What the link carries now, bytes/s."""
-    LINK_NEXT_S = 39
+    LINK_NEXT_S = auto()
     """When the bandwidth changes next."""
-    LINK_LEVEL = 40
+    LINK_LEVEL = auto()
     """State of the link process: an index or a level."""
-    SHARE_UNCLAIMED = 41
-    SLEEPS = 42
+    SHARE_UNCLAIMED = auto()
+    SLEEPS = auto()
     """1 where any vCPU sleeps, or shall sleep, in time slices of its cap or for a full ring; then for rings only."""
-    RING_SLEEPS = 43
-    WAIT_S = 44
+    RING_SLEEPS = auto()
+    WAIT_S = auto()
     """For how long the sync that is due waits for sleeping vCPUs, and how much of it is left."""
-    WAIT_LEFT_S = 45
-    DONE = 46
-    CONVERGED = 47
-    DOWNTIME_S = 48
-    LEAST_CAP = 49
+    WAIT_LEFT_S = auto()
+    DONE = auto()
+    CONVERGED = auto()
+    DOWNTIME_S = auto()
+    LEAST_CAP = auto()
     """Smallest run-share cap commanded so far."""
-    PAUSED_S = 50
+    PAUSED_S = auto()
     """Time, up to now, for which no vCPU has been allowed to run."""
-    WINDOW_S = 51
-    STALL_S = 52
+    WINDOW_S = auto()
+    STALL_S = auto()
     """Integral of the stall cost over time."""
-    TIME_TERM = 53
+    TIME_TERM = auto()
     """The four terms of the cost J so far; the reward is minus their growth."""
-    STALL_TERM = 54
-    DOWNTIME_TERM = 55
-    DEADLINE_TERM = 56
-    STEPS = 57
+    STALL_TERM = auto()
+    DOWNTIME_TERM = auto()
+    DEADLINE_TERM = auto()
+    STEPS = auto()
     """Control intervals so far, in an environment."""
-    RETURN = 58
+    RETURN = auto()
     """Sum of the rewards so far, in an environment."""
-    SENT_BEFORE = 59
+    SENT_BEFORE = auto()
     """SENT_BYTES when the interval began."""
-    LEFT_S = 60
+    LEFT_S = auto()
     """Rest of the control interval."""
-    SENDING_S = 61
+    SENDING_S = auto()
     """Time in the interval in which something was sent."""
-    PIECE_S = 62
+    PIECE_S = auto()
     """Length of the piece of a round that runs, and the bytes that leave in it."""
-    PIECE_SENT = 63
-    PIECE_ENDS_ROUND = 64
-    UNSENT_FROM = 65
+    PIECE_SENT = auto()
+    PIECE_ENDS_ROUND = auto()
+    UNSENT_FROM = auto()
     """Shares of the round's set that stores meet as pending before and after the piece: the unsent ones, or none where
     the log is cleared at the sync."""
-    UNSENT_TO = 66
-    MET_SENT = 67
+    UNSENT_TO = auto()
+    MET_SENT = auto()
     """Share of the round's set that a sequential writer in its midst meets as sent, half-way through the piece."""
-    UNCLAIMED = 68
+    UNCLAIMED = auto()
     """What ``natural_writes`` returned."""
-    BEYOND = 69
-    BEYOND_COUNT = 70
-    ROUND_END_SENT = 71
+    BEYOND = auto()
+    BEYOND_COUNT = auto()
+    ROUND_END_SENT = auto()
     """SENT_BYTES when the last round ended."""
 
 
