@@ -19,6 +19,7 @@ from agents.per_vcpu_network import NetworkShape
 from agents.per_vcpu_policy import PerVcpuPolicy
 from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
 from agents.vec_env import Sb3VecEnv
+from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu
 
 ADAM_EPSILON = 1e-5
 SEEDS = 2**31
@@ -107,13 +108,22 @@ def network_shape(config: PolicyConfig, env: Sb3VecEnv) -> NetworkShape:
     return NetworkShape(len(encoder.global_features), len(encoder.vcpu_features), config.width, config.layers)
 
 
+def hidden_shape(config: PolicyConfig) -> NetworkShape:
+    """The hidden state of ``dqgym.envs.hidden``, as the shape of a network for it alone."""
+    return NetworkShape(len(HiddenGlobal), len(HiddenVcpu), config.width, config.layers)
+
+
 def _make_ppo(config: PpoConfig, env: Sb3VecEnv, common: dict[str, Any]) -> PPO:
     if config.policy.kind == "mlp":
         policy: type[PerVcpuPolicy] | str = "MlpPolicy"
         policy_kwargs: dict[str, Any] = {"net_arch": _net_arch(config.policy), "log_std_init": log(config.initial_sd)}
     else:
         policy = PerVcpuPolicy
-        policy_kwargs = {"network": network_shape(config.policy, env), "initial_sd": config.initial_sd}
+        policy_kwargs = {
+            "network": network_shape(config.policy, env),
+            "initial_sd": config.initial_sd,
+            "hidden": hidden_shape(config.policy) if config.privileged_critic else None,
+        }
     return PPO(
         policy,
         n_steps=config.n_steps,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -53,7 +53,16 @@ class PpoConfig(_AlgorithmSection):
     value_coefficient: float = Field(0.1, ge=0, description="weight of the critic's loss")
     max_gradient_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
     initial_sd: float = Field(0.3, gt=0.05, le=2, description="of the actions at the start")
+    privileged_critic: bool = Field(
+        False, description="the critic sees the migrations' hidden state, in training only; of a per-vcpu policy"
+    )
     normalize_advantage: bool = Field(True, description="scale advantages to mean 0 and sd 1 in each minibatch")
+
+    @model_validator(mode="after")
+    def _is_of_a_per_vcpu_policy(self) -> PpoConfig:
+        if self.privileged_critic and self.policy.kind != "per-vcpu":
+            raise ValueError(f"privileged_critic: true goes with policy.kind per-vcpu, not {self.policy.kind!r}")
+        return self
 
 
 class SacConfig(_AlgorithmSection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import log
 from typing import Any
 
@@ -13,20 +14,40 @@ from torch import Tensor, nn
 
 from agents.distributions import MaskedGaussian
 from agents.per_vcpu_network import ActorNetwork, NetworkShape, ValueNetwork
-from agents.vcpu_layout import PackedVcpus, VcpuLayout
+from agents.vcpu_layout import PackedVcpus
 
 LEAST_SD = 0.05
 """Floor of the exploration: without one the sd collapses before the training ends."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What the two networks see of N migrations.
+
+    Attributes:
+        global_features: [N, G] for the actor.
+        vcpus: the vCPUs' features, then their hidden state where there is one.
+        with_hidden: [N, G + P] for a critic that sees the hidden state; None for one that does not.
+    """
+
+    global_features: Tensor
+    vcpus: PackedVcpus
+    with_hidden: Tensor | None = None
+
+
 class PerVcpuPolicy(ActorCriticPolicy):
     """A weight-shared, permutation-equivariant actor and critic (two networks) for any number of vCPUs.
 
+    The critic may see more than the actor: the hidden state of the migrations, which training observations then carry
+    behind the observation (``agents.vec_env``). The actor never gets it, so what is exported does not need it.
+
     Args:
-        observation_space: flat, [G global features, then F features of V vCPU slots, feature-major].
+        observation_space: flat, [G global features, then F features of V vCPU slots, feature-major], and behind these,
+            in the same layout, the hidden state where there is one.
         action_space: [V] in -1 .. 1.
         lr_schedule: learning rate over the remaining progress.
-        network: of the actor and of the critic.
+        network: of the actor, and of a critic that sees no more than it.
+        hidden: what the critic sees beside the observation, as the shape of a network for it alone; None for nothing.
         initial_sd: of the actions at the start; one learned, state-independent sd serves all vCPUs.
         **kwargs: what ``ActorCriticPolicy`` takes.
     """
@@ -38,18 +59,20 @@ class PerVcpuPolicy(ActorCriticPolicy):
         lr_schedule: Schedule,
         network: NetworkShape,
         initial_sd: float,
+        hidden: NetworkShape | None = None,
         **kwargs: Any,
     ) -> None:
         if initial_sd <= LEAST_SD:
             raise ValueError(f"initial_sd={initial_sd}: more than the floor, {LEAST_SD}")
         # The base class builds the networks in its constructor, from these.
         self.network = network
+        self.hidden = hidden
         self.initial_sd = initial_sd
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.actor = ActorNetwork(self.network, squashed=False)
-        self.critic = ValueNetwork(self.network)
+        self.critic = ValueNetwork(self.network if self.hidden is None else self.network.beside(self.hidden))
         self.log_sd_over_floor = nn.Parameter(torch.tensor(log(self.initial_sd - LEAST_SD)))
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
@@ -60,35 +83,53 @@ class PerVcpuPolicy(ActorCriticPolicy):
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions [N, V], values [N, 1] and the actions' log-probabilities [N]."""
-        global_features, vcpus = self._pack(obs)
-        distribution = self._distribution(global_features, vcpus)
+        seen = self._split(obs)
+        distribution = self._distribution(seen)
         actions = distribution.mean if deterministic else distribution.sample()
-        return actions, self.critic(global_features, vcpus), distribution.log_prob(actions)
+        return actions, self._value(seen), distribution.log_prob(actions)
 
     def evaluate_actions(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Values [N, 1], log-probabilities [N] of the actions [N, V], entropies [N]."""
-        global_features, vcpus = self._pack(obs)
-        distribution = self._distribution(global_features, vcpus)
-        return self.critic(global_features, vcpus), distribution.log_prob(actions), distribution.entropy()
+        seen = self._split(obs)
+        distribution = self._distribution(seen)
+        return self._value(seen), distribution.log_prob(actions), distribution.entropy()
 
     def predict_values(self, obs: Tensor) -> Tensor:
         """Values [N, 1]."""
-        return self.critic(*self._pack(obs))
+        return self._value(self._split(obs))
 
     def get_distribution(self, obs: Tensor) -> MaskedGaussian:
         """The actions' distribution."""
-        return self._distribution(*self._pack(obs))
+        return self._distribution(self._split(obs))
 
     def _predict(self, observation: Tensor, deterministic: bool = False) -> Tensor:
         distribution = self.get_distribution(observation)
         return distribution.mean if deterministic else distribution.sample()
 
-    def _pack(self, obs: Tensor) -> tuple[Tensor, PackedVcpus]:
-        global_features, features = self.network.split(obs)
-        return global_features, PackedVcpus.of(features)
+    def _split(self, obs: Tensor) -> _Seen:
+        """Take training observations apart; the vCPUs are packed once for both networks."""
+        if self.hidden is None:
+            global_features, features = self.network.split(obs)
+            return _Seen(global_features, PackedVcpus.of(features))
+        both = self.network.beside(self.hidden)
+        slots = (obs.shape[1] - both.global_features) // both.vcpu_features
+        own_size = self.network.global_features + self.network.vcpu_features * slots
+        global_features, features = self.network.split(obs[:, :own_size])
+        hidden_global, hidden_features = self.hidden.split(obs[:, own_size:])
+        vcpus = PackedVcpus.of(torch.cat((features, hidden_features), dim=1))
+        return _Seen(global_features, vcpus, torch.cat((global_features, hidden_global), dim=1))
 
-    def _distribution(self, global_features: Tensor, vcpus: VcpuLayout) -> MaskedGaussian:
-        return MaskedGaussian(self.actor.outputs(global_features, vcpus)[..., 0], self.log_std, vcpus.present)
+    def _distribution(self, seen: _Seen) -> MaskedGaussian:
+        vcpus = seen.vcpus.with_features(self.network.vcpu_features)
+        return MaskedGaussian(self.actor.outputs(seen.global_features, vcpus)[..., 0], self.log_std, vcpus.present)
+
+    def _value(self, seen: _Seen) -> Tensor:
+        more = seen.global_features if seen.with_hidden is None else seen.with_hidden
+        return self.critic(more, seen.vcpus)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {"network": self.network, "initial_sd": self.initial_sd}
+        return super()._get_constructor_parameters() | {
+            "network": self.network,
+            "initial_sd": self.initial_sd,
+            "hidden": self.hidden,
+        }

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LEAST_ACTIVATION = np.float32(-1.0)
-"""Lower bound of tanh, whose outputs are pooled: the maximum over no vCPU at all."""
+LEAST_ACTIVATION = np.float32(0.0)
+"""Lower bound of a rectifier, whose outputs are pooled: the maximum over no vCPU at all."""
 
 
 def pool(rows: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """[P, W], [N] -> mean [N, W] and maximum [N, W]. Rows are outputs of tanh, float32."""
+    """[P, W], [N] -> mean [N, W] and maximum [N, W]. Rows are not negative, float32."""
     return _CompiledPool.apply(rows, count) if rows.device.type == "cpu" else segment_pool(rows, count)
 
 

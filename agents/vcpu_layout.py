@@ -7,7 +7,7 @@ follow from the input's, so it can be exported. Feature 0 of a vCPU says whether
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
@@ -33,7 +33,7 @@ class VcpuLayout(Protocol):
         ...
 
     def pool(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """[*R, W] -> [N, W] twice: mean and maximum over each migration's vCPUs; the rows are outputs of tanh."""
+        """[*R, W] -> [N, W] twice: mean and maximum over each migration's vCPUs; the rows are not negative."""
         ...
 
     def to_slots(self, rows: Tensor) -> Tensor:
@@ -57,6 +57,10 @@ class PackedVcpus:
         present = features[:, 0] > 0.5
         migration, slot = present.nonzero(as_tuple=True)
         return cls(features.transpose(1, 2)[migration, slot], present, migration, slot, present.sum(dim=1))
+
+    def with_features(self, count: int) -> PackedVcpus:
+        """The same vCPUs with the first ``count`` of their features only."""
+        return self if count == self.rows.shape[1] else replace(self, rows=self.rows[:, :count])
 
     def spread(self, per_migration: Tensor) -> Tensor:
         """[N, W] -> [P, W]."""

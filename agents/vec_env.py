@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -36,8 +37,20 @@ def stop_and_copy_cost(observations: np.ndarray) -> np.ndarray:
     return 1.0 + preference * MAX_STALL
 
 
+def _training_space(env: VectorEnv, has_hidden: bool) -> spaces.Box:
+    """What Stable-Baselines3 is told of: the observation, and the hidden state behind it where there is one."""
+    own = env.single_observation_space
+    if not has_hidden:
+        return own
+    hidden = env.single_hidden_space
+    return spaces.Box(np.concatenate((own.low, hidden.low)), np.concatenate((own.high, hidden.high)), dtype=np.float32)
+
+
 class Sb3VecEnv(VecEnv):
     """Lets Stable-Baselines3 train on a ``gymnasium.vector.VectorEnv`` that resets in the same step.
+
+    Observations are the environment's own, or, where it gives its hidden state for a critic, these with the hidden
+    state behind them: [N, D + D_hidden].
 
     Args:
         env: its ``infos["final_obs"]`` and ``infos["final_info"]`` hold arrays over all environments, valid where
@@ -56,7 +69,8 @@ class Sb3VecEnv(VecEnv):
                 "make the environment with autoreset_mode=AutoresetMode.SAME_STEP"
             )
         self.env = env
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self._has_hidden = bool(getattr(env, "hidden_state", False))
+        super().__init__(env.num_envs, _training_space(env, self._has_hidden), env.single_action_space)
         self._actions: np.ndarray | None = None
         self._raw_observations = np.empty(0, dtype=np.float32)
         self._reward_unit = reward_unit
@@ -65,11 +79,11 @@ class Sb3VecEnv(VecEnv):
     def reset(self) -> np.ndarray:
         """[N, D] the first observations, under the seed and the options set before."""
         # Stable-Baselines3 numbers the seeds seed, seed + 1, ...: exactly what gymnasium makes of the first one.
-        observations, _ = self.env.reset(seed=self._seeds[0], options=self._options[0] or None)
+        observations, infos = self.env.reset(seed=self._seeds[0], options=self._options[0] or None)
         self._reset_seeds()
         self._reset_options()
         self._raw_observations = observations
-        return observations.copy()
+        return self._with_hidden(observations, infos) if self._has_hidden else observations.copy()
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions [N, A] for ``step_wait``."""
@@ -81,7 +95,14 @@ class Sb3VecEnv(VecEnv):
         dones = terminated | truncated
         if self._reward_unit is not None:
             rewards = rewards / self._reward_unit(self._raw_observations)
+        if self._has_hidden:
+            self._raw_observations = observations
+            return self._with_hidden(observations, infos), rewards, dones, self._info_dicts(infos, truncated)
         return self._own(observations), rewards, dones, self._info_dicts(infos, truncated)
+
+    @staticmethod
+    def _with_hidden(observations: np.ndarray, infos: dict[str, Any], prefix: str = "") -> np.ndarray:
+        return np.concatenate((observations, infos[f"{prefix}hidden_state"]), axis=1)
 
     def _own(self, observations: np.ndarray) -> np.ndarray:
         """Copies only when the environment writes every step into the same buffer: the caller keeps the last one."""
@@ -96,6 +117,8 @@ class Sb3VecEnv(VecEnv):
             return dicts
         ended = np.flatnonzero(infos["_final_info"])
         final_info, final_obs = infos["final_info"], infos["final_obs"]
+        if self._has_hidden:
+            final_obs = self._with_hidden(final_obs, infos, "final_")
         fields = [name for name in final_info if not name.startswith("_")]
         rows = zip(*(np.asarray(final_info[name], dtype=float)[ended].tolist() for name in fields), strict=True)
         elapsed_s = time.monotonic() - self._start_time_s

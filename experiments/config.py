@@ -18,7 +18,7 @@ from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
 from dqgym.scenario.suites import get_suite
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import ControlInterval, parse_survey
 from experiments.errors import BadInputError, describe_validation_error
 
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
@@ -38,6 +38,13 @@ class EnvironmentConfig(_Section):
     n_envs: int = Field(default=256, ge=1, description="migrations side by side")
     control_interval: str = Field(
         default="0.04 T0", description="time between decisions: '0.04 T0' (pass times) or '100 ms'"
+    )
+    survey: str | None = Field(
+        default=None,
+        description="length of a survey before each migration: '0.01 T0' (pass times) or '2 s'; none: null",
+    )
+    survey_chance: float = Field(
+        default=1.0, ge=0, le=1, description="share of the migrations with a survey; the others begin without one"
     )
     preference: tuple[Preference, Preference] = Field(
         default=PREFERENCE_RANGE, description="lowest and highest preference; each migration draws one, log-uniformly"
@@ -60,6 +67,13 @@ class EnvironmentConfig(_Section):
     @classmethod
     def _is_an_interval(cls, value: object) -> object:
         ControlInterval.parse(str(value))
+        return value
+
+    @field_validator("survey", mode="before")
+    @classmethod
+    def _is_a_survey(cls, value: object) -> object:
+        if value is not None:
+            parse_survey(str(value))
         return value
 
     @field_validator("preference")

@@ -43,11 +43,13 @@ class TrainedPolicy:
         self.vcpus.require_slots(vcpu_slots)
         return Encoder(vcpu_slots)
 
-    def throttle(self, preference: float | None = None) -> PolicyThrottle:
+    def throttle(self, preference: float | None = None, survey: ControlInterval | None = None) -> PolicyThrottle:
         """The policy as a throttle, run by torch; ``preference`` None takes the default."""
-        return self.throttle_of(self.act, preference)
+        return self.throttle_of(self.act, preference, survey)
 
-    def throttle_of(self, act: Act, preference: float | None = None) -> PolicyThrottle:
+    def throttle_of(
+        self, act: Act, preference: float | None = None, survey: ControlInterval | None = None
+    ) -> PolicyThrottle:
         """The same throttle around another form of the network."""
         return PolicyThrottle(
             name=self.config.name,
@@ -56,6 +58,7 @@ class TrainedPolicy:
             action_spec=ActionSpec(),
             control_interval=self.control_interval,
             preference=self.preference.choose(preference),
+            survey=survey,
         )
 
 

@@ -20,6 +20,7 @@ from agents import training
 from agents.algorithms import load_algorithm, make_algorithm
 from agents.callbacks import BestModelCallback, CheckpointCallback
 from agents.checkpoints import latest_checkpoint, save_algorithm
+from agents.config import PpoConfig
 from agents.vec_env import Sb3VecEnv, stop_and_copy_cost
 from dqgym.backends.model import ModelBackend
 from dqgym.scenario.suites import get_suite
@@ -90,6 +91,9 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
             vcpu_slots=environment.max_vcpus if config.policy.kind == "mlp" else None,
             pool_size=environment.pool_size,
             pool_seed=config.seed,
+            survey=environment.survey,
+            survey_chance=environment.survey_chance,
+            hidden_state=isinstance(config.algorithm, PpoConfig) and config.algorithm.privileged_critic,
             autoreset_mode=AutoresetMode.SAME_STEP,
         ),
         reward_unit=stop_and_copy_cost,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry
 
 
@@ -23,6 +24,8 @@ class Capabilities:
     ring_sleep: bool
     max_migrations: int | None
     """None: as many as memory holds."""
+    survey: bool = False
+    """Whether it can log writes before a migration."""
     unmeasured: tuple[str, ...] = ()
     """Telemetry fields that the backend cannot measure (they read NaN)."""
 
@@ -81,8 +84,15 @@ class Backend(Protocol):
     facts: Facts
     """Of the running migrations; valid after ``start``."""
 
-    def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
-        """Start one migration for each scenario; the seed of each decides all that is random in it."""
+    def start(
+        self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
+    ) -> Telemetry:
+        """Start one migration for each scenario; the seed of each decides all that is random in it.
+
+        With a survey, of which the argument says the length, the guests run free for so long under dirty logging before
+        anything is sent; ``facts.survey`` then has what it found. The clock of the migration runs from its beginning.
+        ValueError where the backend has no surveys (``Capabilities.survey``).
+        """
         ...
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
@@ -96,3 +106,9 @@ class Backend(Protocol):
     def close(self) -> None:
         """Release what the backend holds; safe to call twice."""
         ...
+
+
+def require_no_survey(backend: str, survey: ControlInterval | None) -> None:
+    """Raise a ValueError where a backend that makes no surveys is asked for one."""
+    if survey is not None:
+        raise ValueError(f"backend {backend!r} makes no surveys: run the throttle without one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,15 @@ from numpy.typing import NDArray
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.compile import kernel
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
-from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
+from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import ScenarioPool, pack_scenarios
 from dqgym.model.sleeping import command_sleeps, lose_quota_asleep
 from dqgym.random import streams
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
+from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.survey import Survey
 from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
 from dqgym.tiles import at
 
@@ -30,7 +33,7 @@ class ModelBackend:
     """
 
     name = "model"
-    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None)
+    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None, survey=True)
 
     def __init__(self, parameters: ModelParameters = DEFAULT_PARAMETERS, vcpu_slots: int | None = None) -> None:
         self.parameters = parameters
@@ -41,7 +44,9 @@ class ModelBackend:
         self._vm: FloatArray
         self._random_states: NDArray[np.uint64]
 
-    def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
+    def start(
+        self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
+    ) -> Telemetry:
         """Start one migration for each scenario. ValueError where the seeds are not as many."""
         if len(seeds) != len(scenarios):
             raise ValueError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
@@ -52,10 +57,13 @@ class ModelBackend:
         self._vm = np.zeros((n, len(Vm)))
         self._random_states = streams(seeds)
         pool = self._pool
+        survey_s = np.zeros(n) if survey is None else survey.seconds(self.facts)
         start_all(
             self._vcpu, self._vm, self._random_states, (0,) * pool.slots,
-            pool.vcpu, pool.vm, pool.table_times, pool.table_values,
+            pool.vcpu, pool.vm, pool.table_times, pool.table_values, survey_s,
         )  # fmt: skip
+        if survey is not None:
+            self.facts = replace(self.facts, survey=Survey(survey_s, self._vcpu[:, VCPU_SURVEY].copy()))
         return self._telemetry()
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
@@ -85,10 +93,14 @@ class ModelBackend:
 
 
 @kernel
-def start_all(vcpu, vm, random_states, slots, pool_vcpu, pool_vm, table_times, table_values):  # type: ignore[no-untyped-def]
+def start_all(  # type: ignore[no-untyped-def]
+    vcpu, vm, random_states, slots, pool_vcpu, pool_vm, table_times, table_values, survey_s
+):  # fmt: skip
     """Begin a migration of each scenario of the pool. Backends need no preference: what it weighs is reckoned later."""
     for n in range(vm.shape[0]):
-        start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, n, table_times, table_values, 0.0)
+        start_migration(
+            vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, n, table_times, table_values, 0.0, survey_s[n]
+        )
 
 
 @kernel

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dqgym.backends.base import Capabilities, Outcomes
+from dqgym.backends.base import Capabilities, Outcomes, require_no_survey
 from dqgym.backends.tallies import Tallies
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
@@ -15,6 +15,7 @@ from dqgym.model.reference_state import LAYOUTS, Layout, Migration, new_migratio
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField, first_telemetry
 
 
@@ -53,8 +54,11 @@ class ReferenceBackend:
         self._telemetry: Telemetry
         self._tallies: Tallies
 
-    def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
-        """Start one migration for each scenario. ValueError where the seeds are not as many."""
+    def start(
+        self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
+    ) -> Telemetry:
+        """Start one migration for each scenario. ValueError where the seeds are not as many, or for a survey."""
+        require_no_survey(self.name, survey)
         if len(seeds) != len(scenarios):
             raise ValueError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
         pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dqgym.backends.base import Backend, Outcomes
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import FloatArray, Telemetry
-from dqgym.throttles.base import Throttle
+from dqgym.throttles.base import Throttle, survey_of
 
 if TYPE_CHECKING:
     from dqgym.scenario import Scenario
@@ -40,7 +40,8 @@ def run_migrations(
     """
     n = _checked_count(backend, scenarios, seeds)
     try:
-        telemetry = backend.start(scenarios, seeds)
+        survey = survey_of(throttle)
+        telemetry = backend.start(scenarios, seeds, survey) if survey is not None else backend.start(scenarios, seeds)
         throttle.reset(backend.facts)
         interval_s = throttle.control_interval.seconds(backend.facts)
         while not telemetry.done.all():

@@ -28,6 +28,7 @@ class PolicyThrottle:
         action_spec: what the policy's actions mean.
         preference: what guest runtime is worth against time, one for all migrations or [N].
         control_interval: the one that the policy was trained with.
+        survey: what it is told of before each migration; None for nothing.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class PolicyThrottle:
         action_spec: ActionSpec,
         preference: float | FloatArray,
         control_interval: ControlInterval,
+        survey: ControlInterval | None = None,
     ) -> None:
         self.name = name
         self.control_interval = control_interval
+        self.survey = survey
         self._act = act
         self._make_encoder = encoder
         self._action_spec = action_spec

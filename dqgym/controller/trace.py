@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -119,12 +119,12 @@ def _stacked(rows: list[FloatArray], *row_shape: int) -> FloatArray:
 
 
 def _facts_of_one(facts: Facts, index: int) -> Facts:
-    return Facts(**{field.name: getattr(facts, field.name)[index : index + 1] for field in fields(facts)})
+    arrays = {field.name: getattr(facts, field.name) for field in fields(facts) if field.name != "survey"}
+    return Facts(**{name: array[index : index + 1] for name, array in arrays.items()})
 
 
 def _present_only(facts: Facts) -> Facts:
-    others = {field.name: getattr(facts, field.name) for field in fields(facts) if field.name != "present"}
-    return Facts(present=facts.present[:, facts.present[0]], **others)
+    return replace(facts, present=facts.present[:, facts.present[0]], survey=None)
 
 
 def _jsonable(values: NDArray[Any]) -> Any:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from dqgym.compile import kernel, part, routine
+from dqgym.envs.hidden import write_hidden_state
 from dqgym.envs.info import write_final_info
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
-from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
+from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.random import mix, next_seed, uniform
 from dqgym.telemetry.action import limits_of_actions
 from dqgym.telemetry.encoder import FactColumn, encode_vm, reset_encoder
@@ -19,47 +20,65 @@ from dqgym.tiles import at, row
 
 _VCPU_TELEMETRY_FIRST = VCPU_TELEMETRY.start
 _VM_TELEMETRY_FIRST = VM_TELEMETRY.start
+_VCPU_SURVEY_FIRST = VCPU_SURVEY.start
 
 
 @kernel
-def draw_episode(streams, n, pool_size, lowest, highest):  # type: ignore[no-untyped-def]
-    """(seed, index into the pool, preference) of the next episode of stream ``n``; the preference is log-uniform."""
+def draw_episode(streams, n, pool_size, lowest, highest, survey_chance):  # type: ignore[no-untyped-def]
+    """(seed, index into the pool, preference, whether there is a survey) of the next episode of stream ``n``.
+
+    The preference is log-uniform.
+    """
     seed = next_seed(streams, n)
     index = min(int(uniform(streams, n) * pool_size), pool_size - 1)
     preference = lowest * (highest / lowest) ** uniform(streams, n)
-    return seed, index, preference
+    surveyed = survey_chance >= 1.0 or (survey_chance > 0.0 and uniform(streams, n) < survey_chance)
+    return seed, index, preference, surveyed
 
 
 @routine
-def _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations):  # type: ignore[no-untyped-def]
-    """Encode the telemetry of migration ``n``."""
+def _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden):  # type: ignore[no-untyped-def]
+    """Encode the telemetry of migration ``n``; ``hidden`` [N, P + Q * V] gets its hidden state, unless it is empty."""
     encode_vm(
         at(vcpu, n), _VCPU_TELEMETRY_FIRST, at(vm, n), _VM_TELEMETRY_FIRST,
         at(facts, n), at(tiles, n), at(vm_state, n), at(observations, n), slots,
     )  # fmt: skip
+    if hidden.shape[1] > 0:
+        write_hidden_state(at(vcpu, n), at(vm, n), at(hidden, n), slots)
 
 
 @routine
 def _reset(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-    pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
 ):  # fmt: skip
-    """Begin another migration in place ``n`` and observe it."""
-    seed, m, preference = draw_episode(streams, n, pool_vm.shape[0], preferences[0], preferences[1])
+    """Begin another migration in place ``n`` and observe it; ``survey``: least_s, pass_times, chance."""
+    seed, m, preference, surveyed = draw_episode(
+        streams, n, pool_vm.shape[0], preferences[0], preferences[1], survey[2]
+    )
+    survey_s = max(survey[0], survey[1] * pool_vm[m, Vm.PASS_TIME_S]) if surveyed else 0.0
     migration_streams[n] = mix(seed)  # as dqgym.random.streams does
-    start_migration(vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference)
+    start_migration(
+        vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference, survey_s
+    )
     facts[n, FactColumn.MEMORY] = vm[n, Vm.MEMORY_BYTES]
     facts[n, FactColumn.BANDWIDTH] = vm[n, Vm.NOMINAL_BANDWIDTH]
     facts[n, FactColumn.DOWNTIME_LIMIT] = vm[n, Vm.DOWNTIME_LIMIT_S]
     facts[n, FactColumn.DEADLINE] = vm[n, Vm.DEADLINE_S]
     facts[n, FactColumn.VCPUS] = vm[n, Vm.VCPUS]
     facts[n, FactColumn.PREFERENCE] = preference
-    reset_encoder(at(facts, n), row(at(vcpu, n), Vcpu.PRESENT, slots), at(tiles, n), at(vm_state, n), slots)
-    _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations)
+    facts[n, FactColumn.SURVEY_S] = survey_s
+    reset_encoder(
+        at(facts, n), row(at(vcpu, n), Vcpu.PRESENT, slots), at(vcpu, n), _VCPU_SURVEY_FIRST,
+        at(tiles, n), at(vm_state, n), slots,
+    )  # fmt: skip
+    _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden)
 
 
 @kernel
-def reset_where(mask, vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, observations):  # type: ignore[no-untyped-def]
+def reset_where(  # type: ignore[no-untyped-def]
+    mask, vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, observations, hidden
+):  # fmt: skip
     """Begin another migration wherever ``mask`` [N] says so."""
     facts, tiles, vm_state = encoder
     pool_vcpu, pool_vm, table_times, table_values = pool
@@ -67,7 +86,7 @@ def reset_where(mask, vcpu, vm, streams, migration_streams, encoder, slots, pool
         if mask[n]:
             _reset(
                 vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+                pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
             )  # fmt: skip
 
 
@@ -79,15 +98,16 @@ def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
 
 @kernel
 def step_all(  # type: ignore[no-untyped-def]
-    vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, parameters,
+    vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, parameters,
     actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
-    observations, rewards, terminated, final_observations, final_info,
+    observations, hidden, rewards, terminated, final_observations, final_hidden, final_info,
 ):  # fmt: skip
     """One control interval of N environments; returns how many ended.
 
     ``reset_now`` [N]: environments that ended in the step before and begin anew in this one, without acting.
     ``reset_ended``: whether those that end in this step begin anew in it; what they observed at their end is then in
-    ``final_observations``. ``final_info`` [N, len(FINAL_INFO)] is filled for those that end.
+    ``final_observations``, and likewise their hidden states. ``final_info`` [N, len(FINAL_INFO)] is filled for those
+    that end.
     """
     # Taken apart here and not where they are used: every unpacking counts references, with atomic instructions.
     facts, tiles, vm_state = encoder
@@ -102,7 +122,7 @@ def step_all(  # type: ignore[no-untyped-def]
             if reset_now[n]:
                 _reset(
                     vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                    pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+                    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
                 )  # fmt: skip
                 continue
             tile, state = at(vcpu, n), at(vm, n)
@@ -131,7 +151,7 @@ def step_all(  # type: ignore[no-untyped-def]
             )
             state[Vm.STEPS] += 1.0
             state[Vm.RETURN] += rewards[n]
-            _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations)
+            _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden)
         for k in range(count):
             n = members[0, k]
             if vm[n, Vm.DONE] > 0.0:
@@ -140,8 +160,9 @@ def step_all(  # type: ignore[no-untyped-def]
                 write_final_info(at(vcpu, n), at(vm, n), at(final_info, n), len(slots))
                 if reset_ended:
                     _copy_row(observations, final_observations, n)
+                    _copy_row(hidden, final_hidden, n)
                     _reset(
                         vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                        pool_vcpu, pool_vm, table_times, table_values, preferences, observations,
+                        pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
                     )  # fmt: skip
     return ended

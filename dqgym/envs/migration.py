@@ -21,6 +21,7 @@ from dqgym.envs.spaces import action_space, observation_space
 from dqgym.random import streams
 from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Float32Array, Telemetry, VmField
 
 
@@ -98,6 +99,8 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     | ``backend`` | ``"model"`` | where the migration happens: a name or a ``Backend`` |
     | ``preference`` | ``(0.05, 2.0)`` | what guest runtime is worth against time: a number, or a range to draw from |
     | ``control_interval`` | ``"0.04 T0"`` | time between decisions: pass times, or seconds (``"100 ms"``) |
+    | ``survey`` | None | dirty logging before the migration, on its clock: pass times (``"0.01 T0"``), or seconds |
+    | ``survey_chance`` | 1 | how many of the episodes have one |
     | ``vcpu_slots`` | None | V; None: as many as the scenarios need (1, 2, 4, .. 64) |
     | ``max_vcpus`` | 64 | most vCPUs of a sampled scenario |
     | ``pool_size``, ``pool_seed`` | 2048, 0 | how many scenarios are drawn from a sampler, with which seed |
@@ -153,8 +156,12 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
         elif self._streams is None:
             self._streams = streams([int(self.np_random.integers(2**63))])
         scenarios, preferences = self.options.scenarios, self.options.preferences
-        episode_seed, index, self._preference = draw_episode(self._streams, 0, len(scenarios), *preferences)
-        self._telemetry = self.backend.start([scenarios[index]], [int(episode_seed)])
+        least_s, pass_times, survey_chance = self.options.survey
+        episode_seed, index, self._preference, surveyed = draw_episode(
+            self._streams, 0, len(scenarios), *preferences, survey_chance
+        )
+        survey = ControlInterval(least_s, pass_times) if surveyed else None
+        self._telemetry = self.backend.start([scenarios[index]], [int(episode_seed)], survey)
         facts = self.backend.facts
         self._interval_s = self.options.interval.seconds(facts)
         self._meter = CostMeter(facts, self._preference)

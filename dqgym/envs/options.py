@@ -16,7 +16,7 @@ from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import MAX_VCPUS, Scenario, load_scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.telemetry.telemetry import FloatArray
 
 SuiteChoice = str | Mapping[str, float]
@@ -31,6 +31,8 @@ class EnvironmentKeywords(TypedDict, total=False):
     scenario: Scenario | str | Path | None
     preference: float | tuple[float, float]
     control_interval: ControlInterval | str
+    survey: ControlInterval | str | None
+    survey_chance: float
     vcpu_slots: int | None
     max_vcpus: int
     pool_size: int
@@ -49,6 +51,7 @@ class EnvironmentOptions:
         slots: number of vCPU slots V.
         preferences: (lowest, highest); each episode draws one, log-uniformly.
         interval: between decisions.
+        survey: (least_s, pass_times, chance) of the survey before a migration: its length, and how often there is one.
         weights: float64 [4] of the reward terms.
         action_spec: what actions mean.
         parameters: of the model.
@@ -58,6 +61,7 @@ class EnvironmentOptions:
     slots: int
     preferences: tuple[float, float]
     interval: ControlInterval
+    survey: tuple[float, float, float]
     weights: FloatArray
     action_spec: ActionSpec
     parameters: ModelParameters
@@ -68,6 +72,8 @@ def resolve_options(
     scenario: Scenario | str | Path | None = None,
     preference: float | tuple[float, float] = PREFERENCE_RANGE,
     control_interval: ControlInterval | str = DEFAULT_INTERVAL,
+    survey: ControlInterval | str | None = None,
+    survey_chance: float = 1.0,
     vcpu_slots: int | None = None,
     max_vcpus: int = MAX_VCPUS,
     pool_size: int = 2048,
@@ -94,6 +100,9 @@ def resolve_options(
     lowest, highest = preference if isinstance(preference, tuple | list) else (preference, preference)
     if not 0 < lowest <= highest:
         raise ValueError(f"preference={preference!r} must be positive: a number, or (lowest, highest)")
+    if not 0 <= survey_chance <= 1:
+        raise ValueError(f"survey_chance={survey_chance!r} must be from 0 to 1")
+    length = parse_survey(survey) if isinstance(survey, str) else survey
     most = max(each.vcpus for each in scenarios)
     if vcpu_slots is not None and vcpu_slots < most:
         raise ValueError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")
@@ -102,6 +111,7 @@ def resolve_options(
         slots=slots_for(most if vcpu_slots is None else vcpu_slots),
         preferences=(float(lowest), float(highest)),
         interval=ControlInterval.parse(control_interval) if isinstance(control_interval, str) else control_interval,
+        survey=(0.0, 0.0, 0.0) if length is None else (length.least_s, length.pass_times, float(survey_chance)),
         weights=weights_of(reward_weights),
         action_spec=action_spec or ActionSpec(),
         parameters=parameters,

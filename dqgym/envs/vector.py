@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from dqgym.envs.hidden import hidden_size, hidden_space
 from dqgym.envs.info import FINAL_INFO, final_info_columns
 from dqgym.envs.kernel import reset_where, step_all
 from dqgym.envs.options import EnvironmentKeywords, resolve_options
@@ -34,7 +35,10 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
     it was at its end where ``infos["_final_obs"]`` and ``infos["_final_info"]`` [N] are true. With ``NEXT_STEP`` it
     begins in the following step, which ignores its action and gives reward 0; ``final_info`` comes with the step that
     ended it.
-    The keys are absent where nothing ended. With ``DISABLED`` the caller resets, with ``options={"reset_mask": mask}``.
+    The keys are absent where nothing ended. ``hidden_state=True`` adds ``infos["hidden_state"]`` float32 [N, P + Q * V]
+    (``dqgym.envs.hidden``) to every reset and step, for a critic in training, and with ``SAME_STEP``
+    ``infos["final_hidden_state"]`` where environments ended. With ``DISABLED`` the caller resets, with
+    ``options={"reset_mask": mask}``.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -45,9 +49,13 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        hidden_state: bool = False,
         **keywords: Unpack[EnvironmentKeywords],
     ) -> None:
-        EzPickle.__init__(self, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode, **keywords)
+        EzPickle.__init__(
+            self, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode, hidden_state=hidden_state,
+            **keywords,
+        )  # fmt: skip
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs!r} must be at least 1")
         if render_mode is not None:
@@ -61,6 +69,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         self.encoder = Encoder(slots)
         self.action_spec = self.options.action_spec
         self.single_observation_space = observation_space(slots)
+        self.single_hidden_space = hidden_space(slots)
         self.single_action_space = action_space(slots)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -80,6 +89,9 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         self._final_observations = np.zeros((num_envs, self.encoder.observation_size), dtype=np.float32)
         self._final_info = np.zeros((num_envs, len(FINAL_INFO)))
         self._observations = np.zeros((num_envs, self.encoder.observation_size), dtype=np.float32)
+        self.hidden_state = hidden_state
+        self._hidden = self._no_hidden_state()
+        self._final_hidden = self._no_hidden_state()
         self._ended = np.zeros(num_envs, dtype=bool)
         self._nobody = np.zeros(num_envs, dtype=bool)
 
@@ -94,12 +106,13 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         mask = self._reset_mask(options)
         self._seed(seed, mask)
         observations = self._observations = self._observations.copy()
+        hidden = self._hidden = self._hidden.copy()
         reset_where(
             mask, self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
-            self._pool, self.options.preferences, observations,
+            self._pool, self.options.preferences, self.options.survey, observations, hidden,
         )  # fmt: skip
         self._ended = self._ended & ~mask
-        return observations, {}
+        return observations, {"hidden_state": hidden} if self.hidden_state else {}
 
     def step(self, actions: Float32Array) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """One control interval of every migration, for actions [N, V] in [-1, 1]."""
@@ -112,24 +125,35 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
             raise RuntimeError(f"environments {np.flatnonzero(self._ended)} have ended: reset them, with reset_mask")
         n = self.num_envs
         observations = self._observations = np.empty((n, self.encoder.observation_size), dtype=np.float32)
+        hidden = self._hidden = self._no_hidden_state()
         rewards, terminated = np.empty(n), np.empty(n, dtype=bool)
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
         ended_before = self._ended if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._nobody
         ended = step_all(
             self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
-            self._pool, self.options.preferences, self.options.parameters, np.ascontiguousarray(actions),
-            self.action_spec.log_range, self.options.interval.least_s, self.options.interval.pass_times,
+            self._pool, self.options.preferences, self.options.survey, self.options.parameters,
+            np.ascontiguousarray(actions), self.action_spec.log_range,
+            self.options.interval.least_s, self.options.interval.pass_times,
             self.options.weights, same_step, ended_before,
-            observations, rewards, terminated, self._final_observations, self._final_info,
+            observations, hidden, rewards, terminated, self._final_observations, self._final_hidden, self._final_info,
         )  # fmt: skip
         infos: dict[str, Any] = {}
         if ended:
             infos = {"final_info": final_info_columns(self._final_info.copy()), "_final_info": terminated.copy()}
             if same_step:
                 infos |= {"final_obs": self._final_observations.copy(), "_final_obs": terminated.copy()}
+        if self.hidden_state:
+            infos["hidden_state"] = hidden
+            if ended and same_step:
+                infos["final_hidden_state"] = self._final_hidden.copy()
         if not same_step:
             self._ended = terminated.copy()
         return observations, rewards, terminated, np.zeros(n, dtype=bool), infos
+
+    def _no_hidden_state(self) -> Float32Array:
+        """float32 [N, P + Q * V] zeros, or [N, 0] where nobody asks for the hidden state."""
+        size = hidden_size(self.options.slots) if self.hidden_state else 0
+        return np.zeros((self.num_envs, size), dtype=np.float32)
 
     def _reset_mask(self, options: dict[str, Any] | None) -> BoolArray:
         if options is None or "reset_mask" not in options:

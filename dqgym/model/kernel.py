@@ -29,8 +29,9 @@ from dqgym.model.dirtying import (
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link import change_bandwidth, start_link
 from dqgym.model.recorded import set_recorded_rates
+from dqgym.model.schedules import begin_period, draw_periods
 from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
-from dqgym.random import exponential
+from dqgym.model.survey import run_survey
 from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.tiles import at, row
 
@@ -43,21 +44,17 @@ _SAME_WINDOW = 1e-6
 BLOCK = 16
 """Migrations that ``advance`` works on side by side: as many as the processor's first cache holds."""
 _LEAST_SHARE = _f(1e-30)
-_STEADY_S = _f(1e20)
-"""A period beyond this is none at all."""
 _MISSED = cost.MISSED_DEADLINE_FACTOR - 1.0
 
 
-@part
-def _begin_period(tile, i, length_s):  # type: ignore[no-untyped-def]
-    """Let the period that runs on slot ``i`` have this length."""
-    tile[Vcpu.CURRENT_PERIOD, i] = length_s
-    tile[Vcpu.PER_PERIOD, i] = _f(1.0) / length_s if length_s < _STEADY_S else _f(0.0)
-
-
 @routine
-def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference):  # type: ignore[no-untyped-def]
-    """Make row ``n`` a fresh migration of scenario ``m`` of the pool: every page is to send, nothing has happened."""
+def start_migration(  # type: ignore[no-untyped-def]
+    vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference, survey_s
+):  # fmt: skip
+    """Make row ``n`` a fresh migration of scenario ``m`` of the pool: every page is to send.
+
+    Nothing has happened yet, but for a survey of ``survey_s`` where that is not 0.
+    """
     tile, state = at(vcpu, n), at(vm, n)
     for k in range(VCPU_PARAMETERS):
         for i in range(len(slots)):
@@ -70,21 +67,25 @@ def start_migration(vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, m, ta
     for k in range(VM_PARAMETERS, _COLUMNS):
         state[k] = 0.0
     for i in range(len(slots)):
+        tile[Vcpu.PHASE, i] = tile[Vcpu.OFFSET, i]
+        begin_period(tile, i, tile[Vcpu.PERIOD, i])
+    start_link(state, random_states, n, table_times, table_values)
+    if survey_s > 0.0:
+        run_survey(tile, state, random_states, n, slots, survey_s, table_times, table_values)
+    for i in range(len(slots)):
         tile[Vcpu.HOT_PENDING, i] = tile[Vcpu.HOT_BYTES, i]
         tile[Vcpu.COLD_PENDING, i] = tile[Vcpu.COLD_BYTES, i]
         tile[Vcpu.STILL_WAITING, i] = 1.0
         tile[Vcpu.AHEAD, i] = tile[Vcpu.COLD_BYTES, i] * (1.0 - state[Vm.LAZY_CLEAR])
-        tile[Vcpu.PHASE, i] = tile[Vcpu.OFFSET, i]
-        _begin_period(tile, i, tile[Vcpu.PERIOD, i])
+    state[Vm.SYNC_TIME_S] = state[Vm.TIME_S]  # of the sync that setup makes
     state[Vm.PREFERENCE] = preference
     state[Vm.ROUND] = 1.0
-    state[Vm.SYNCS] = 1.0  # the one that setup makes
+    state[Vm.SYNCS] = 1.0
     state[Vm.ROUND_BYTES] = state[Vm.MEMORY_BYTES]
     state[Vm.REMAINING_BYTES] = state[Vm.MEMORY_BYTES]
     state[Vm.DEVICE_PENDING] = state[Vm.DEVICE_BYTES]
     state[Vm.MEASURED_BANDWIDTH] = state[Vm.NOMINAL_BANDWIDTH]
     state[Vm.LEAST_CAP] = 1.0
-    start_link(state, random_states, n, table_times, table_values)
 
 
 @part
@@ -152,15 +153,6 @@ def device_writes(state):  # type: ignore[no-untyped-def]
     inflow = pending * (state[Vm.UNSENT_FROM] - state[Vm.UNSENT_TO])
     x = state[Vm.DEVICE_RATE] * state[Vm.PIECE_S] / working_set
     state[Vm.DEVICE_DIRTY] += random_writes(_f(clean), _f(inflow), _f(x))
-
-
-@routine
-def draw_periods(tile, random_states, n, slots, duration_s):  # type: ignore[no-untyped-def]
-    """Bursty schedules: a period that ended in the last piece is followed by one of another length."""
-    for i in range(len(slots)):
-        if tile[Vcpu.RANDOM_PERIOD, i] > 0.0 and tile[Vcpu.PHASE, i] < duration_s:
-            length_s = _f(exponential(random_states, n, tile[Vcpu.PERIOD, i]))
-            _begin_period(tile, i, max(length_s, tile[Vcpu.PHASE, i] + _f(1e-3)))
 
 
 @part

@@ -94,6 +94,11 @@ class Vcpu(_Numbered):
     """Bytes stored since the dirty ring was emptied."""
     SLEEP_LEFT_S = auto()
     """Rest of the sleep that a full ring brought."""
+    SURVEYED = auto()
+    """Distinct bytes dirtied at the first mark of the survey (``dqgym.telemetry.survey``); the other marks follow."""
+    SURVEYED_2 = auto()
+    SURVEYED_3 = auto()
+    SURVEYED_4 = auto()
     RUN_TOTAL_S = auto()
     WINDOW_RUN_S = auto()
     """Run time in the window of the stall cost."""
@@ -126,6 +131,7 @@ class Vcpu(_Numbered):
 
 VCPU_PARAMETERS = int(Vcpu.HOT_PENDING)
 """Number of parameter rows."""
+VCPU_SURVEY = slice(int(Vcpu.SURVEYED), int(Vcpu.SURVEYED_4) + 1)
 VCPU_TELEMETRY = slice(int(Vcpu.DIRTIED_BYTES), int(Vcpu.RUN_S) + 1)
 
 
@@ -175,6 +181,8 @@ class Vm(_Numbered):
     SYNCED_SENT_BYTES = auto()
     # State.
     PREFERENCE = auto()
+    SURVEY_S = auto()
+    """Length of the survey before the migration."""
     ROUND_BYTES = auto()
     """Bytes to send in this round."""
     ROUND_SENT = auto()

@@ -24,6 +24,7 @@ from dqgym.telemetry.features import (
     Global,
     PerVcpu,
 )
+from dqgym.telemetry.survey import MARKS
 from dqgym.telemetry.telemetry import (
     Facts,
     Float32Array,
@@ -35,7 +36,7 @@ from dqgym.telemetry.telemetry import (
 )
 from dqgym.tiles import at, row
 
-ENCODER_VERSION = 1
+ENCODER_VERSION = 2
 MEAN_TIME_CONSTANT = 0.25
 """Time constant of the running means, in units of T0."""
 
@@ -52,6 +53,9 @@ MIDDLE_PREFERENCE = 0.2
 _GLOBALS = len(Global)
 _TELEMETRY_ROWS = len(VcpuField)
 _FEATURE_ROWS = len(PerVcpu)
+_LAST_MARK = len(MARKS) - 1
+_FIRST_SHARE, _LATE_SHARE = MARKS[0], MARKS[-1] - MARKS[-2]
+"""Shares of the survey over which its first and its late rate are taken."""
 
 
 class Row(IntEnum):
@@ -79,6 +83,9 @@ class Row(IntEnum):
     LARGEST_OUT = 16
     RUN_OUT = 17
     EXITS_OUT = 18
+    SURVEY_RATE_OUT = 19
+    SURVEY_LATE_RATE_OUT = 20
+    SURVEY_SET_OUT = 21
 
 
 class VmState(IntEnum):
@@ -91,6 +98,8 @@ class VmState(IntEnum):
     PREFERENCE = 4
     """The feature of that name: constant, so its logarithm is taken once."""
     LOG_VCPUS = 5
+    SURVEY = 6
+    """Likewise."""
 
 
 class FactColumn(IntEnum):
@@ -102,6 +111,7 @@ class FactColumn(IntEnum):
     DEADLINE = 3
     VCPUS = 4
     PREFERENCE = 5
+    SURVEY_S = 6
 
 
 @part
@@ -201,12 +211,16 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
     out[Global.PREFERENCE] = vm_state[VmState.PREFERENCE]
     out[Global.VCPUS] = vm_state[VmState.LOG_VCPUS]
     out[Global.RUN_SHARE] = total_run / _f(facts[FactColumn.VCPUS])
+    out[Global.SURVEY] = vm_state[VmState.SURVEY]
     out[Global.DEADLINE] = min(_f(vm[vm_first + VmField.TIME_S] / facts[FactColumn.DEADLINE]), _f(1.0))
 
 
 @routine
-def reset_encoder(facts, present, tile, vm_state, slots):  # type: ignore[no-untyped-def]
-    """The running state of a migration that has not begun, for float32 ``present`` [V]."""
+def reset_encoder(facts, present, surveyed, surveyed_first, tile, vm_state, slots):  # type: ignore[no-untyped-def]
+    """The running state of a migration that has not begun, for float32 ``present`` [V].
+
+    The rows of ``surveyed`` [.., V] from ``surveyed_first`` on are the survey's counts at its marks.
+    """
     for k in range(tile.shape[0]):
         for i in range(len(slots)):
             tile[k, i] = 0.0
@@ -219,6 +233,18 @@ def reset_encoder(facts, present, tile, vm_state, slots):  # type: ignore[no-unt
     preference = math.log10(facts[FactColumn.PREFERENCE] / MIDDLE_PREFERENCE)
     vm_state[VmState.PREFERENCE] = min(max(preference, -1.0), 1.5)
     vm_state[VmState.LOG_VCPUS] = math.log(facts[FactColumn.VCPUS]) / math.log(64.0)
+    survey_s = facts[FactColumn.SURVEY_S]
+    vm_state[VmState.SURVEY] = squash(survey_s * facts[FactColumn.BANDWIDTH] / facts[FactColumn.MEMORY])
+    if survey_s > 0.0:
+        per_first = _f(1.0 / (_FIRST_SHARE * survey_s * facts[FactColumn.BANDWIDTH]))
+        per_late = _f(1.0 / (_LATE_SHARE * survey_s * facts[FactColumn.BANDWIDTH]))
+        per_memory = _f(1.0 / facts[FactColumn.MEMORY])
+        for i in range(len(slots)):
+            first, all_of_it = surveyed[surveyed_first, i], surveyed[surveyed_first + _LAST_MARK, i]
+            late = all_of_it - surveyed[surveyed_first + _LAST_MARK - 1, i]
+            tile[Row.SURVEY_RATE_OUT, i] = present[i] * squash(first * per_first)
+            tile[Row.SURVEY_LATE_RATE_OUT, i] = present[i] * squash(late * per_late)
+            tile[Row.SURVEY_SET_OUT, i] = present[i] * squash(all_of_it * per_memory)
 
 
 @kernel
@@ -228,9 +254,9 @@ def _encode_all(vcpu, vm, facts, tiles, vm_state, out, slots):  # type: ignore[n
 
 
 @kernel
-def _reset_all(facts, present, tiles, vm_state, slots):  # type: ignore[no-untyped-def]
+def _reset_all(facts, present, surveyed, tiles, vm_state, slots):  # type: ignore[no-untyped-def]
     for n in range(facts.shape[0]):
-        reset_encoder(at(facts, n), at(present, n), at(tiles, n), at(vm_state, n), slots)
+        reset_encoder(at(facts, n), at(present, n), at(surveyed, n), 0, at(tiles, n), at(vm_state, n), slots)
 
 
 class Encoder:
@@ -267,7 +293,8 @@ class Encoder:
         self.tiles = np.empty((n, len(Row), slots), dtype=np.float32)
         self.vm_state = np.empty((n, len(VmState)))
         present = _fit(facts.present.astype(np.float32), slots)
-        _reset_all(self._facts, present, self.tiles, self.vm_state, (0,) * slots)
+        surveyed = _fit(surveyed_bytes(facts), slots)
+        _reset_all(self._facts, present, surveyed, self.tiles, self.vm_state, (0,) * slots)
         return self.encode(first_telemetry(facts))
 
     def encode(self, telemetry: Telemetry) -> Float32Array:
@@ -318,7 +345,14 @@ def facts_columns(facts: Facts, preference: float | FloatArray) -> FloatArray:
     columns[:, FactColumn.DEADLINE] = facts.deadline_s
     columns[:, FactColumn.VCPUS] = facts.vcpus
     columns[:, FactColumn.PREFERENCE] = preference
+    columns[:, FactColumn.SURVEY_S] = 0.0 if facts.survey is None else facts.survey.duration_s
     return columns
+
+
+def surveyed_bytes(facts: Facts) -> Float32Array:
+    """float32 [N, len(MARKS), V]: the survey's counts; zeros without one."""
+    n, slots = facts.present.shape
+    return np.zeros((n, len(MARKS), slots), np.float32) if facts.survey is None else facts.survey.dirtied_bytes
 
 
 def _fit(array: Float32Array, slots: int) -> Float32Array:

@@ -49,6 +49,7 @@ class Global(IntEnum):
     VCPUS = 13
     RUN_SHARE = 14
     DEADLINE = 15
+    SURVEY = 16
 
 
 SQUASHED_GLOBALS = 8
@@ -66,6 +67,9 @@ class PerVcpu(IntEnum):
     LARGEST_ROUND = 6
     RUN_SHARE = 7
     EXITS = 8
+    SURVEY_RATE = 9
+    SURVEY_LATE_RATE = 10
+    SURVEY_SET = 11
 
 
 SQUASHED_HIGH = 6.0
@@ -87,6 +91,7 @@ GLOBAL_FEATURES: tuple[Feature, ...] = (
     Feature("vcpus", "1", 0.0, 1.0, "ln(number of vCPUs) / ln 64"),
     Feature("run_share", "1", 0.0, 1.0, "mean run share of the vCPUs in the last interval"),
     Feature("deadline", "deadline", 0.0, 1.0, "time since the start / deadline"),
+    Feature("survey", "T0", 0.0, SQUASHED_HIGH, "squash(length of the survey / T0), 0 without one"),
 )
 
 VCPU_FEATURES: tuple[Feature, ...] = (
@@ -99,4 +104,9 @@ VCPU_FEATURES: tuple[Feature, ...] = (
     Feature("largest_round", "memory", 0.0, SQUASHED_HIGH, "squash(most bytes dirtied between two syncs / memory)"),
     Feature("run_share", "1", 0.0, 1.0, "run time / interval"),
     Feature("exits", "1/10", 0.0, 1.0, "quota exits / (quota exits + 10)"),
+    Feature(
+        "survey_rate", "bandwidth", 0.0, SQUASHED_HIGH, "squash(distinct bytes per second, survey's first eighth / B)"
+    ),
+    Feature("survey_late_rate", "bandwidth", 0.0, SQUASHED_HIGH, "squash(the same in the survey's second half)"),
+    Feature("survey_set", "memory", 0.0, SQUASHED_HIGH, "squash(distinct bytes dirtied in the survey / memory)"),
 )

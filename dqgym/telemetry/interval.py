@@ -53,3 +53,17 @@ class ControlInterval:
 BASELINE_INTERVAL = ControlInterval(least_s=0.1, pass_times=0.001)
 """Baselines act on dirty-log syncs and on measured bandwidth: 100 ms (QEMU's rate window), or T0 / 1000 for migrations
 so long that this is finer than any of their rounds."""
+
+
+def parse_survey(text: str) -> ControlInterval:
+    """The length that a text like ``"0.01 T0"`` or ``"2 s"`` describes.
+
+    Raises:
+        ValueError: it is neither; the message has the text and what is allowed.
+    """
+    try:
+        return ControlInterval.parse(text)
+    except ValueError as error:
+        raise ValueError(
+            f"survey {text!r} must be a share of the pass time, like '0.01 T0', or a time, like '2 s'"
+        ) from error

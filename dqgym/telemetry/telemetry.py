@@ -13,6 +13,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.telemetry.survey import Survey
+
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -29,6 +31,7 @@ class Facts:
         downtime_limit_s: [N] the pause that the user accepts.
         deadline_s: [N] the migration has failed when it takes longer.
         ring_bytes: [N] what a vCPU's dirty ring holds.
+        survey: what a survey before the migrations found; None without one.
     """
 
     present: BoolArray
@@ -37,6 +40,7 @@ class Facts:
     downtime_limit_s: FloatArray
     deadline_s: FloatArray
     ring_bytes: FloatArray
+    survey: Survey | None = None
 
     @property
     def pass_time_s(self) -> FloatArray:
@@ -112,11 +116,13 @@ class Telemetry:
 
 
 def first_telemetry(facts: Facts) -> Telemetry:
-    """The telemetry of N migrations that have not begun: nothing observed, all memory to send."""
+    """The telemetry of N migrations that have not begun: nothing observed but a survey, all memory to send."""
     n, slots = facts.present.shape
     vm = np.zeros((n, len(VmField)))
     vm[:, VmField.REMAINING_BYTES] = facts.memory_bytes
     vm[:, VmField.BANDWIDTH_BYTES_PER_S] = facts.bandwidth_bytes_per_s
     vm[:, VmField.ROUND] = 1.0
     vm[:, VmField.SYNCS] = 1.0  # the one that setup makes
+    if facts.survey is not None:
+        vm[:, VmField.TIME_S] = vm[:, VmField.SYNC_TIME_S] = facts.survey.duration_s
     return Telemetry(vcpu=np.zeros((n, len(VcpuField), slots), dtype=np.float32), vm=vm, done=np.zeros(n, dtype=bool))

@@ -13,6 +13,22 @@ from dqgym.telemetry.telemetry import Facts, Telemetry
 
 
 @runtime_checkable
+class Surveying(Protocol):
+    """What a throttle has, beside the rest, that may want a survey before the migrations.
+
+    Attributes:
+        survey: how long; None for none.
+    """
+
+    survey: ControlInterval | None
+
+
+def survey_of(throttle: object) -> ControlInterval | None:
+    """The survey that a throttle wants."""
+    return throttle.survey if isinstance(throttle, Surveying) else None
+
+
+@runtime_checkable
 class Throttle(Protocol):
     """Maps telemetry to a command for N migrations at a time.
 

@@ -31,7 +31,7 @@ def lively(network: torch.nn.Module) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(9)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return network
 
 

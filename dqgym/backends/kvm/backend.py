@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from dqgym.backends.base import Capabilities, Outcomes
+from dqgym.backends.base import Capabilities, Outcomes, require_no_survey
 from dqgym.backends.kvm.api import PAGE_BYTES
 from dqgym.backends.kvm.fits import require_fits
 from dqgym.backends.kvm.frames import listen
@@ -30,6 +30,7 @@ from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.model.pool import pack_scenarios
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import (
     Facts,
     Float32Array,
@@ -81,13 +82,16 @@ class KvmBackend:
         self._telemetry: Telemetry
         self._snapshot: Snapshot
 
-    def start(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Telemetry:
+    def start(
+        self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
+    ) -> Telemetry:
         """Boot the guest of the one scenario, let it run for a moment, and begin to migrate it.
 
         Raises:
             ValueError: more than one scenario, or one that does not fit (``fits.require_fits``).
             MigrationFailedError: the destination or KVM refused.
         """
+        require_no_survey(self.name, survey)
         if len(scenarios) != 1 or len(seeds) != 1:
             raise ValueError(
                 f"backend 'kvm' runs one migration at a time, not {len(scenarios)} with {len(seeds)} seeds"

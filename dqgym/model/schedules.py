@@ -1,0 +1,29 @@
+"""Periods of the vCPUs' schedules: each begins where the last one ended."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dqgym.compile import part, routine
+from dqgym.model.layout import Vcpu
+from dqgym.random import exponential
+
+_f = np.float32
+_STEADY_S = _f(1e20)
+"""A period beyond this is none at all."""
+
+
+@part
+def begin_period(tile, i, length_s):  # type: ignore[no-untyped-def]
+    """Let the period that runs on slot ``i`` have this length."""
+    tile[Vcpu.CURRENT_PERIOD, i] = length_s
+    tile[Vcpu.PER_PERIOD, i] = _f(1.0) / length_s if length_s < _STEADY_S else _f(0.0)
+
+
+@routine
+def draw_periods(tile, random_states, n, slots, duration_s):  # type: ignore[no-untyped-def]
+    """Bursty schedules: a period that ended in the last piece is followed by one of another length."""
+    for i in range(len(slots)):
+        if tile[Vcpu.RANDOM_PERIOD, i] > 0.0 and tile[Vcpu.PHASE, i] < duration_s:
+            length_s = _f(exponential(random_states, n, tile[Vcpu.PERIOD, i]))
+            begin_period(tile, i, max(length_s, tile[Vcpu.PHASE, i] + _f(1e-3)))
