@@ -39,6 +39,7 @@ class CommandEntry:
 COMMANDS = {
     "train": CommandEntry("experiments.train", "train_command", "Train a policy from a config."),
     "evaluate": CommandEntry("experiments.evaluate", "evaluate_command", "Compare policies with the baselines."),
+    "tune": CommandEntry("experiments.tune", "tune_command", "Find the best options of a baseline."),
     "export": CommandEntry("experiments.export", "export_command", "Write a trained policy as a bundle."),
     "control": CommandEntry("experiments.control", "control_command", "Run a bundle's control loop, without PyTorch."),
     "simulate": CommandEntry("experiments.migrate", "simulate_command", "Migrate one scenario on the model."),

@@ -6,6 +6,7 @@ replaces it from the command line, with the value read as YAML.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -19,6 +20,7 @@ from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.interval import ControlInterval, parse_survey
+from dqgym.units import parse_bytes
 from experiments.errors import BadInputError, describe_validation_error
 
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
@@ -27,6 +29,20 @@ Preference = Annotated[float, Field(ge=0)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RandomisationConfig(_Section):
+    """What training varies beyond the scenarios; see ``dqgym.envs.randomisation``."""
+
+    calibration: float = Field(
+        default=0.0, ge=0, le=1, description="the model's constants are off by a factor of up to 1 + this, per scenario"
+    )
+    measurement_noise: float = Field(
+        default=0.0, ge=0, le=1, description="relative sd of the dirtied bytes that the policy is told"
+    )
+    late_commands: float = Field(
+        default=0.0, ge=0, le=0.9, description="share of the intervals in which the limits before still hold"
+    )
 
 
 class EnvironmentConfig(_Section):
@@ -52,6 +68,10 @@ class EnvironmentConfig(_Section):
     pool_size: int = Field(
         default=2048, ge=1, description="scenarios drawn before training; each migration is one of them"
     )
+    max_memory: str | None = Field(
+        default=None, description="scenarios with more memory are left out: '256 GB'; null: none are"
+    )
+    randomisation: RandomisationConfig = RandomisationConfig()
     max_vcpus: int = Field(default=MAX_VCPUS, ge=1, le=MAX_VCPUS, description="scenarios with more vCPUs are left out")
 
     @field_validator("suites")
@@ -68,6 +88,18 @@ class EnvironmentConfig(_Section):
     def _is_an_interval(cls, value: object) -> object:
         ControlInterval.parse(str(value))
         return value
+
+    @field_validator("max_memory")
+    @classmethod
+    def _is_a_size(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_bytes(value)
+        return value
+
+    @property
+    def max_memory_bytes(self) -> float:
+        """``max_memory`` as a number; infinite where there is no bound."""
+        return math.inf if self.max_memory is None else parse_bytes(self.max_memory)
 
     @field_validator("survey", mode="before")
     @classmethod

@@ -23,6 +23,7 @@ from agents.checkpoints import latest_checkpoint, save_algorithm
 from agents.config import PpoConfig
 from agents.vec_env import Sb3VecEnv, stop_and_copy_cost
 from dqgym.backends.model import ModelBackend
+from dqgym.envs.randomisation import Randomisation
 from dqgym.scenario.suites import get_suite
 from experiments.config import TrainingConfig
 from experiments.contenders import Contender
@@ -89,8 +90,10 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
             max_vcpus=environment.max_vcpus,
             # A plain network serves as many slots as it is trained with, whatever was drawn for training.
             vcpu_slots=environment.max_vcpus if config.policy.kind == "mlp" else None,
+            max_memory_bytes=environment.max_memory_bytes,
             pool_size=environment.pool_size,
             pool_seed=config.seed,
+            randomisation=Randomisation(**environment.randomisation.model_dump()),
             survey=environment.survey,
             survey_chance=environment.survey_chance,
             hidden_state=isinstance(config.algorithm, PpoConfig) and config.algorithm.privileged_critic,

@@ -11,6 +11,7 @@ import numpy as np
 from dqgym.compile import kernel, part, routine
 from dqgym.envs.hidden import write_hidden_state
 from dqgym.envs.info import write_final_info
+from dqgym.envs.randomisation import misread_dirtied_bytes
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.random import mix, next_seed, uniform
@@ -99,10 +100,12 @@ def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
 @kernel
 def step_all(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, parameters,
-    actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
+    noise, late, actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
     observations, hidden, rewards, terminated, final_observations, final_hidden, final_info,
 ):  # fmt: skip
     """One control interval of N environments; returns how many ended.
+
+    ``noise``, ``late``: of ``dqgym.envs.randomisation``.
 
     ``reset_now`` [N]: environments that ended in the step before and begin anew in this one, without acting.
     ``reset_ended``: whether those that end in this step begin anew in it; what they observed at their end is then in
@@ -126,13 +129,14 @@ def step_all(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
                 continue
             tile, state = at(vcpu, n), at(vm, n)
-            limits, cap = row(tile, Vcpu.LIMIT, slots), row(tile, Vcpu.CAP, slots)
-            for i in range(len(slots)):
-                limits[i] = actions[n, i]
-                cap[i] = 1.0
-            limits_of_actions(
-                limits, state[Vm.MEASURED_BANDWIDTH] / state[Vm.VCPUS], log_limits[0], log_limits[1], UNLIMITED_RATE
-            )
+            if late == 0.0 or state[Vm.STEPS] == 0.0 or uniform(streams, n) >= late:
+                limits, cap = row(tile, Vcpu.LIMIT, slots), row(tile, Vcpu.CAP, slots)
+                for i in range(len(slots)):
+                    limits[i] = actions[n, i]
+                    cap[i] = 1.0
+                limits_of_actions(
+                    limits, state[Vm.MEASURED_BANDWIDTH] / state[Vm.VCPUS], log_limits[0], log_limits[1], UNLIMITED_RATE
+                )
             rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
             interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
             begin_interval(tile, state, slots, interval_s, False)
@@ -151,6 +155,8 @@ def step_all(  # type: ignore[no-untyped-def]
             )
             state[Vm.STEPS] += 1.0
             state[Vm.RETURN] += rewards[n]
+            if noise > 0.0:
+                misread_dirtied_bytes(at(vcpu, n), streams, n, slots, noise)
             _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden)
         for k in range(count):
             n = members[0, k]

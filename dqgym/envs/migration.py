@@ -103,6 +103,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     | ``survey_chance`` | 1 | how many of the episodes have one |
     | ``vcpu_slots`` | None | V; None: as many as the scenarios need (1, 2, 4, .. 64) |
     | ``max_vcpus`` | 64 | most vCPUs of a sampled scenario |
+    | ``max_memory_bytes`` | none | scenarios of the pool with more memory are left out |
     | ``pool_size``, ``pool_seed`` | 2048, 0 | how many scenarios are drawn from a sampler, with which seed |
     | ``reward_weights`` | None | weights of the reward terms by name; 1 where not given |
     | ``action_spec`` | None | another range of the limits |

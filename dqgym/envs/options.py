@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +36,7 @@ class EnvironmentKeywords(TypedDict, total=False):
     survey_chance: float
     vcpu_slots: int | None
     max_vcpus: int
+    max_memory_bytes: float
     pool_size: int
     pool_seed: int
     reward_weights: Mapping[str, float] | None
@@ -76,6 +78,7 @@ def resolve_options(
     survey_chance: float = 1.0,
     vcpu_slots: int | None = None,
     max_vcpus: int = MAX_VCPUS,
+    max_memory_bytes: float = math.inf,
     pool_size: int = 2048,
     pool_seed: int = 0,
     reward_weights: Mapping[str, float] | None = None,
@@ -96,7 +99,7 @@ def resolve_options(
         scenarios: tuple[Scenario, ...] = (loaded,)
     else:
         choice = {suite: 1.0} if isinstance(suite, str) else dict(suite or {"mixed": 1.0})
-        scenarios = _draw(tuple(choice.items()), pool_size, pool_seed, max_vcpus)
+        scenarios = _draw(tuple(choice.items()), pool_size, pool_seed, max_vcpus, max_memory_bytes)
     lowest, highest = preference if isinstance(preference, tuple | list) else (preference, preference)
     if not 0 < lowest <= highest:
         raise ValueError(f"preference={preference!r} must be positive: a number, or (lowest, highest)")
@@ -119,7 +122,9 @@ def resolve_options(
 
 
 @lru_cache(maxsize=8)
-def _draw(weights: tuple[tuple[str, float], ...], size: int, seed: int, max_vcpus: int) -> tuple[Scenario, ...]:
+def _draw(
+    weights: tuple[tuple[str, float], ...], size: int, seed: int, max_vcpus: int, max_memory_bytes: float
+) -> tuple[Scenario, ...]:
     """The pool: of each suite a number of scenarios in proportion to its weight; a fixed suite alone as it is."""
     if not weights or not all(weight > 0 for _, weight in weights):
         raise ValueError(f"suite={dict(weights)!r}: the weight of each suite must be positive")
@@ -133,4 +138,7 @@ def _draw(weights: tuple[tuple[str, float], ...], size: int, seed: int, max_vcpu
             pool += members if len(weights) == 1 else islice(cycle(members), count)
         else:
             pool += suite.scenarios(count, seed, max_vcpus=max_vcpus)
+    pool = [scenario for scenario in pool if scenario.vm.memory_bytes <= max_memory_bytes]
+    if not pool:
+        raise ValueError(f"max_memory_bytes={max_memory_bytes:g}: no scenario of {dict(weights)!r} is that small")
     return tuple(pool)

@@ -191,11 +191,11 @@ def run_share_of(used, natural, stores, sequential, ahead, available):  # type: 
 
 
 @part
-def apply_quota(tile, slots, duration_s, granted, count, parameters):  # type: ignore[no-untyped-def]
+def apply_quota(tile, slots, duration_s, granted, quota_interval_s, overshoot_bytes, exit_s_per_byte):  # type: ignore[no-untyped-def]
     """Stop each vCPU where its quota is used up: lowers STORES, HOT_WRITTEN, COLD_WRITTEN and SHARE (of the run time).
 
-    ``granted``: share of what is beyond the quotas that the common pool takes over; ``count``: vCPUs beyond. Exits cost
-    time: a throttled vCPU achieves q with
+    ``granted``: share of what is beyond the quotas that the common pool takes over. Exits cost time
+    (``exit_s_per_byte`` with n vCPUs beyond their quotas): a throttled vCPU achieves q with
     1/q = 1/limit + (1 - limit/natural) (1 + contention n (n - 1)) / exit_bytes_per_s, which is the harmonic rule that
     reproduces the letter's dirty-quota column, faded in so that a quota that hardly bites hardly costs.
     """
@@ -209,10 +209,10 @@ def apply_quota(tile, slots, duration_s, granted, count, parameters):  # type: i
     hot_inflow, cold_inflow = row(tile, Vcpu.HOT_INFLOW, slots), row(tile, Vcpu.COLD_INFLOW, slots)
     h, per_s, grant = _f(duration_s), _f(1.0 / duration_s), _f(granted)
     page_bytes = row(tile, Vcpu.PAGE_BYTES, slots)
-    bank_s = _f(2.0 * parameters.quota_interval_s)  # this interval's quota, and what is left of the last
-    least_overshoot = _f(parameters.overshoot_bytes)
-    exits_of_piece = _f(duration_s / parameters.quota_interval_s)
-    exit_s_per_byte = _f((1.0 + parameters.contention * count * (count - 1.0)) / parameters.exit_bytes_per_s)
+    bank_s = _f(2.0 * quota_interval_s)  # this interval's quota, and what is left of the last
+    least_overshoot = _f(overshoot_bytes)
+    exits_of_piece = _f(duration_s / quota_interval_s)
+    exit_s_per_byte = _f(exit_s_per_byte)
     for i in range(len(slots)):
         natural = hot_row[i] + cold_row[i]
         per_natural = _ONE / max(natural, _TINY)

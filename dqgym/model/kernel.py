@@ -138,7 +138,10 @@ def stop_at_quota(tile, state, slots, parameters):  # type: ignore[no-untyped-de
     """Stop the vCPUs that would go beyond their quotas, and those whose rings are full."""
     if state[Vm.BEYOND] > 0.0 or state[Vm.SLEEPS] > 0.0:  # Sleepers save quota.
         granted = state[Vm.SHARE_UNCLAIMED] * min(state[Vm.UNCLAIMED] / max(state[Vm.BEYOND], 1.0), 1.0)
-        apply_quota(tile, slots, state[Vm.PIECE_S], granted, state[Vm.BEYOND_COUNT], parameters)
+        count = state[Vm.BEYOND_COUNT]
+        exit_s_per_byte = (1.0 + state[Vm.CONTENTION] * count * (count - 1.0)) / state[Vm.EXIT_BYTES_PER_S]
+        interval_s, overshoot_bytes = parameters.quota_interval_s, state[Vm.OVERSHOOT_BYTES]
+        apply_quota(tile, slots, state[Vm.PIECE_S], granted, interval_s, overshoot_bytes, exit_s_per_byte)
         if state[Vm.HOT] > 0.0:
             split_hot_writes(tile, slots)
     if state[Vm.RING_SLEEPS] > 0.0:

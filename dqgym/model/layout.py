@@ -163,6 +163,10 @@ class Vm(_Numbered):
     RING_BYTES = auto()
     RECORDED = auto()
     """1 where any vCPU has a recorded schedule."""
+    EXIT_BYTES_PER_S = auto()
+    """Constants of the host (``dqgym.model.parameters``), which training varies from scenario to scenario."""
+    CONTENTION = auto()
+    OVERSHOOT_BYTES = auto()
     LINK_KIND = auto()
     LINK_A = auto()
     LINK_B = auto()

@@ -70,9 +70,15 @@ class ScenarioPool:
 
 
 def pack_scenarios(
-    scenarios: Sequence[Scenario], parameters: ModelParameters, vcpu_slots: int | None = None
+    scenarios: Sequence[Scenario],
+    parameters: ModelParameters | Sequence[ModelParameters],
+    vcpu_slots: int | None = None,
 ) -> ScenarioPool:
-    """Arrays of the scenarios; ValueError if one has more vCPUs than ``vcpu_slots`` (None: as many as needed)."""
+    """Arrays of the scenarios, all under the same constants or each under its own.
+
+    Raises:
+        ValueError: a scenario has more vCPUs than ``vcpu_slots`` (None: as many as needed).
+    """
     if not scenarios:
         raise ValueError("no scenarios: at least one is needed")
     most = max(scenario.vcpus for scenario in scenarios)
@@ -87,14 +93,15 @@ def pack_scenarios(
     vcpu[:, Vcpu.PERIOD] = _NO_PERIOD_S
     table: list[tuple[float, float]] = [(0.0, 0.0)]
     """(time, bandwidth) of stepped links and (time, integral of the rate factor) of recorded schedules."""
-    for m, scenario in enumerate(scenarios):
+    constants = [parameters] * len(scenarios) if isinstance(parameters, ModelParameters) else parameters
+    for m, (scenario, own) in enumerate(zip(scenarios, constants, strict=True)):
         slot = 0
         for group in scenario.workload:
             columns = slice(slot, slot + group.vcpus)
-            for row, value in _vcpu_parameters(group, scenario, parameters, table).items():
+            for row, value in _vcpu_parameters(group, scenario, own, table).items():
                 vcpu[m, row, columns] = value
             slot += group.vcpus
-        for column, number in _vm_parameters(scenario, table).items():
+        for column, number in _vm_parameters(scenario, own, table).items():
             vm[m, column] = number
     times, values = np.array(table).T
     return ScenarioPool(vcpu, vm, np.ascontiguousarray(times), np.ascontiguousarray(values))
@@ -188,7 +195,9 @@ def _inverse(size: float) -> float:
     return 1.0 / size if size > 0 else 0.0
 
 
-def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict[Vm, float]:
+def _vm_parameters(
+    scenario: Scenario, parameters: ModelParameters, table: list[tuple[float, float]]
+) -> dict[Vm, float]:
     """The parameter columns of a scenario; a stepped link appends its (time, bandwidth) pairs to ``table``."""
     return {
         Vm.MEMORY_BYTES: scenario.vm.memory_bytes,
@@ -208,6 +217,9 @@ def _vm_parameters(scenario: Scenario, table: list[tuple[float, float]]) -> dict
         Vm.LINE_SPEED: scenario.link.line_speed_bytes_per_s or 0.0,
         Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.page_bytes / BASE_PAGE_BYTES,
         Vm.DEVICE_BYTES: scenario.device.working_set_bytes,
+        Vm.EXIT_BYTES_PER_S: parameters.exit_bytes_per_s,
+        Vm.CONTENTION: parameters.contention,
+        Vm.OVERSHOOT_BYTES: parameters.overshoot_bytes,
         **_link_parameters(scenario.link, table),
     }
 

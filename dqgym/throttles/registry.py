@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from dqgym.cost import FAST
 from dqgym.names import did_you_mean
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
 from dqgym.throttles.base import Throttle
@@ -17,6 +18,8 @@ from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
 from dqgym.throttles.none import NoThrottle
 from dqgym.throttles.options import NoOptions, ThrottleOptions
 from dqgym.throttles.stop_and_copy import StopAndCopy
+from dqgym.throttles.tuned import TRAINING, tuned_options
+from dqgym.throttles.tuned_rule import TunedRule, TunedRuleOptions
 
 Options = TypeVar("Options", bound=ThrottleOptions)
 
@@ -26,6 +29,8 @@ class _Entry(Generic[Options]):
     description: str
     options: type[Options]
     make: Callable[[Options], Throttle]
+    tuned: bool = False
+    """Without options it takes those that it was tuned to, which depend on the preference."""
 
 
 _ENTRIES: dict[str, _Entry[Any]] = {
@@ -50,6 +55,12 @@ _ENTRIES: dict[str, _Entry[Any]] = {
         DirtyQuotaOptions,
         DirtyQuota,
     ),
+    "tuned-rule": _Entry(
+        "free rounds, then a quota for the vCPUs with large working sets; tuned for each preference",
+        TunedRuleOptions,
+        TunedRule,
+        tuned=True,
+    ),
     "stop-and-copy": _Entry("no vCPU runs until the memory is sent", NoOptions, lambda _: StopAndCopy()),
 }
 
@@ -69,13 +80,29 @@ def option_names(name: str) -> list[str]:
     return list(_entry(name).options.model_fields)
 
 
-def make_throttle(name: str, **options: Any) -> Throttle:
+def heeds_preference(name: str) -> bool:
+    """Whether a throttle's options depend on what guest runtime is worth: those that were tuned for each preference."""
+    throttle, colon, _ = name.partition(":")
+    return bool(colon) or _entry(throttle).tuned
+
+
+def make_throttle(name: str, preference: float | None = None, **options: Any) -> Throttle:
     """A baseline by its name, for example ``make_throttle("auto-converge", tail_slow=True)``.
+
+    ``THROTTLE:DISTRIBUTION``, as in ``dirty-limit:training``, takes the options that ``dqgym tune`` found for that
+    throttle on that distribution, at the preference (``dqgym.cost.FAST`` where none is given).
 
     Raises:
         ValueError: the name or an option is unknown (the message names the nearest one), or a value is not allowed.
     """
-    entry = _entry(name)
+    throttle, colon, distribution = name.partition(":")
+    entry = _entry(throttle)
+    if colon or (entry.tuned and not options):
+        wanted = FAST if preference is None else preference
+        tuned = make_throttle(throttle, **tuned_options(throttle, distribution if colon else TRAINING, wanted))
+        tuned.name = name
+        return tuned
+    name = throttle
     for option in options:
         if option not in entry.options.model_fields:
             raise ValueError(_unknown(f"option of throttle {name!r}", option, option_names(name)))

@@ -1,4 +1,4 @@
-"""``tuned-rule``: the opponent that a learned policy has to beat, a rule of four numbers tuned on the same migrations.
+"""``tuned-rule``: the opponent that a learned policy has to beat, a rule of a few numbers tuned on the same migrations.
 
 Where writers saturate their working sets, throttling them from the start saves nothing: they should run free at first
 and be held down for the last rounds, and those with small working sets not at all. So the rule lets every vCPU run free
@@ -6,7 +6,7 @@ for some rounds; after these, the vCPUs whose working sets are large share a quo
 bandwidth. Equal shares are the optimum for equal preferences: the stall cost -ln r of vCPU i at rate r * l_i makes the
 best rates under a common bound all alike (``dqgym.cost``).
 
-``dqgym tune tuned-rule`` finds the four numbers for a distribution of migrations, one set for each preference.
+``dqgym tune tuned-rule`` finds the numbers for a distribution of migrations, one set for each preference.
 """
 
 from __future__ import annotations
@@ -22,12 +22,9 @@ from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry, VcpuField, VmField
 from dqgym.throttles.options import ThrottleOptions
 
-RULE_INTERVAL = ControlInterval(least_s=0.1, pass_times=0.005)
-"""A fifth of what policies take: a rule acts on rounds, and would lose by acting on them late."""
-
 
 class TunedRuleOptions(ThrottleOptions):
-    """The four numbers.
+    """The numbers that are tuned.
 
     Attributes:
         free_rounds: rounds in which every vCPU runs free; a fraction is that share of one more round's bytes.
@@ -35,12 +32,15 @@ class TunedRuleOptions(ThrottleOptions):
         working_set_threshold: of this round's bytes; the vCPUs with the smallest working sets, by the most that each
             has dirtied in any round so far, run free as long as they do not exceed it together.
         floor: least run share that the limits of a throttled vCPU aim at, by its largest demand so far.
+        interval_pass_times: its control interval in units of T0. What policies take is the default: the cost averages
+            run shares over control intervals (``dqgym.cost``), so that a longer one forgives more.
     """
 
     free_rounds: Annotated[float, Field(ge=0, le=20)] = 1.0
     quota_fraction: Annotated[float, Field(gt=0, le=10)] = 0.5
     working_set_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    interval_pass_times: Annotated[float, Field(gt=0, le=1)] = 0.04
 
 
 class TunedRule:
@@ -48,8 +48,8 @@ class TunedRule:
 
     def __init__(self, options: TunedRuleOptions | None = None) -> None:
         self.name = "tuned-rule"
-        self.control_interval: ControlInterval = RULE_INTERVAL
         self.options = options or TunedRuleOptions()
+        self.control_interval = ControlInterval(least_s=0.0, pass_times=self.options.interval_pass_times)
 
     def reset(self, facts: Facts) -> None:
         """Start N new migrations."""

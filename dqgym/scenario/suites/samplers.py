@@ -8,7 +8,7 @@ range that each recipe states.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,8 +102,19 @@ def _whole_pages(size_bytes: float) -> int:
     return int(size_bytes) // BASE_PAGE_BYTES * BASE_PAGE_BYTES
 
 
-def _sampler(name: str, description: str, recipe: Recipe) -> SampledSuite:
-    return SampledSuite(name=name, description=description, sample=recipe.scenario, most_vcpus=MOST_VCPUS)
+def _sampler(name: str, description: str, recipe: Recipe, most_vcpus: int = MOST_VCPUS) -> SampledSuite:
+    return SampledSuite(name=name, description=description, sample=recipe.scenario, most_vcpus=most_vcpus)
+
+
+MIXED = Recipe(
+    pressure=(0.05, 1000.0),
+    workloads=(streaming_writers, equal_writers, unequal_writers, noisy_neighbours),
+    patterns=("sequential", "uniform", "hot-cold"),
+    schedules=(steady, phased, bursty),
+    links=(constant_link, capped_link, steps_link, markov_link, ornstein_uhlenbeck_link),
+    device_chance=0.25,
+    open_demand_chance=0.25,
+)
 
 
 SAMPLERS = (
@@ -149,14 +160,17 @@ SAMPLERS = (
         "mixed",
         "All of the other samplers' workloads, schedules and links in any combination (l/B 0.05 to 1000), with"
         " hot-cold patterns, bursts, device writes, open demand and wandering bandwidth.",
-        Recipe(
-            pressure=(0.05, 1000.0),
-            workloads=(streaming_writers, equal_writers, unequal_writers, noisy_neighbours),
-            patterns=("sequential", "uniform", "hot-cold"),
-            schedules=(steady, phased, bursty),
-            links=(constant_link, capped_link, steps_link, markov_link, ornstein_uhlenbeck_link),
-            device_chance=0.25,
-            open_demand_chance=0.25,
-        ),
+        MIXED,
+    ),
+    _sampler(
+        "medium",
+        "As mixed, with 1 to 256 GB and 1 to 32 vCPUs: what a policy sees that is to be tried on `large`.",
+        replace(MIXED, memory_bytes=(1e9, 256e9)),
+    ),
+    _sampler(
+        "large",
+        "As mixed, with 256 to 1024 GB and 33 to 64 vCPUs: sizes for a policy that was trained on smaller ones.",
+        replace(MIXED, memory_bytes=(256e9, 1024e9), fewest_vcpus=33),
+        most_vcpus=64,
     ),
 )

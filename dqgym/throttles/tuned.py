@@ -1,0 +1,108 @@
+"""Options of throttles that were tuned: found by ``dqgym tune``, kept in ``data/tuned.yaml``.
+
+For each throttle and each distribution of migrations there are options for some preferences; between these they are
+interpolated over the preference's logarithm, beyond them the nearest hold. An entry says how it came about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from dqgym.names import did_you_mean
+
+TUNED_FILE = Path(__file__).parent / "data" / "tuned.yaml"
+TRAINING = "training"
+"""The distribution that policies are trained on."""
+
+
+class TunedEntry(BaseModel):
+    """The best options found for one preference.
+
+    Attributes:
+        preference: what guest runtime is worth against time.
+        options: of the throttle.
+        cost: mean J over the migrations that they were tuned on.
+        suites: what these were drawn from, with weights.
+        scenarios: how many.
+        seed: of the draw and of the search.
+        trials: how many sets of options were tried.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    preference: Annotated[float, Field(gt=0)]
+    options: dict[str, float]
+    cost: float
+    suites: dict[str, float]
+    scenarios: int
+    seed: int
+    trials: int
+
+
+TunedFile = dict[str, dict[str, list[TunedEntry]]]
+"""By throttle and distribution, each in the order of the preferences."""
+
+
+def read_tuned(path: Path = TUNED_FILE) -> TunedFile:
+    """The entries of a file. ValueError where it does not hold such; a missing file has none."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        return TypeAdapter(TunedFile).validate_python(content or {})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def distributions(throttle: str) -> list[str]:
+    """The distributions that a throttle was tuned for."""
+    return list(_shipped().get(throttle, {}))
+
+
+def tuned_options(throttle: str, distribution: str, preference: float) -> dict[str, float]:
+    """The options of a throttle for a preference.
+
+    Raises:
+        ValueError: it was not tuned for that distribution; the message has those that it was tuned for.
+    """
+    known = _shipped().get(throttle, {})
+    if distribution not in known:
+        raise ValueError(
+            f"throttle {throttle!r} is not tuned for {distribution!r}{did_you_mean(distribution, known)};"
+            f" it is for: {', '.join(known) or 'nothing'}"
+        )
+    return interpolated(known[distribution], preference)
+
+
+def interpolated(entries: list[TunedEntry], preference: float) -> dict[str, float]:
+    """Options at a preference, linear in its logarithm; whole numbers stay whole."""
+    at = [math.log(entry.preference) for entry in entries]
+    names = entries[0].options
+    values = {name: [entry.options[name] for entry in entries] for name in names}
+    found = {name: float(np.interp(math.log(preference), at, values[name])) for name in names}
+    return {name: round(value) if _whole(values[name]) else value for name, value in found.items()}
+
+
+def _whole(values: list[float]) -> bool:
+    return all(value == int(value) and value >= 1 for value in values)
+
+
+def dump_tuned(content: Mapping[str, Mapping[str, list[TunedEntry]]]) -> str:
+    """The file's text."""
+    plain = {
+        throttle: {name: [entry.model_dump() for entry in entries] for name, entries in of_throttle.items()}
+        for throttle, of_throttle in content.items()
+    }
+    head = "# Options found by `dqgym tune`; each entry says on what and how. Read by dqgym/throttles/tuned.py.\n"
+    return head + yaml.safe_dump(plain, sort_keys=False, width=120)
+
+
+@cache
+def _shipped() -> TunedFile:
+    return read_tuned()
