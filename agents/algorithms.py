@@ -105,7 +105,8 @@ def prepare_torch(config: AlgorithmConfig) -> None:
 def network_shape(config: PolicyConfig, env: Sb3VecEnv) -> NetworkShape:
     """The shape of a per-vcpu network for the environment's observations."""
     (encoder,) = env.get_attr("encoder", indices=0)
-    return NetworkShape(len(encoder.global_features), len(encoder.vcpu_features), config.width, config.layers)
+    features = len(encoder.global_features), len(encoder.vcpu_features)
+    return NetworkShape(*features, config.width, config.layers, config.shared_output)
 
 
 def hidden_shape(config: PolicyConfig) -> NetworkShape:

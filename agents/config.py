@@ -24,6 +24,9 @@ class PolicyConfig(_Section):
         "per-vcpu", description="per-vcpu: shared weights, any number of vCPUs; mlp: one network over all features"
     )
     width: int = Field(64, ge=1, le=1024, description="width of every hidden layer")
+    shared_output: bool = Field(
+        True, description="per-vcpu: one output that all vCPUs of a migration share is added to each one's own"
+    )
     layers: int = Field(
         2, ge=2, le=8, description="hidden layers; per-vcpu: those that a vCPU's features pass, the last after pooling"
     )

@@ -33,12 +33,14 @@ class NetworkShape:
         vcpu_features: F; the first one says whether the vCPU exists.
         width: of every hidden layer.
         layers: hidden layers that a vCPU's features pass, the last one after the pooling; at least 2.
+        shared_output: an actor adds one output that all vCPUs of a migration share to each vCPU's own.
     """
 
     global_features: int
     vcpu_features: int
     width: int
     layers: int
+    shared_output: bool = True
 
     def __post_init__(self) -> None:
         if self.layers < 2:
@@ -95,19 +97,23 @@ class Trunk(nn.Module):
 
 
 class VcpuHead(nn.Module):
-    """K outputs for each vCPU, ``OWN_SHARE`` * own + shared, zero in absent slots."""
+    """K outputs for each vCPU, ``OWN_SHARE`` * own + shared (where the shape has one), zero in absent slots."""
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, shape: NetworkShape, outputs: int) -> None:
         super().__init__()
+        width = shape.width
         self.from_embedding = linear(width, width, HIDDEN_GAIN)
         self.from_context = linear(width, width, HIDDEN_GAIN)
         self.own = linear(width, outputs, HEAD_GAIN)
-        self.shared = linear(width, outputs, HEAD_GAIN)
+        self.shared = linear(width, outputs, HEAD_GAIN) if shape.shared_output else None
 
     def forward(self, embeddings: Tensor, context: Tensor, vcpus: VcpuLayout) -> Tensor:
         """Outputs [N, V, K] from the trunk's embeddings and context."""
         hidden = self.from_embedding(embeddings).add_(vcpus.spread(self.from_context(context))).relu_()
-        return vcpus.to_slots(OWN_SHARE * self.own(hidden) + vcpus.spread(self.shared(context)))
+        own = self.own(hidden)
+        if self.shared is None:
+            return vcpus.to_slots(own)
+        return vcpus.to_slots(OWN_SHARE * own + vcpus.spread(self.shared(context)))
 
 
 class ActorNetwork(nn.Module):
@@ -126,7 +132,7 @@ class ActorNetwork(nn.Module):
         self.shape = shape
         self.squashed = squashed
         self.trunk = Trunk(shape)
-        self.head = VcpuHead(shape.width, outputs=2 if squashed else 1)
+        self.head = VcpuHead(shape, outputs=2 if squashed else 1)
 
     def outputs(self, global_features: Tensor, vcpus: VcpuLayout) -> Tensor:
         """[N, V, K] means (k = 0) and, where ``squashed``, log sds (k = 1) before squashing; zero in absent slots."""

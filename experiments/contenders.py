@@ -6,18 +6,23 @@ wherever it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec
+from dqgym.controller.shipped import SHIPPED_BUNDLE
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
-from dqgym.throttles.registry import make_throttle, throttle_names
+from dqgym.throttles.registry import heeds_preference, make_throttle, throttle_names
 from experiments.errors import BadInputError
 
+SHIPPED = "default"
+"""The name of the policy that is shipped."""
 FALLBACK = "dirty-quota"
 """The throttle that takes over from a policy that fails."""
 
@@ -28,15 +33,26 @@ class Contender:
 
     Attributes:
         name: how reports call it.
-        learned: it heeds the preference; a baseline does not.
+        learned: a trained policy.
         make: a fresh throttle for a preference; None takes its default.
         serves: how many vCPUs it can throttle; None: any number.
+        tuned: a baseline that heeds the preference, as policies do; the others run once for all preferences.
+        training_seed: of a policy: policies of one name that differ in it are one method, trained several times.
+        surveyed: it has a survey made before each migration.
     """
 
     name: str
     learned: bool
     make: Callable[[float | None], Throttle]
     serves: VcpuSpec | None = None
+    tuned: bool = False
+    training_seed: int | None = None
+    surveyed: bool = False
+
+    @property
+    def heeds_preference(self) -> bool:
+        """Whether it is run at each preference."""
+        return self.learned or self.tuned
 
     @property
     def vcpu_slots(self) -> int | None:
@@ -55,37 +71,49 @@ class Contender:
                 )
 
 
-def contender(source: str) -> Contender:
-    """The contender that a name, a run directory or a bundle directory stands for.
+def contender(source: str, survey: ControlInterval | None = None) -> Contender:
+    """The contender that a name, a run directory or a bundle directory stands for; ``survey``: of a policy.
+
+    ``default`` is the policy that is shipped.
 
     Raises:
         BadInputError: it is none of them; the message names the nearest baseline.
         ValueError: the run or the bundle cannot be used.
     """
-    if source in throttle_names():
-        return Contender(source, False, lambda _: make_throttle(source))
-    path = Path(source)
+    if source.partition(":")[0] in throttle_names():
+        make_throttle(source)  # a wrong name shows here
+        tuned = heeds_preference(source)
+        return Contender(source, False, lambda preference: make_throttle(source, preference), tuned=tuned)
+    path = bundle_path(source)
     if (path / MANIFEST_FILE).is_file():
-        return _bundle(path)
+        return _bundle(path, survey)
     if (path / "config.yaml").is_file():
-        return _run(path)
+        return _run(path, survey)
     if path.is_dir():
         raise BadInputError(f"{source}: neither a training run (config.yaml) nor a policy bundle ({MANIFEST_FILE})")
     raise BadInputError(
-        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, throttle_names())};"
-        f" throttles: {', '.join(throttle_names())}"
+        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, *throttle_names()])};"
+        f" throttles: {', '.join(throttle_names())}; the shipped policy: {SHIPPED}"
     )
 
 
-def line_up(sources: Sequence[str], with_baselines: bool) -> list[Contender]:
-    """The named contenders, each once, and beside them all baselines; a name that two of them have is told apart."""
+def line_up(sources: Sequence[str], with_baselines: bool, survey: ControlInterval | None = None) -> list[Contender]:
+    """The named contenders, each once, and beside them all baselines.
+
+    With a survey, policies run twice, without it and with it. A name that two of them have, without being one method
+    trained with different seeds, is told apart.
+    """
     baselines = [name for name in throttle_names() if with_baselines and name not in sources]
     contenders = [contender(source) for source in dict.fromkeys([*sources, *baselines])]
-    names: dict[str, int] = {}
+    if survey is not None:
+        named = [source for source in dict.fromkeys(sources) if contender(source).learned]
+        contenders += [contender(source, survey) for source in named]
+    names: dict[tuple[str, int | None], int] = {}
     told_apart = []
     for one in contenders:
-        names[one.name] = names.get(one.name, 0) + 1
-        suffix = f" ({names[one.name]})" if names[one.name] > 1 else ""
+        key = (one.name, one.training_seed)
+        names[key] = names.get(key, 0) + 1
+        suffix = f" ({names[key]})" if names[key] > 1 else ""
         told_apart.append(replace(one, name=one.name + suffix))
     return told_apart
 
@@ -95,19 +123,49 @@ def guarded(throttle: Throttle) -> Guard:
     return Guard(throttle, make_throttle(FALLBACK))
 
 
-def _bundle(path: Path) -> Contender:
+def bundle_path(source: str | Path) -> Path:
+    """Where a policy lies: the shipped one for its name, else the path itself."""
+    return SHIPPED_BUNDLE if str(source) == SHIPPED else Path(source)
+
+
+def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
     from dqgym.controller.bundle import read_bundle
 
     bundle = read_bundle(path)
+    config = bundle.manifest.training_config
+    _require_surveys(bundle.manifest.name, config, survey)
     return Contender(
-        bundle.manifest.name, True, lambda preference: guarded(bundle.throttle(preference)), bundle.manifest.vcpus
+        bundle.manifest.name + _suffix(survey),
+        True,
+        lambda preference: guarded(bundle.throttle(preference, survey)),
+        bundle.manifest.vcpus,
+        training_seed=config.get("seed"),
+        surveyed=survey is not None,
     )
 
 
-def _run(path: Path) -> Contender:
+def _run(path: Path, survey: ControlInterval | None) -> Contender:
     """The best policy of a training run so far."""
     from experiments.run_directory import RunDirectory
     from experiments.trained_policy import load_trained_policy  # loads torch
 
     policy = load_trained_policy(RunDirectory.open(path))
-    return Contender(policy.config.name, True, lambda preference: guarded(policy.throttle(preference)), policy.vcpus)
+    _require_surveys(policy.config.name, policy.config.model_dump(mode="json"), survey)
+    return Contender(
+        policy.config.name + _suffix(survey),
+        True,
+        lambda preference: guarded(policy.throttle(preference, survey)),
+        policy.vcpus,
+        training_seed=policy.config.seed,
+        surveyed=survey is not None,
+    )
+
+
+def _suffix(survey: ControlInterval | None) -> str:
+    return "" if survey is None else "+survey"
+
+
+def _require_surveys(name: str, config: Mapping[str, Any], survey: ControlInterval | None) -> None:
+    """A policy that has never seen a survey would not know what to make of it."""
+    if survey is not None and not config.get("environment", {}).get("survey"):
+        raise BadInputError(f"policy {name!r} was trained without surveys: it cannot use one")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from experiments.evaluation import Evaluation, MakeBackend, Task
     from experiments.journal import Journal
     from experiments.report import Picture
+    from experiments.results import Row
     from experiments.tables import Table
 
 DEFAULT_SUITES = ["cover-letter"]
@@ -56,6 +57,14 @@ def evaluate_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; else results/<time>.", file_okay=False)
     ] = None,
+    survey: Annotated[
+        str | None,
+        typer.Option(help="Run each policy once more, with a survey of this length: '0.005 T0' or '2 s'."),
+    ] = None,
+    opponent: Annotated[
+        str | None,
+        typer.Option(help="What the statistics compare with; else tuned-rule, dirty-quota or the first baseline."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     baselines: Annotated[bool, typer.Option(help="Run all baselines beside the named throttles.")] = True,
     resume: Annotated[
@@ -63,6 +72,7 @@ def evaluate_command(
     ] = False,
 ) -> None:
     """Compare learned policies with the baselines on the same migrations."""
+    from dqgym.telemetry.interval import parse_survey
     from experiments.contenders import line_up
     from experiments.errors import BadInputError
     from experiments.evaluation import draw_task, evaluate
@@ -73,19 +83,20 @@ def evaluate_command(
         raise BadInputError("--resume needs the --out of the evaluation that was interrupted")
     make_backend = backend_maker(backend)
     tasks = [draw_task(name, _count(name, count), seed, repeat) for name in dict.fromkeys(suite)]
-    contenders = line_up(throttles or [], baselines)
+    contenders = line_up(throttles or [], baselines, None if survey is None else parse_survey(survey))
     if not contenders:
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
     preferences = sorted(set(preference))
+    against = choose_opponent(contenders, opponent)
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}"
     setting = {"backend": backend, "preferences": preferences, "migrations": _migrations(tasks)}
     with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
         journal = Journal(folder.with_name(f".{folder.name}.journal"), setting, resume)
-        runs = len(tasks) * sum(len(preferences) if one.learned else 1 for one in contenders)
+        runs = len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in contenders)
         with _saying_how_to_go_on(journal, runs, folder):
             with _progress(runs) as on_run:
                 evaluation = evaluate(contenders, tasks, preferences, make_backend, on_run, journal)
-            tables = _write_results(draft, contenders, tasks, evaluation, make_backend)
+            tables = _write_results(draft, contenders, tasks, evaluation, make_backend, against)
     journal.discard()
 
     console = terminal(stderr=as_json)
@@ -139,23 +150,59 @@ def _write_results(
     tasks: Sequence[Task],
     evaluation: Evaluation,
     make_backend: MakeBackend,
+    opponent: str | None,
 ) -> list[Table]:
     """All files of an evaluation, into a folder that is there; returns the tables that are in its report."""
     from experiments import cover_letter
     from experiments.report import evaluation_tables, markdown_report
-    from experiments.results import rows_as_csv
+    from experiments.summary import summarise_evaluation
 
     learned = [contender.name for contender in contenders if contender.learned]
     has_letter = any(task.suite == cover_letter.SUITE for task in tasks)
     comparison = cover_letter.compare(evaluation.rows, learned) if has_letter else None
-    tables = evaluation_tables(evaluation, learned, comparison)
+    command = shlex.join(["dqgym", *sys.argv[1:]])
+    summary = summarise_evaluation(evaluation, learned, opponent, command)
+    tables = evaluation_tables(evaluation, learned, comparison, summary)
 
-    (folder / "results.csv").write_text(rows_as_csv(evaluation.rows), encoding="utf-8")
+    _write_rows(folder, evaluation.rows)
+    (folder / "summary.json").write_text(summary.model_dump_json(indent=1), encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(evaluation.document(), indent=1), encoding="utf-8")
     pictures = _draw_pictures(folder, contenders, tasks, evaluation, comparison, make_backend)
-    report = markdown_report(shlex.join(["dqgym", *sys.argv[1:]]), tables, pictures)
+    report = markdown_report(command, tables, pictures)
     (folder / "report.md").write_text(report, encoding="utf-8")
     return tables
+
+
+def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str | None:
+    """The throttle that statistics compare with; None where none but policies compete, and none is wanted.
+
+    Raises:
+        BadInputError: the wanted one does not compete.
+    """
+    from dqgym.names import did_you_mean
+    from experiments.errors import BadInputError
+
+    names = [one.name for one in contenders]
+    if wanted is not None:
+        if wanted not in names:
+            raise BadInputError(f"--opponent {wanted!r} does not compete{did_you_mean(wanted, names)}: {names}")
+        return wanted
+    baselines = [one.name for one in contenders if not one.learned]
+    usual = [name for name in ("tuned-rule", "dirty-quota") if name in baselines]
+    return next(iter([*usual, *baselines]), None)
+
+
+def _write_rows(folder: Path, rows: Sequence[Row]) -> None:
+    """All rows as CSV; compressed where they are many."""
+    import gzip
+
+    from experiments.results import MOST_ROWS_AS_JSON, rows_as_csv
+
+    text = rows_as_csv(rows)
+    if len(rows) <= MOST_ROWS_AS_JSON:
+        (folder / "results.csv").write_text(text, encoding="utf-8")
+    else:
+        (folder / "results.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def evaluate(
     on_run: Callable[[str, str], OnProgress | None],
     journal: Journal | None = None,
 ) -> Evaluation:
-    """Run every contender on every task: a learned one once at each preference, a baseline once for all.
+    """Run every contender on every task: one that heeds the preference once at each, others once for all.
 
     Args:
         contenders: with distinct names.
@@ -86,9 +86,12 @@ def evaluate(
     finished: list[Finished] = []
     for task in tasks:
         for contender in contenders:
-            for costed_at in [(value,) for value in preferences] if contender.learned else [tuple(preferences)]:
+            separately = [(value,) for value in preferences]
+            for costed_at in separately if contender.heeds_preference else [tuple(preferences)]:
                 on_progress = on_run(task.suite, contender.name)
-                done = journal.find(task.suite, contender.name, costed_at) if journal is not None else None
+                done = None
+                if journal is not None:
+                    done = journal.find(task.suite, contender.name, costed_at, contender.training_seed)
                 if done is None:
                     done = _run(contender, task, costed_at, make_backend, on_progress)
                     if journal is not None:
@@ -112,9 +115,10 @@ def _run(
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
         run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
     names = [scenario.name for scenario in task.scenarios]
-    rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at)
+    seed = contender.training_seed
+    rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at, seed)
     takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
-    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers))
+    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed)
 
 
 def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from experiments.errors import BadInputError
-from experiments.files import write_text
+from experiments.files import write_text, writing
 from experiments.results import Row, Takeover, json_safe
 
 
@@ -25,10 +25,11 @@ class Finished:
     preferences: tuple[float, ...]
     rows: tuple[Row, ...]
     takeovers: tuple[Takeover, ...]
+    training_seed: int | None = None
 
 
 class Journal:
-    """Finished runs, in a file that is whole after each of them.
+    """Finished runs, in a file with a line for the setting and one for each run; half a line at its end is dropped.
 
     Args:
         path: the file.
@@ -48,16 +49,20 @@ class Journal:
         """How many runs are finished."""
         return len(self._finished)
 
-    def find(self, suite: str, throttle: str, preferences: Sequence[float]) -> Finished | None:
+    def find(
+        self, suite: str, throttle: str, preferences: Sequence[float], training_seed: int | None = None
+    ) -> Finished | None:
         """The finished run, if it is one."""
-        wanted = (suite, throttle, tuple(preferences))
-        return next((one for one in self._finished if (one.suite, one.throttle, one.preferences) == wanted), None)
+        wanted = (suite, throttle, tuple(preferences), training_seed)
+        return next((one for one in self._finished if _key(one) == wanted), None)
 
     def add(self, finished: Finished) -> None:
         """One more run is finished."""
+        if not self._finished:
+            write_text(self._path, json.dumps(self._setting) + "\n")
         self._finished.append(finished)
-        content = {"setting": self._setting, "finished": [asdict(one) for one in self._finished]}
-        write_text(self._path, json.dumps(json_safe(content)))
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(json_safe(asdict(finished))) + "\n")
 
     def discard(self) -> None:
         """All is finished: the file is not needed any more."""
@@ -65,14 +70,14 @@ class Journal:
 
     def _read(self) -> list[Finished]:
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-            setting, finished = (
-                content["setting"],
-                TypeAdapter(list[Finished]).validate_python(_with_nan(content["finished"])),
-            )
+            first, *lines = self._path.read_text(encoding="utf-8").split("\n")
+            if lines.pop():  # a line that was cut off
+                write_text(self._path, "\n".join([first, *lines, ""]))
+            setting = dict(json.loads(first))
+            finished = [TypeAdapter(Finished).validate_python(_revived(json.loads(line))) for line in lines]
         except FileNotFoundError:
             raise BadInputError(f"nothing to resume: there is no {self._path}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, TypeError, IndexError) as error:
             raise BadInputError(f"{self._path}: not a journal of `dqgym evaluate`: {error!r}") from error
         for name, value in self._setting.items():
             if setting.get(name) != value:
@@ -82,8 +87,18 @@ class Journal:
         return finished
 
 
+def _key(finished: Finished) -> tuple[str, str, tuple[float, ...], int | None]:
+    return finished.suite, finished.throttle, finished.preferences, finished.training_seed
+
+
+def _revived(run: dict[str, Any]) -> dict[str, Any]:
+    """A finished run as it was: NaN, which JSON does not know, where a number of a row is absent."""
+    rows = [{**_with_nan(row), "training_seed": row["training_seed"]} for row in run["rows"]]
+    return {**run, "rows": rows}
+
+
 def _with_nan(value: Any) -> Any:
-    """The same with NaN, which JSON does not know, where a number is absent."""
+    """The same with NaN where a number is absent."""
     match value:
         case dict():
             return {key: _with_nan(item) for key, item in value.items()}

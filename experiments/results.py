@@ -23,8 +23,8 @@ RESAMPLES = 2000
 class Row:
     """One migration, costed at one preference.
 
-    A baseline does not know the preference: it runs once, and has one row for each. ``downtime_s`` is NaN where the
-    migration missed its deadline; ``total_time_s`` is then the deadline.
+    A baseline that does not know the preference runs once, and has one row for each. ``downtime_s`` is NaN where the
+    migration missed its deadline; ``total_time_s`` is then the deadline. ``training_seed`` is that of a learned policy.
     """
 
     suite: str
@@ -43,6 +43,7 @@ class Row:
     max_throttle_percent: float
     cost: float
     guest_runtime_per_vcpu: tuple[float, ...]
+    training_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def rows_from_outcomes(
     throttle: str,
     seeds: Sequence[int],
     preferences: Iterable[float],
+    training_seed: int | None = None,
 ) -> list[Row]:
     """One row for each migration and preference."""
     rows = []
@@ -123,6 +125,7 @@ def rows_from_outcomes(
                 max_throttle_percent=float(outcomes.max_throttle_percent[i]),
                 cost=float(cost[i]),
                 guest_runtime_per_vcpu=_present_only(outcomes.guest_runtime_per_vcpu[i]),
+                training_seed=training_seed,
             )
             for i, scenario in enumerate(scenarios)
         ]
@@ -230,10 +233,15 @@ def json_safe(value: Any) -> Any:
             return value
 
 
+MOST_ROWS_AS_JSON = 20_000
+"""Beyond these, rows are written as CSV alone."""
+
+
 def results_document(rows: Sequence[Row]) -> dict[str, Any]:
-    """What ``evaluate --json`` prints: the summaries and the rows."""
+    """What ``evaluate --json`` prints: the summaries and, unless they are too many, the rows."""
+    shown = rows if len(rows) <= MOST_ROWS_AS_JSON else ()
     document: dict[str, Any] = json_safe(
-        {"summary": [asdict(summary) for summary in summarise(rows)], "rows": [asdict(row) for row in rows]}
+        {"summary": [asdict(summary) for summary in summarise(rows)], "rows": [asdict(row) for row in shown]}
     )
     return document
 

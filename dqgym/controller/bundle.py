@@ -18,6 +18,7 @@ from dqgym.controller.network import INPUT_NAME, OUTPUT_NAME, OnnxNetwork, load_
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder, observation_size
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Float32Array
 
 
@@ -49,8 +50,8 @@ class Bundle:
         self.manifest.vcpus.require_slots(vcpu_slots)
         return Encoder.from_spec({**self.manifest.observation, "vcpu_slots": vcpu_slots})
 
-    def throttle(self, preference: float | None = None) -> PolicyThrottle:
-        """The policy as a throttle; ``preference`` None takes the manifest's default.
+    def throttle(self, preference: float | None = None, survey: ControlInterval | None = None) -> PolicyThrottle:
+        """The policy as a throttle; ``preference`` None takes the manifest's default, ``survey`` None makes none.
 
         Raises:
             ValueError: the policy was not trained for that preference.
@@ -62,6 +63,7 @@ class Bundle:
             action_spec=ActionSpec.from_spec(self.manifest.action),
             control_interval=self.manifest.control_interval.control_interval(),
             preference=self.manifest.preference.choose(preference),
+            survey=survey,
         )
 
 

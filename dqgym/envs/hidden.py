@@ -53,6 +53,7 @@ class HiddenVcpu(IntEnum):
 
 
 _GLOBALS = len(HiddenGlobal)
+_HIGH = _f(SQUASHED_HIGH)
 
 
 def hidden_size(slots: int) -> int:
@@ -90,7 +91,7 @@ def write_hidden_state(tile, state, out, slots):  # type: ignore[no-untyped-def]
         out[first + HiddenVcpu.PHASE_LEFT * slot_count] = present * squash(left_s * per_pass)
         out[first + HiddenVcpu.SEQUENTIAL * slot_count] = present * tile[Vcpu.SEQUENTIAL, i]
         out[first + HiddenVcpu.BACKLOG * slot_count] = present * squash(tile[Vcpu.BACKLOG, i] * per_memory)
-    out[HiddenGlobal.BANDWIDTH] = _f(state[Vm.BANDWIDTH]) * per_nominal
+    out[HiddenGlobal.BANDWIDTH] = min(_f(state[Vm.BANDWIDTH]) * per_nominal, _HIGH)
     out[HiddenGlobal.LINK_LEFT] = squash(_f(min(state[Vm.LINK_NEXT_S] - state[Vm.TIME_S], 1e9)) * per_pass)
     out[HiddenGlobal.FOUND] = squash(found * per_memory)
     out[HiddenGlobal.DEVICE_RATE] = squash(_f(state[Vm.DEVICE_RATE]) * per_nominal)

@@ -42,7 +42,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     ``dqgym.telemetry.action.ActionSpec``.
 
     ## Observation space
-    ``Box(low, high, (16 + 9 * V,), float32)``, dimensionless: first the 16 features of the migration, then 9 per vCPU,
+    ``Box(low, high, (17 + 12 * V,), float32)``, dimensionless: first the 17 features of the migration, then 12 per vCPU,
     feature by feature (V wide each). ``B`` is the bandwidth, ``T0`` = memory / B the pass time; ``squash(x)`` is
     ``min((x + 1e-4) ** 0.25 - 0.1, 6)``.
 
@@ -64,15 +64,19 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     | 13 | vcpus | 0 | 1 | ln(number of vCPUs) / ln 64 |
     | 14 | run_share | 0 | 1 | mean run share of the vCPUs |
     | 15 | deadline | 0 | 1 | time since the start / deadline |
-    | 16 + 0 V .. | present | 0 | 1 | 1 for a vCPU that exists; the others are 0 where it is 0 |
-    | 16 + 1 V .. | dirty_rate | 0 | 6 | squash(bytes dirtied / interval / B) |
-    | 16 + 2 V .. | demand | 0 | 6 | squash(bytes dirtied / run time / B) |
-    | 16 + 3 V .. | peak_demand | 0 | 6 | squash(largest demand in this and the previous round) |
-    | 16 + 4 V .. | mean_demand | 0 | 6 | squash(running mean of demand, time constant T0 / 4) |
-    | 16 + 5 V .. | round_dirty | 0 | 6 | squash(bytes dirtied since the last sync / memory) |
-    | 16 + 6 V .. | largest_round | 0 | 6 | squash(most bytes dirtied between two syncs / memory) |
-    | 16 + 7 V .. | run_share | 0 | 1 | run time / interval |
-    | 16 + 8 V .. | exits | 0 | 1 | quota exits / (quota exits + 10) |
+    | 16 | survey | 0 | 6 | squash(length of the survey / T0), 0 without one |
+    | 17 + 0 V .. | present | 0 | 1 | 1 for a vCPU that exists; the others are 0 where it is 0 |
+    | 17 + 1 V .. | dirty_rate | 0 | 6 | squash(bytes dirtied / interval / B) |
+    | 17 + 2 V .. | demand | 0 | 6 | squash(bytes dirtied / run time / B) |
+    | 17 + 3 V .. | peak_demand | 0 | 6 | squash(largest demand in this and the previous round) |
+    | 17 + 4 V .. | mean_demand | 0 | 6 | squash(running mean of demand, time constant T0 / 4) |
+    | 17 + 5 V .. | round_dirty | 0 | 6 | squash(bytes dirtied since the last sync / memory) |
+    | 17 + 6 V .. | largest_round | 0 | 6 | squash(most bytes dirtied between two syncs / memory) |
+    | 17 + 7 V .. | run_share | 0 | 1 | run time / interval |
+    | 17 + 8 V .. | exits | 0 | 1 | quota exits / (quota exits + 10) |
+    | 17 + 9 V .. | survey_rate | 0 | 6 | squash(distinct bytes per second in the survey's first eighth / B) |
+    | 17 + 10 V .. | survey_late_rate | 0 | 6 | squash(the same in the survey's second half / B) |
+    | 17 + 11 V .. | survey_set | 0 | 6 | squash(distinct bytes dirtied in the survey / memory) |
 
     All of it is what a real VMM can measure; hidden state of the model is never part of it.
 
@@ -84,7 +88,8 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
 
     ## Starting state
     A scenario drawn from the suite (or the one given), a preference drawn log-uniformly from its range; all memory is
-    to send. The seed decides both, and everything random in the migration.
+    to send. The seed decides both, and everything random in the migration. With ``survey``, one has just been made
+    (``dqgym.telemetry.survey``): its time has gone by, and the observation has what it found.
 
     ## Episode end
     Terminated when the migration completes or misses its deadline (20 T0 unless the scenario says otherwise); never

@@ -46,7 +46,8 @@ class CostMeter:
         self._downtime_limit_s = float(facts.downtime_limit_s[0])
         self._window_run_s = np.zeros_like(self._present)
         self._window_s = 0.0
-        self._running_s = 0.0
+        # A survey is on the migration's clock, and the guest runs.
+        self._running_s = 0.0 if facts.survey is None else float(facts.survey.duration_s[0])
         self._stall_s = 0.0
 
     def update(self, telemetry: Telemetry, outcomes: Outcomes | None) -> None:

@@ -236,15 +236,28 @@ def reset_encoder(facts, present, surveyed, surveyed_first, tile, vm_state, slot
     survey_s = facts[FactColumn.SURVEY_S]
     vm_state[VmState.SURVEY] = squash(survey_s * facts[FactColumn.BANDWIDTH] / facts[FactColumn.MEMORY])
     if survey_s > 0.0:
-        per_first = _f(1.0 / (_FIRST_SHARE * survey_s * facts[FactColumn.BANDWIDTH]))
-        per_late = _f(1.0 / (_LATE_SHARE * survey_s * facts[FactColumn.BANDWIDTH]))
-        per_memory = _f(1.0 / facts[FactColumn.MEMORY])
-        for i in range(len(slots)):
-            first, all_of_it = surveyed[surveyed_first, i], surveyed[surveyed_first + _LAST_MARK, i]
-            late = all_of_it - surveyed[surveyed_first + _LAST_MARK - 1, i]
-            tile[Row.SURVEY_RATE_OUT, i] = present[i] * squash(first * per_first)
-            tile[Row.SURVEY_LATE_RATE_OUT, i] = present[i] * squash(late * per_late)
-            tile[Row.SURVEY_SET_OUT, i] = present[i] * squash(all_of_it * per_memory)
+        encode_survey(facts, present, surveyed, surveyed_first, tile, slots)
+
+
+@routine
+def encode_survey(facts, present, surveyed, surveyed_first, tile, slots):  # type: ignore[no-untyped-def]
+    """The features of a survey that was made; a count that was not measured (NaN) leaves what needs it at 0."""
+    could_send = facts[FactColumn.SURVEY_S] * facts[FactColumn.BANDWIDTH]
+    per_first = _f(1.0 / max(_FIRST_SHARE * could_send, 1.0))
+    per_late = _f(1.0 / max(_LATE_SHARE * could_send, 1.0))
+    per_memory = _f(1.0 / facts[FactColumn.MEMORY])
+    for i in range(len(slots)):
+        first, all_of_it = surveyed[surveyed_first, i], surveyed[surveyed_first + _LAST_MARK, i]
+        late = all_of_it - surveyed[surveyed_first + _LAST_MARK - 1, i]
+        tile[Row.SURVEY_RATE_OUT, i] = present[i] * squash(measured(first) * per_first)
+        tile[Row.SURVEY_LATE_RATE_OUT, i] = present[i] * squash(measured(late) * per_late)
+        tile[Row.SURVEY_SET_OUT, i] = present[i] * squash(measured(all_of_it) * per_memory)
+
+
+@part
+def measured(value):  # type: ignore[no-untyped-def]
+    """The value, or 0 where it is NaN."""
+    return value if value == value else _ZERO
 
 
 @kernel

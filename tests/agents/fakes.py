@@ -10,6 +10,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
+
 OUTCOME_FIELDS = (
     "total_time_s",
     "time_over_t0",
@@ -43,8 +45,8 @@ class FakeMigrationVectorEnv(VectorEnv):
         self,
         num_envs: int,
         vcpu_slots: int = 8,
-        global_features: int = 16,
-        vcpu_features: int = 9,
+        global_features: int = len(GLOBAL_FEATURES),
+        vcpu_features: int = len(VCPU_FEATURES),
         least_vcpus: int | None = None,
         autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP,
         mean_steps: int = 40,

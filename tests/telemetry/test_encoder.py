@@ -15,6 +15,8 @@ from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
+from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.survey import MARKS, Survey
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
 from tests.model.migrations import MB, NO_COSTS, READERS, writers
 
@@ -45,6 +47,22 @@ def random_facts(rng: np.random.Generator, n: int = 6) -> Facts:
     )
 
 
+def random_survey(rng: np.random.Generator, facts: Facts) -> Survey:
+    """Of a third of the migrations none; counts that grow from mark to mark."""
+    n, slots = facts.present.shape
+    duration_s = rng.choice([0.0, 1e-4, 0.05], size=n) * facts.pass_time_s
+    grown = rng.random((n, len(MARKS), slots)) * facts.memory_bytes[:, None, None] / (len(MARKS) * slots)
+    counts = np.cumsum(grown, axis=1) * facts.present[:, None, :] * (duration_s > 0.0)[:, None, None]
+    return Survey(duration_s, counts.astype(np.float32))
+
+
+def of_one(facts: Facts, k: int) -> Facts:
+    only = slice(k, k + 1)
+    arrays = {name: getattr(facts, name)[only] for name in Facts.__dataclass_fields__ if name != "survey"}
+    survey = facts.survey and Survey(facts.survey.duration_s[only], facts.survey.dirtied_bytes[only])
+    return Facts(**arrays, survey=survey)
+
+
 def random_telemetry(rng: np.random.Generator, facts: Facts, before: Telemetry, extreme: bool) -> Telemetry:
     """One more interval of what a VMM might report, or of anything at all; syncs in a third of the intervals."""
     n, slots = facts.present.shape
@@ -71,9 +89,13 @@ def random_telemetry(rng: np.random.Generator, facts: Facts, before: Telemetry, 
     return Telemetry(vcpu=(vcpu * present).astype(np.float32), vm=vm, done=before.done)
 
 
-def random_run(seed: int, steps: int = 12, extreme: bool = False) -> tuple[Facts, list[Telemetry]]:
+def random_run(
+    seed: int, steps: int = 12, extreme: bool = False, surveyed: bool = False
+) -> tuple[Facts, list[Telemetry]]:
     rng = np.random.default_rng(seed)
     facts = random_facts(rng)
+    if surveyed:
+        facts = replace(facts, survey=random_survey(rng, facts))
     run = [first_telemetry(facts)]
     for _ in range(steps):
         run.append(random_telemetry(rng, facts, run[-1], extreme))
@@ -87,9 +109,9 @@ def encode_run(facts: Facts, run: list[Telemetry], slots: int = SLOTS, preferenc
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32), preference=st.floats(1e-4, 1e4), extreme=st.booleans())
-def test_features_keep_to_their_ranges(seed, preference, extreme):
-    facts, run = random_run(seed, extreme=extreme)
+@given(seed=st.integers(0, 2**32), preference=st.floats(1e-4, 1e4), extreme=st.booleans(), surveyed=st.booleans())
+def test_features_keep_to_their_ranges(seed, preference, extreme, surveyed):
+    facts, run = random_run(seed, extreme=extreme, surveyed=surveyed)
     observations = encode_run(facts, run, preference=preference)
     space = observation_space(SLOTS)
     assert observations.dtype == np.float32
@@ -109,6 +131,8 @@ class ReferenceEncoder:
         self.sync_dirty = np.zeros(n)
         self.peaks = [np.zeros((n, slots)), np.zeros((n, slots))]  # this round's, the previous one's
         self.mean_demand, self.round_dirty, self.largest = np.zeros((3, n, slots))
+        survey = facts.survey or Survey(np.zeros(n), np.zeros((n, len(MARKS), slots), np.float32))
+        self.survey_s, self.surveyed = survey.duration_s, survey.dirtied_bytes.astype(np.float64)
 
     def encode(self, telemetry: Telemetry) -> dict[str, np.ndarray]:
         """Per-vCPU features are called ``vcpu.NAME``."""
@@ -148,6 +172,10 @@ class ReferenceEncoder:
             "vcpu.mean_demand": self.mean_demand * present,
             "vcpu.round_dirty": self.round_dirty * present,
             "vcpu.largest_round": self.largest * present,
+            "survey": self.survey_s / pass_time_s,
+            "vcpu.survey_rate": self.survey_rate(0.0, 0.125) * present,
+            "vcpu.survey_late_rate": self.survey_rate(0.5, 1.0) * present,
+            "vcpu.survey_set": self.surveyed[:, -1] / memory[:, None] * present,
         }
         return {name: np.minimum((value + 1e-4) ** 0.25 - 0.1, 6.0) for name, value in squashed.items()} | {
             "round": np.minimum(vm[:, VmField.ROUND] / 20.0, 1.0),
@@ -164,9 +192,20 @@ class ReferenceEncoder:
         }
 
 
+    def survey_rate(self, begin: float, end: float) -> np.ndarray:
+        """[N, V] distinct bytes per second between two marks of the survey, over the bandwidth."""
+        counts = {0.0: np.zeros_like(self.surveyed[:, 0])} | {
+            mark: self.surveyed[:, k] for k, mark in enumerate(MARKS)
+        }
+        could_send = (end - begin) * self.survey_s * self.facts.bandwidth_bytes_per_s
+        made = (self.survey_s > 0.0)[:, None]
+        return (counts[end] - counts[begin]) * made / np.where(made, could_send[:, None], 1.0)
+
+
+@pytest.mark.parametrize("surveyed", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_every_feature_is_what_the_table_says(seed):
-    facts, run = random_run(seed)
+def test_every_feature_is_what_the_table_says(seed, surveyed):
+    facts, run = random_run(seed, surveyed=surveyed)
     observations = encode_run(facts, run, preference=0.7)[1:]
     reference = ReferenceEncoder(facts, 0.7)
     for observation, telemetry in zip(observations, run, strict=True):
@@ -212,6 +251,96 @@ def test_a_backend_starts_with_the_first_telemetry():
     np.testing.assert_array_equal(begun.done, expected.done)
 
 
+def test_a_backend_that_has_made_a_survey_starts_with_the_first_telemetry_too():
+    """All of it is as if nothing had happened, but for the time that the survey took."""
+    backend = ModelBackend(vcpu_slots=SLOTS)
+    scenarios = get_suite("mixed").scenarios(5, seed=1, max_vcpus=SLOTS)
+    begun = backend.start(scenarios, [0] * 5, ControlInterval(0.0, 0.01))
+    expected = first_telemetry(backend.facts)
+    assert (expected.vm[:, VmField.TIME_S] == backend.facts.survey.duration_s).all()
+    np.testing.assert_array_equal(begun.vcpu, expected.vcpu)
+    np.testing.assert_array_equal(begun.vm, expected.vm)
+
+
+def squash(x: float) -> float:
+    return min((x + 1e-4) ** 0.25 - 0.1, 6.0)
+
+
+def one_migration(survey: Survey | None = None) -> Facts:
+    """1 GB at 100 MB/s; two of the four slots are vCPUs."""
+    return Facts(
+        present=np.array([[True, True, False, False]]),
+        memory_bytes=np.array([1e9]),
+        bandwidth_bytes_per_s=np.array([1e8]),
+        downtime_limit_s=np.array([0.3]),
+        deadline_s=np.array([200.0]),
+        ring_bytes=np.array([2.0**24]),
+        survey=survey,
+    )
+
+
+def surveyed_mb(*vcpus: tuple[float, float, float, float]) -> np.ndarray:
+    """float32 [1, len(MARKS), SLOTS] from megabytes at the four marks of each vCPU."""
+    counts = np.zeros((1, len(MARKS), SLOTS), dtype=np.float32)
+    counts[0, :, : len(vcpus)] = np.array(vcpus).T * MB
+    return counts
+
+
+def test_the_features_of_a_survey_are_rates_first_and_late_and_the_set():
+    """Two seconds: marks at 0.25, 0.5, 1 and 2 s. One vCPU writes on and on, the other has a set of 30 MB."""
+    survey = Survey(np.array([2.0]), surveyed_mb((50.0, 100.0, 200.0, 400.0), (25.0, 28.0, 30.0, 30.0)))
+    observation = Encoder(SLOTS).reset(one_migration(survey), 0.2)
+    assert observation[0, GLOBAL["survey"]] == pytest.approx(squash(0.2), rel=1e-6)
+    assert observation[0, GLOBAL["time"]] == pytest.approx(squash(0.2), rel=1e-6)
+    assert observation[0, GLOBAL["round_time"]] == 0.0
+    for name, values in {
+        "survey_rate": [50.0 / 0.25 / 100.0, 25.0 / 0.25 / 100.0],
+        "survey_late_rate": [200.0 / 1.0 / 100.0, 0.0],
+        "survey_set": [0.4, 0.03],
+    }.items():
+        expected = [*(squash(value) for value in values), 0.0, 0.0]
+        np.testing.assert_allclose(per_vcpu(observation, name)[0], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_what_a_survey_found_stays_in_view_to_the_end():
+    facts, run = random_run(11, surveyed=True)
+    observations = encode_run(facts, run)
+    for name in ("survey_rate", "survey_late_rate", "survey_set"):
+        seen = np.array([per_vcpu(each, name) for each in observations])
+        assert (seen[0] > 0.0).any()
+        np.testing.assert_array_equal(seen, np.broadcast_to(seen[0], seen.shape), err_msg=name)
+    np.testing.assert_array_equal(observations[1:, :, GLOBAL["survey"]], observations[:-1, :, GLOBAL["survey"]])
+
+
+def test_without_a_survey_its_features_are_zero_as_they_are_where_none_was_made():
+    nothing = Survey(np.zeros(1), np.zeros((1, len(MARKS), SLOTS), np.float32))
+    without, none_made = (Encoder(SLOTS).reset(one_migration(survey), 0.2) for survey in (None, nothing))
+    np.testing.assert_array_equal(without, none_made)
+    for name in ("survey_rate", "survey_late_rate", "survey_set"):
+        assert (per_vcpu(without, name) == 0.0).all()
+    assert without[0, GLOBAL["survey"]] == 0.0
+
+
+def test_counts_that_a_survey_could_not_take_count_as_nothing_observed():
+    """Of the first vCPU all, of the second the first mark: its rate at first is unknown, the rest is as it was."""
+    counts = surveyed_mb((50.0, 100.0, 200.0, 400.0), (25.0, 28.0, 30.0, 40.0))
+    gaps = counts.copy()
+    gaps[0, :, 0] = gaps[0, 0, 1] = np.nan
+    whole, partly = (Encoder(SLOTS).reset(one_migration(Survey(np.ones(1), each)), 0.2) for each in (counts, gaps))
+    assert np.isfinite(partly).all()
+    for name, expected in {"survey_rate": [0.0, 0.0], "survey_late_rate": [0.0, 1.0], "survey_set": [0.0, 1.0]}.items():
+        np.testing.assert_array_equal(per_vcpu(partly, name)[0, :2], expected * per_vcpu(whole, name)[0, :2], name)
+
+
+@pytest.mark.parametrize("duration_s", [1e-300, 1e-30, 1e-9, 1e9])
+def test_a_survey_of_any_length_gives_finite_features(duration_s):
+    survey = Survey(np.array([duration_s]), surveyed_mb((0.0, 0.0, 0.0, 0.0), (1000.0, 1000.0, 1000.0, 1000.0)))
+    observation = Encoder(SLOTS).reset(one_migration(survey), 0.2)
+    space = observation_space(SLOTS)
+    assert ((space.low <= observation) & (observation <= space.high)).all()
+    assert per_vcpu(observation, "survey_rate")[0, 0] == 0.0
+
+
 def test_encoding_the_telemetry_of_the_start_again_changes_nothing():
     facts, run = random_run(3)
     encoder = Encoder(SLOTS)
@@ -231,14 +360,15 @@ def test_reset_forgets_the_last_migrations():
     np.testing.assert_array_equal(again, encode_run(facts, run))
 
 
-def test_each_migration_is_encoded_by_itself():
-    facts, run = random_run(4)
+@pytest.mark.parametrize("surveyed", [False, True])
+def test_each_migration_is_encoded_by_itself(surveyed):
+    facts, run = random_run(4, surveyed=surveyed)
     preferences = np.linspace(0.1, 1.0, len(facts.memory_bytes))
     together = encode_run(facts, run, preference=preferences)
     for k, preference in enumerate(preferences):
         only = slice(k, k + 1)
         alone = encode_run(
-            Facts(**{name: getattr(facts, name)[only] for name in Facts.__dataclass_fields__}),
+            of_one(facts, k),
             [Telemetry(each.vcpu[only], each.vm[only], each.done[only]) for each in run],
             preference=preference,
         )
@@ -246,9 +376,12 @@ def test_each_migration_is_encoded_by_itself():
 
 
 def test_a_scale_of_bytes_cannot_be_seen_in_telemetry():
-    facts, run = random_run(5)
+    facts, run = random_run(5, surveyed=True)
     larger = replace(
-        facts, memory_bytes=1000 * facts.memory_bytes, bandwidth_bytes_per_s=1000 * facts.bandwidth_bytes_per_s
+        facts,
+        memory_bytes=1000 * facts.memory_bytes,
+        bandwidth_bytes_per_s=1000 * facts.bandwidth_bytes_per_s,
+        survey=Survey(facts.survey.duration_s, 1000 * facts.survey.dirtied_bytes),
     )
     byte_fields = [
         VmField.SENT_BYTES,
@@ -324,9 +457,11 @@ def test_a_backend_that_measures_no_vcpu_gives_finite_observations():
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32), order=st.permutations(range(SLOTS)))
 def test_vcpus_that_change_places_take_their_features_along(seed, order):
-    facts, run = random_run(seed)
+    facts, run = random_run(seed, surveyed=True)
+    survey = Survey(facts.survey.duration_s, facts.survey.dirtied_bytes[:, :, order])
     permuted = encode_run(
-        replace(facts, present=facts.present[:, order]), [replace(each, vcpu=each.vcpu[:, :, order]) for each in run]
+        replace(facts, present=facts.present[:, order], survey=survey),
+        [replace(each, vcpu=each.vcpu[:, :, order]) for each in run],
     )
     plain = encode_run(facts, run)
     np.testing.assert_allclose(permuted[..., :G], plain[..., :G], rtol=1e-5, atol=1e-6)
@@ -335,7 +470,7 @@ def test_vcpus_that_change_places_take_their_features_along(seed, order):
 
 
 def test_more_slots_add_zeros_and_change_nothing_else():
-    facts, run = random_run(8)
+    facts, run = random_run(8, surveyed=True)
     narrow, wide = encode_run(facts, run), encode_run(facts, run, slots=WIDER_SLOTS)
     np.testing.assert_allclose(wide[..., :G], narrow[..., :G], rtol=1e-6)
     for observation_narrow, observation_wide in zip(narrow, wide, strict=True):
@@ -348,9 +483,10 @@ def test_more_slots_add_zeros_and_change_nothing_else():
 
 
 def test_absent_slots_of_wider_telemetry_are_cut():
-    facts, run = random_run(8)
+    facts, run = random_run(8, surveyed=True)
     padding = ((0, 0), (0, WIDER_SLOTS - SLOTS))
-    wide = replace(facts, present=np.pad(facts.present, padding))
+    counts = np.pad(facts.survey.dirtied_bytes, ((0, 0), *padding))
+    wide = replace(facts, present=np.pad(facts.present, padding), survey=Survey(facts.survey.duration_s, counts))
     wide_run = [replace(each, vcpu=np.pad(each.vcpu, ((0, 0), *padding))) for each in run]
     np.testing.assert_array_equal(encode_run(wide, wide_run), encode_run(facts, run))
 
