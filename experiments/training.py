@@ -21,7 +21,7 @@ from agents.algorithms import load_algorithm, make_algorithm
 from agents.callbacks import BestModelCallback, CheckpointCallback
 from agents.checkpoints import latest_checkpoint, save_algorithm
 from agents.config import PpoConfig
-from agents.vec_env import Sb3VecEnv, stop_and_copy_cost
+from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
 from dqgym.envs.randomisation import Randomisation
 from dqgym.scenario.suites import get_suite
@@ -99,7 +99,7 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
             hidden_state=isinstance(config.algorithm, PpoConfig) and config.algorithm.privileged_critic,
             autoreset_mode=AutoresetMode.SAME_STEP,
         ),
-        reward_unit=stop_and_copy_cost,
+        reward_unit=typical_cost,
     )
 
 

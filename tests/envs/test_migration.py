@@ -20,6 +20,7 @@ from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.reward import TERMS
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.scenario import save_scenario
+from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES, PerVcpu
 from tests.model.migrations import NO_COSTS, READERS, scenario, writers
 
 SLOTS = 4
@@ -116,6 +117,36 @@ def test_reward_weights_scale_the_terms():
     assert weighted[2][-1]["cost"] == plain[2][-1]["cost"]
 
 
+def test_a_survey_is_on_the_clock_and_costs_its_time_and_nothing_else():
+    """A guest that only reads: nothing that is learned can change anything."""
+    case = scenario(READERS, memory_mb=200.0)
+    finals = {}
+    for survey in (None, "0.05 T0", "3 s"):
+        env = one_writer(scenario=case, survey=survey, preference=0.5)
+        env.reset(seed=0)
+        rewards, ended = [], False
+        while not ended:
+            _, reward, ended, _, info = env.step(FREE)
+            rewards.append(reward)
+        finals[survey] = info
+        assert sum(rewards) == pytest.approx(-info["cost"], rel=1e-9)
+    for survey, seconds in (("0.05 T0", 10.0), ("3 s", 3.0)):
+        ours, plain = finals[survey], finals[None]
+        assert ours["total_time_s"] == pytest.approx(plain["total_time_s"] + seconds, rel=1e-9)
+        assert ours["cost"] == pytest.approx(plain["cost"] + seconds / 200.0, rel=1e-6)
+        assert ours["downtime_s"] == pytest.approx(plain["downtime_s"], abs=1e-9)
+        assert ours["term_downtime"] == plain["term_downtime"] == 0.0
+
+
+def test_the_observation_has_what_the_survey_found():
+    env = one_writer(survey="5 s", parameters=NO_COSTS)
+    observation, _ = env.reset(seed=0)
+    first = len(GLOBAL_FEATURES) + PerVcpu.SURVEY_SET * SLOTS
+    found_mb = 100.0 * (1.0 - np.exp(-0.4 * 5.0 / 100.0))
+    assert unsquashed(observation[first]) == pytest.approx(found_mb / 200.0, rel=1e-3)
+    assert unsquashed(observation[0]) == pytest.approx(5.0 / 200.0, rel=1e-3)
+
+
 def test_a_missed_deadline_costs_the_whole_migration_once_more():
     greedy = scenario(
         writers("uniform", set_mb=150.0, rate_mb_per_s=50.0), memory_mb=200.0,
@@ -196,6 +227,17 @@ def test_stall_is_charged_in_windows_of_100_ms_where_decisions_come_faster():
     assert stall["100 ms"] > 2.0 * stall["10 ms"]
 
 
+def test_the_reference_page_has_every_feature_with_its_place_and_range():
+    """Of the lines of the table in the class's docstring."""
+    table = [[cell.strip() for cell in line.split("|")[1:5]] for line in MigrationEnv.__doc__.splitlines() if "|" in line]
+    described = {(place, name): (float(low), float(high)) for place, name, low, high in table if place[:1].isdigit()}
+    g, f = len(GLOBAL_FEATURES), len(VCPU_FEATURES)
+    expected = {(str(k), each.name): (each.low, each.high) for k, each in enumerate(GLOBAL_FEATURES)}
+    expected |= {(f"{g} + {k} V ..", each.name): (each.low, each.high) for k, each in enumerate(VCPU_FEATURES)}
+    assert described == expected
+    assert f"({g} + {f} * V,)" in MigrationEnv.__doc__
+
+
 def test_an_action_holds_a_writer_to_its_share_of_the_bandwidth():
     env = one_writer(parameters=NO_COSTS)
     env.reset(seed=0)
@@ -204,7 +246,7 @@ def test_an_action_holds_a_writer_to_its_share_of_the_bandwidth():
     free = env.step(FREE)[0]
     held = env.step(np.full(SLOTS, -0.4, dtype=np.float32))[0]
     limit = 0.005 * 10_000 ** (0.6 / 2.0)
-    first_dirty_rate = 16 + SLOTS
+    first_dirty_rate = len(GLOBAL_FEATURES) + PerVcpu.DIRTY_RATE * SLOTS
     assert unsquashed(free[first_dirty_rate]) > limit
     assert unsquashed(held[first_dirty_rate]) == pytest.approx(limit, rel=0.02)
 

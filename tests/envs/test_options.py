@@ -66,9 +66,19 @@ def test_an_interval_is_text_or_a_control_interval():
     )
 
 
+def test_a_survey_is_text_or_an_interval_with_a_chance():
+    assert resolve_options(scenario=THREE).survey == (0.0, 0.0, 0.0)
+    assert resolve_options(scenario=THREE, survey="0.01 T0").survey == (0.0, 0.01, 1.0)
+    assert resolve_options(scenario=THREE, survey="2 s", survey_chance=0.5).survey == (2.0, 0.0, 0.5)
+    assert resolve_options(scenario=THREE, survey=ControlInterval(0.5, 0.01)).survey == (0.5, 0.01, 1.0)
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
+        ({"survey": "soon"}, r"survey 'soon' must be a share of the pass time, like '0.01 T0', or a time, like '2 s'"),
+        ({"survey": "1 s", "survey_chance": 1.5}, "survey_chance=1.5 must be from 0 to 1"),
+        ({"survey": "1 s", "survey_chance": float("nan")}, "survey_chance=nan must be from 0 to 1"),
         ({"suite": "phasis"}, r"unknown suite 'phasis' \(did you mean 'phases'\?\)"),
         ({"suite": "mixed", "scenario": THREE}, "give one of them"),
         ({"suite": {"mixed": 0.0}}, "weight of each suite must be positive"),

@@ -1,11 +1,14 @@
 """The cost terms from telemetry, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dqgym.backends.base import Outcomes
 from dqgym.cost import MAX_STALL
 from dqgym.envs.reward import TERMS, CostMeter, weights_of
+from dqgym.telemetry.survey import MARKS, Survey
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 PASS_TIME_S = 10.0
@@ -72,6 +75,13 @@ def test_downtime_within_its_limit_costs_its_time_only():
     meter = CostMeter(FACTS, preference=1.0)
     meter.update(interval(5.3, 5.0, 1.0, 1.0), outcome(5.3))
     assert meter.terms == pytest.approx({"time": 0.53, "stall": 0.0, "downtime": 0.0, "deadline": 0.0}, abs=1e-9)
+
+
+def test_a_survey_costs_its_time_and_is_no_downtime():
+    survey = Survey(np.array([2.0]), np.zeros((1, len(MARKS), 4), dtype=np.float32))
+    meter = CostMeter(replace(FACTS, survey=survey), preference=1.0)
+    meter.update(interval(7.3, 5.0, 1.0, 1.0), outcome(7.3))
+    assert meter.terms == pytest.approx({"time": 0.73, "stall": 0.0, "downtime": 0.0, "deadline": 0.0}, abs=1e-9)
 
 
 def test_downtime_beyond_its_limit_counts_as_stall_of_all_vcpus():

@@ -7,12 +7,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from scipy import stats
 
 import dqgym  # noqa: F401  registers the environment
 from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.info import FINAL_INFO
 from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.vector import MigrationVectorEnv
+from dqgym.telemetry.features import Global
 
 SLOTS = 4
 WORLD = {"suite": "mixed", "pool_size": 32, "max_vcpus": SLOTS, "vcpu_slots": SLOTS, "control_interval": "0.2 T0"}
@@ -74,9 +76,19 @@ def test_the_single_environment_has_the_single_spaces():
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize("seed", [0, 17, 2024])
 def test_a_vector_is_single_environments_side_by_side(mode, seed):
+    assert_side_by_side(mode, seed)
+
+
+@pytest.mark.parametrize("survey", ["0.02 T0", "2 s"])
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_a_vector_with_surveys_is_single_environments_side_by_side(chance, survey):
+    assert_side_by_side(AutoresetMode.SAME_STEP, seed=5, survey=survey, survey_chance=chance)
+
+
+def assert_side_by_side(mode: AutoresetMode, seed: int, **keywords) -> None:
     """Step by step against Gymnasium's own vector of single environments, over several episodes of each."""
-    native = vector(3, mode)
-    plain = SyncVectorEnv([lambda: MigrationEnv(**WORLD)] * 3, autoreset_mode=mode)
+    native = vector(3, mode, **keywords)
+    plain = SyncVectorEnv([lambda: MigrationEnv(**{**WORLD, **keywords})] * 3, autoreset_mode=mode)
     rng = np.random.default_rng(seed)
     np.testing.assert_array_equal(native.reset(seed=seed)[0], plain.reset(seed=seed)[0])
     episodes = np.zeros(3, dtype=int)
@@ -110,6 +122,24 @@ def _assert_same_endings(mode: AutoresetMode, ours, theirs) -> None:
         np.testing.assert_array_equal(ours_info["_final_obs"], ended)
         for n in np.flatnonzero(ended):
             np.testing.assert_array_equal(ours_info["final_obs"][n], theirs_info["final_obs"][n])
+
+
+def test_a_survey_that_is_never_made_is_none():
+    plain, never = rollout(vector(4), 60, seed=2), rollout(vector(4, survey="0.1 T0", survey_chance=0.0), 60, seed=2)
+    for ours, theirs in zip(never[:3], plain[:3], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_surveys_come_as_often_as_wanted_and_start_the_clock():
+    """The time of the first observation of each episode says whether there was one."""
+    env = vector(64, survey="0.1 T0", survey_chance=0.25)
+    observations, _, ends, _ = rollout(env, 60, seed=2)
+    firsts = np.concatenate([observations[0], observations[1:][ends]])
+    surveyed = firsts[:, Global.TIME] > 0.0
+    assert len(firsts) > 200
+    assert stats.binomtest(int(surveyed.sum()), len(firsts), 0.25).pvalue > 1e-3
+    np.testing.assert_allclose(firsts[surveyed][:, [Global.TIME, Global.SURVEY]], 0.1001**0.25 - 0.1, rtol=1e-5)
+    assert (firsts[~surveyed][:, Global.SURVEY] == 0.0).all()
 
 
 @pytest.mark.parametrize("interval", ["10 ms", "1 s", "0.004 T0"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.telemetry.telemetry import Facts
 
 
@@ -41,6 +41,18 @@ def test_a_text_that_is_no_interval_is_refused_with_what_is_allowed(text):
 def test_an_interval_that_never_or_always_ends_is_refused(least_s, pass_times):
     with pytest.raises(ValueError, match="one of them must be positive"):
         ControlInterval(least_s, pass_times)
+
+
+@pytest.mark.parametrize("text", ["", "0 s", "a moment", "-0.1 T0"])
+def test_a_text_that_is_no_length_of_a_survey_is_refused_with_what_is_allowed(text):
+    with pytest.raises(ValueError, match=r"survey .* must be a share of the pass time, like '0.01 T0', or a time") as error:
+        parse_survey(text)
+    assert repr(text) in str(error.value)
+
+
+def test_the_length_of_a_survey_is_read_as_an_interval_is():
+    assert parse_survey("0.01 T0") == ControlInterval(0.0, 0.01)
+    assert parse_survey("2 s") == ControlInterval(2.0)
 
 
 def test_an_interval_scales_with_the_pass_time_and_has_a_least_length():
