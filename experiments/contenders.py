@@ -13,6 +13,7 @@ from typing import Any
 
 from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec
+from dqgym.cost import FAST
 from dqgym.controller.shipped import SHIPPED_BUNDLE
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
@@ -21,6 +22,8 @@ from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import heeds_preference, make_throttle, throttle_names
 from experiments.errors import BadInputError
 
+ORACLE = "oracle"
+"""The clairvoyant bound, which runs on the model alone."""
 SHIPPED = "default"
 """The name of the policy that is shipped."""
 FALLBACK = "dirty-quota"
@@ -84,6 +87,8 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
         make_throttle(source)  # a wrong name shows here
         tuned = heeds_preference(source)
         return Contender(source, False, lambda preference: make_throttle(source, preference), tuned=tuned)
+    if source == ORACLE:
+        return Contender(ORACLE, False, _oracle, tuned=True)
     path = bundle_path(source)
     if (path / MANIFEST_FILE).is_file():
         return _bundle(path, survey)
@@ -92,7 +97,7 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
     if path.is_dir():
         raise BadInputError(f"{source}: neither a training run (config.yaml) nor a policy bundle ({MANIFEST_FILE})")
     raise BadInputError(
-        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, *throttle_names()])};"
+        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, ORACLE, *throttle_names()])};"
         f" throttles: {', '.join(throttle_names())}; the shipped policy: {SHIPPED}"
     )
 
@@ -121,6 +126,12 @@ def line_up(sources: Sequence[str], with_baselines: bool, survey: ControlInterva
 def guarded(throttle: Throttle) -> Guard:
     """A policy behind its guard."""
     return Guard(throttle, make_throttle(FALLBACK))
+
+
+def _oracle(preference: float | None) -> Throttle:
+    from dqgym.oracle.throttle import OracleThrottle
+
+    return OracleThrottle(FAST if preference is None else preference)
 
 
 def bundle_path(source: str | Path) -> Path:

@@ -12,6 +12,7 @@ from dqgym.controller.guard import Intervention
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.trace import Trace, TraceRecorder
+from dqgym.oracle.throttle import Clairvoyant
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from experiments.contenders import Contender
@@ -112,6 +113,8 @@ def _run(
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
     throttle = contender.make(costed_at[0])
+    if isinstance(throttle, Clairvoyant):
+        throttle.foresee(task.scenarios, task.seeds)
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
         run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
     names = [scenario.name for scenario in task.scenarios]

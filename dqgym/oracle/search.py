@@ -1,0 +1,152 @@
+"""Hindsight search: each migration is played again and again in the model, with its seed, under better schedules.
+
+An evolution strategy with elites: the best schedules so far have children that differ from them in a block of slices.
+What it finds is a cost that can be reached, so it bounds the true optimum from above: more rounds never find worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from dqgym.backends.model import ModelBackend
+from dqgym.cost import migration_cost
+from dqgym.oracle.schedule import (
+    FREE_LOG,
+    LEAST_LOG,
+    MOST_SPARED,
+    SLICE_PASS_TIMES,
+    SLICES,
+    Player,
+    Schedules,
+    concatenated,
+    working_sets,
+)
+from dqgym.scenario import Scenario
+from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.telemetry import FloatArray, VmField
+
+INTERVAL = ControlInterval(least_s=0.0, pass_times=0.04)
+"""That of the policies."""
+ELITES = 6
+CHILDREN = 36
+ROUNDS = 20
+TOGETHER = 64
+"""Scenarios searched side by side."""
+FIRST_STEP, LAST_STEP = 0.8, 0.1
+"""Standard deviation of a change of log10 fraction, in the first and in the last round."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best schedule of each migration, and its cost [N]."""
+
+    schedules: Schedules
+    cost: FloatArray
+
+
+def search(
+    scenarios: Sequence[Scenario], seeds: Sequence[int], preference: float, rounds: int = ROUNDS, seed: int = 0
+) -> Found:
+    """The best schedules found for N migrations of known future; the same ones for the same ``seed``."""
+    parts = []
+    for first in range(0, len(scenarios), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        rng = np.random.default_rng((seed, first))
+        parts.append(_search(scenarios[some], seeds[some], preference, rounds, rng))
+    return Found(concatenated([part.schedules for part in parts]), np.concatenate([part.cost for part in parts]))
+
+
+def _search(
+    scenarios: Sequence[Scenario], seeds: Sequence[int], preference: float, rounds: int, rng: np.random.Generator
+) -> Found:
+    n = len(scenarios)
+    start = _start()
+    everywhere = np.tile(np.arange(len(start)), n)
+    elite = start.take(everywhere)
+    cost = _costs(scenarios, seeds, preference, elite, np.full(n, np.inf))
+    elite, cost = _best(elite, cost, n)
+    for step in np.geomspace(FIRST_STEP, LAST_STEP, rounds):
+        children = _children(elite, n, float(step), rng)
+        of_children = _costs(scenarios, seeds, preference, children, cost.reshape(n, -1)[:, 0])
+        elite, cost = _best(*_joined(elite, cost, children, of_children, n), n)
+    first = np.arange(n) * ELITES
+    return Found(elite.take(first), cost[first])
+
+
+def _start() -> Schedules:
+    """Rules as schedules: free for a while, then one fraction; with and without sparing small working sets."""
+    fractions = np.log10([0.003, 0.03, 0.1, 0.2, 0.35, 0.55, 0.8, 10.0])
+    frees = (0.0, 0.16, 0.32, 0.64, 1.0)
+    times = np.arange(SLICES) * SLICE_PASS_TIMES
+    rows = [np.where(times < free - 1e-9, FREE_LOG, log) for free, log in product(frees, fractions)]
+    plain = Schedules(np.array(rows), np.zeros(len(rows)))
+    return concatenated([plain, Schedules(plain.log_fraction, np.full(len(rows), 0.05))])
+
+
+def _best(schedules: Schedules, cost: FloatArray, n: int) -> tuple[Schedules, FloatArray]:
+    """The ``ELITES`` cheapest of each migration, cheapest first; the candidates lie migration by migration."""
+    each = len(cost) // n
+    order = np.argsort(cost.reshape(n, each), axis=1, kind="stable")[:, :ELITES]
+    index = (order + np.arange(n)[:, None] * each).ravel()
+    return schedules.take(index), cost[index]
+
+
+def _joined(
+    elite: Schedules, cost: FloatArray, children: Schedules, of_children: FloatArray, n: int
+) -> tuple[Schedules, FloatArray]:
+    """Parents and children of each migration side by side."""
+
+    def join(ours: FloatArray, theirs: FloatArray) -> FloatArray:
+        shape = ours.shape[1:]
+        both = np.concatenate((ours.reshape(n, -1, *shape), theirs.reshape(n, -1, *shape)), axis=1)
+        return both.reshape(-1, *shape)
+
+    schedules = Schedules(join(elite.log_fraction, children.log_fraction), join(elite.spared, children.spared))
+    return schedules, join(cost, of_children)
+
+
+def _children(elite: Schedules, n: int, step: float, rng: np.random.Generator) -> Schedules:
+    """``CHILDREN`` of each migration's elites: a block of slices is moved, freed or stopped, or taken from another."""
+    count = n * CHILDREN
+    base = np.repeat(np.arange(n) * ELITES, CHILDREN)
+    # The better a parent, the more children.
+    parents = elite.take(base + np.minimum(rng.geometric(0.35, count) - 1, ELITES - 1))
+    others = elite.take(base + rng.integers(ELITES, size=count))
+    log_fraction = parents.log_fraction.copy()
+    first = rng.integers(SLICES, size=count)
+    last = np.minimum(first + rng.geometric(0.25, size=count), SLICES)
+    slices = np.arange(SLICES)
+    block = (slices >= first[:, None]) & (slices < last[:, None])
+    kind = rng.random(count)[:, None]
+    moved = log_fraction + step * rng.standard_normal(count)[:, None]
+    log_fraction = np.where(block & (kind < 0.7), moved, log_fraction)
+    log_fraction = np.where(block & (kind >= 0.7) & (kind < 0.8), FREE_LOG, log_fraction)
+    log_fraction = np.where(block & (kind >= 0.8) & (kind < 0.9), -2.0, log_fraction)
+    log_fraction = np.where(block & (kind >= 0.9), others.log_fraction, log_fraction)
+    changed = rng.random(count) < 0.2
+    spared = parents.spared + changed * 0.1 * step * rng.standard_normal(count)
+    return Schedules(log_fraction.clip(LEAST_LOG, FREE_LOG), spared.clip(0.0, MOST_SPARED))
+
+
+def _costs(
+    scenarios: Sequence[Scenario], seeds: Sequence[int], preference: float, schedules: Schedules, best: FloatArray
+) -> FloatArray:
+    """[n * each] J of each migration's schedules; infinite as soon as it cannot be below ``best`` [n]."""
+    each = len(schedules) // len(scenarios)
+    again = [scenario for scenario in scenarios for _ in range(each)]
+    backend = ModelBackend()
+    telemetry = backend.start(again, [seed for seed in seeds for _ in range(each)])
+    facts = backend.facts
+    player = Player(schedules, facts, working_sets(again, facts.present.shape[1]))
+    interval_s = INTERVAL.seconds(facts)
+    # J is at least T / T0.
+    latest_s = np.repeat(best, each) * facts.pass_time_s
+    while not (telemetry.done | (telemetry.per_vm(VmField.TIME_S) > latest_s)).all():
+        telemetry = backend.step(player.command(telemetry), interval_s)
+    outcomes = backend.outcomes()
+    cost = migration_cost(outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference)
+    return np.where(telemetry.done, cost, np.inf)
