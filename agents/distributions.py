@@ -9,35 +9,54 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-HALF_LOG_2_PI = 0.5 * log(2 * pi)
+LOG_2_PI = log(2 * pi)
 
 
 @dataclass(frozen=True)
 class MaskedGaussian:
-    """Independent normal actions [N, V].
+    """Normal actions [N, V]: a deviation of each vCPU's own and one that all vCPUs of a migration share.
+
+    The covariance of a migration with n vCPUs is own_sd^2 I + shared_sd^2 11^T. With own deviations alone, what the
+    vCPUs do together would hardly vary where they are many, and so would hardly be learned.
 
     Attributes:
         mean: [N, V], zero in absent slots.
-        log_sd: broadcasts to [N, V].
+        log_sd: of each vCPU's own deviation; broadcasts to [N, V].
         present: bool [N, V].
+        shared_sd: of the shared deviation; None for none.
     """
 
     mean: Tensor
     log_sd: Tensor
     present: Tensor
+    shared_sd: Tensor | None = None
 
     def sample(self) -> Tensor:
         """[N, V] reparametrised; zero in absent slots."""
-        return self.mean + self.log_sd.exp() * torch.randn_like(self.mean) * self.present
+        deviation = self.log_sd.exp() * torch.randn_like(self.mean)
+        if self.shared_sd is not None:
+            deviation = deviation + self.shared_sd * torch.randn_like(self.mean[:, :1])
+        return self.mean + deviation * self.present
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """[N] summed over the vCPUs that exist."""
+        """[N] of the actions of all vCPUs together."""
         standard = (actions - self.mean) * torch.exp(-self.log_sd)
-        return ((-0.5 * standard.square() - self.log_sd - HALF_LOG_2_PI) * self.present).sum(dim=1)
+        log_prob = ((-0.5 * standard.square() - self.log_sd - 0.5 * LOG_2_PI) * self.present).sum(dim=1)
+        if self.shared_sd is None:
+            return log_prob
+        # Sherman-Morrison, and the matrix determinant lemma.
+        ratio = (self.shared_sd * torch.exp(-self.log_sd)).square()
+        growth = 1.0 + ratio * self.present.sum(dim=1)
+        together = (standard * self.present).sum(dim=1).square()
+        return log_prob + 0.5 * (ratio / growth * together - growth.log())
 
     def entropy(self) -> Tensor:
-        """[N] summed over the vCPUs that exist."""
-        return ((self.log_sd + 0.5 * log(2 * pi * e)) * self.present).sum(dim=1)
+        """[N] of the actions of all vCPUs together."""
+        entropy = ((self.log_sd + 0.5 * log(2 * pi * e)) * self.present).sum(dim=1)
+        if self.shared_sd is None:
+            return entropy
+        ratio = (self.shared_sd * torch.exp(-self.log_sd)).square()
+        return entropy + 0.5 * (1.0 + ratio * self.present.sum(dim=1)).log()
 
 
 def squash(gaussian: MaskedGaussian, raw_actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,8 @@ class PerVcpuPolicy(ActorCriticPolicy):
         lr_schedule: learning rate over the remaining progress.
         network: of the actor, and of a critic that sees no more than it.
         hidden: what the critic sees beside the observation, as the shape of a network for it alone; None for nothing.
-        initial_sd: of the actions at the start; one learned, state-independent sd serves all vCPUs.
+        initial_sd: of the actions' own and of their shared deviations at the start; two learned, state-independent
+            numbers serve all vCPUs.
         **kwargs: what ``ActorCriticPolicy`` takes.
     """
 
@@ -73,12 +74,12 @@ class PerVcpuPolicy(ActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         self.actor = ActorNetwork(self.network, squashed=False)
         self.critic = ValueNetwork(self.network if self.hidden is None else self.network.beside(self.hidden))
-        self.log_sd_over_floor = nn.Parameter(torch.tensor(log(self.initial_sd - LEAST_SD)))
+        self.log_sd_over_floor = nn.Parameter(torch.full((2,), log(self.initial_sd - LEAST_SD)))
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     @property
     def log_std(self) -> Tensor:
-        """Log of the actions' sd (Stable-Baselines3 logs it under this name)."""
+        """[2] log sd of the actions' own and of their shared deviations (Stable-Baselines3 logs their mean)."""
         return torch.log(LEAST_SD + self.log_sd_over_floor.exp())
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,7 +122,8 @@ class PerVcpuPolicy(ActorCriticPolicy):
 
     def _distribution(self, seen: _Seen) -> MaskedGaussian:
         vcpus = seen.vcpus.with_features(self.network.vcpu_features)
-        return MaskedGaussian(self.actor.outputs(seen.global_features, vcpus)[..., 0], self.log_std, vcpus.present)
+        mean, log_sd = self.actor.outputs(seen.global_features, vcpus)[..., 0], self.log_std
+        return MaskedGaussian(mean, log_sd[0], vcpus.present, log_sd[1].exp())
 
     def _value(self, seen: _Seen) -> Tensor:
         more = seen.global_features if seen.with_hidden is None else seen.with_hidden

@@ -72,4 +72,4 @@ class PolicyThrottle:
                 " (migrations, vCPU slots)"
             )
         bandwidth = np.ascontiguousarray(telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S))
-        return action_to_command(actions, bandwidth, self._facts, self._action_spec)
+        return action_to_command(actions, bandwidth, self._encoder.writers, self._facts, self._action_spec)

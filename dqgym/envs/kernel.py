@@ -16,7 +16,7 @@ from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.random import mix, next_seed, uniform
 from dqgym.telemetry.action import limits_of_actions
-from dqgym.telemetry.encoder import FactColumn, encode_vm, reset_encoder
+from dqgym.telemetry.encoder import FactColumn, VmState, encode_vm, reset_encoder
 from dqgym.tiles import at, row
 
 _VCPU_TELEMETRY_FIRST = VCPU_TELEMETRY.start
@@ -135,7 +135,11 @@ def step_all(  # type: ignore[no-untyped-def]
                     limits[i] = actions[n, i]
                     cap[i] = 1.0
                 limits_of_actions(
-                    limits, state[Vm.MEASURED_BANDWIDTH] / state[Vm.VCPUS], log_limits[0], log_limits[1], UNLIMITED_RATE
+                    limits,
+                    state[Vm.MEASURED_BANDWIDTH] / vm_state[n, VmState.WRITERS],
+                    log_limits[0],
+                    log_limits[1],
+                    UNLIMITED_RATE,
                 )
             rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
             interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])

@@ -36,14 +36,14 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
 
     ## Action space
     ``Box(-1, 1, (V,), float32)``: for each of the V vCPU slots a dirty-rate limit in fair shares (the measured
-    bandwidth over the number of vCPUs), on a logarithmic scale: ``0.005 * 10000 ** ((a + 1) / 2)``, so that -1 is
-    0.005, 0 is 0.5 and just below 1 is 50; 1 is no limit. A vCPU that has used up its limit stalls until its quota is
-    refilled, every 10 ms. What is said for an absent slot has no effect. The numbers are those of
+    bandwidth over the number of vCPUs that write), on a logarithmic scale: ``0.005 * 4000 ** ((a + 1) / 2)``, so that
+    -1 is 0.005, 0 is 0.32 and just below 1 is 20; 1 is no limit. A vCPU that has used up its limit stalls until its
+    quota is refilled, every 10 ms. What is said for an absent slot has no effect. The numbers are those of
     ``dqgym.telemetry.action.ActionSpec``.
 
     ## Observation space
-    ``Box(low, high, (17 + 12 * V,), float32)``, dimensionless: first the 17 features of the migration, then 12 per vCPU,
-    feature by feature (V wide each). ``B`` is the bandwidth, ``T0`` = memory / B the pass time; ``squash(x)`` is
+    ``Box(low, high, (17 + 12 * V,), float32)``, dimensionless: first the 17 features of the migration, then 12 per
+    vCPU, feature by feature (V wide each). ``B`` is the bandwidth, ``T0`` = memory / B the pass time; ``squash(x)`` is
     ``min((x + 1e-4) ** 0.25 - 0.1, 6)``.
 
     | number | name | min | max | what |
@@ -183,7 +183,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
             raise RuntimeError("the migration has ended: call reset")
         actions = np.asarray(action, dtype=np.float32)[None]
         bandwidth = np.ascontiguousarray(self._telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S))
-        command = action_to_command(actions, bandwidth, self.backend.facts, self.action_spec)
+        command = action_to_command(actions, bandwidth, self.encoder.writers, self.backend.facts, self.action_spec)
         telemetry = self._telemetry = self.backend.step(command, self._interval_s)
         if self._recorder is not None:
             self._recorder(self._interval_s, command, telemetry)

@@ -20,8 +20,9 @@ _f = np.float32
 class ActionSpec:
     """One number in [-1, 1] for each vCPU: its dirty-rate limit in units of a fair share, on a logarithmic scale.
 
-    A fair share is the measured bandwidth over the number of vCPUs. With the default range, 0 everywhere lets a VM
-    dirty half of what the link carries, whatever its size: the reference scheme of dirty quota.
+    A fair share is the measured bandwidth over the number of vCPUs that write (``Encoder.writers``). With the default
+    range, 0 everywhere lets a VM dirty about a third of what the link carries, whatever its size and however many of
+    its vCPUs write: a good rule, so that a policy has but to learn when to deviate from it.
 
     Attributes:
         lowest: limit at -1, in fair shares.
@@ -29,7 +30,7 @@ class ActionSpec:
     """
 
     lowest: float = 0.005
-    highest: float = 50.0
+    highest: float = 20.0
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest < self.highest:
@@ -42,8 +43,8 @@ class ActionSpec:
             "per": "vcpu",
             "low": -1.0,
             "high": 1.0,
-            "meaning": "limit = bandwidth / vcpus * lowest * (highest / lowest) ** ((action + 1) / 2); none at 1",
-            "unit": "measured bandwidth / number of vCPUs",
+            "meaning": "limit = bandwidth / writers * lowest * (highest / lowest) ** ((action + 1) / 2); none at 1",
+            "unit": "measured bandwidth / number of vCPUs that write",
             **asdict(self),
         }
 
@@ -74,13 +75,20 @@ def _limits_of_batch(values, fair_share, log_lowest, log_highest):  # type: igno
 
 
 def action_to_command(
-    actions: Float32Array, bandwidth_bytes_per_s: FloatArray, facts: Facts, action_spec: ActionSpec
+    actions: Float32Array,
+    bandwidth_bytes_per_s: FloatArray,
+    writers: FloatArray,
+    facts: Facts,
+    action_spec: ActionSpec,
 ) -> Command:
-    """The command for actions float32 [N, V] at the measured bandwidth [N]: a limit for each vCPU, no run-share cap."""
+    """The command for actions float32 [N, V]: a limit for each vCPU, no run-share cap.
+
+    It is in units of the measured bandwidth [N] over the number of vCPUs that write [N] (``Encoder.writers``).
+    """
     if actions.shape != facts.present.shape:
         raise ValueError(f"actions have shape {actions.shape}, must have {facts.present.shape}")
     limits = np.array(actions, dtype=np.float32, order="C")
-    _limits_of_batch(limits, bandwidth_bytes_per_s / facts.vcpus, *action_spec.log_range)
+    _limits_of_batch(limits, bandwidth_bytes_per_s / writers, *action_spec.log_range)
     n = len(limits)
     return Command(
         dirty_limit_bytes_per_s=limits,

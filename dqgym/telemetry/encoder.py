@@ -53,6 +53,8 @@ MIDDLE_PREFERENCE = 0.2
 _GLOBALS = len(Global)
 _TELEMETRY_ROWS = len(VcpuField)
 _FEATURE_ROWS = len(PerVcpu)
+_WRITER_SHARE = _f(0.001)
+"""A vCPU that dirties less than this share of what the busiest one does is no writer."""
 _LAST_MARK = len(MARKS) - 1
 _FIRST_SHARE, _LATE_SHARE = MARKS[0], MARKS[-1] - MARKS[-2]
 """Shares of the survey over which its first and its late rate are taken."""
@@ -100,6 +102,8 @@ class VmState(IntEnum):
     LOG_VCPUS = 5
     SURVEY = 6
     """Likewise."""
+    WRITERS = 7
+    """Number of vCPUs that write; all of them until one does."""
 
 
 class FactColumn(IntEnum):
@@ -161,7 +165,7 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
     run_out, exits_out = row(tile, Row.RUN_OUT, slots), row(tile, Row.EXITS_OUT, slots)
     per_interval = _f(1.0 / interval_s) if interval_s > 0.0 else _f(0.0)
     per_rate, per_memory, whole_s = _f(1.0 / bandwidth), _f(1.0 / memory), _f(interval_s)
-    total_rate, total_peak, total_round, total_run = _f(0.0), _f(0.0), _f(0.0), _f(0.0)
+    total_rate, total_peak, total_round, total_run, most = _f(0.0), _f(0.0), _f(0.0), _f(0.0), _f(0.0)
     for i in range(len(slots)):
         wrote = dirtied[i] if dirtied[i] == dirtied[i] else _f(0.0)
         ran_s = run_s[i] if run_s[i] == run_s[i] else whole_s
@@ -174,6 +178,7 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
         mean_demand[i] += weight * (demand - mean_demand[i])
         round_dirty[i] = kept * round_dirty[i] + fresh * wrote * per_memory
         largest_round[i] = max(largest_round[i], round_dirty[i])
+        most = max(most, largest_round[i])
         peak = max(peak_now[i], peak_previous[i])
         total_rate += present[i] * rate
         total_peak += present[i] * peak
@@ -188,6 +193,10 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
         largest_out[i] = present[i] * squash(largest_round[i])
         run_out[i] = present[i] * share
         exits_out[i] = present[i] * left / (left + _f(10.0))
+    writers = _f(0.0)
+    for i in range(len(slots)):
+        writers += _f(1.0) if largest_round[i] > _WRITER_SHARE * most else _f(0.0)
+    vm_state[VmState.WRITERS] = writers if most > _ZERO else facts[FactColumn.VCPUS]
     for k in range(_FEATURE_ROWS):
         for i in range(len(slots)):
             out[_GLOBALS + k * len(slots) + i] = tile[Row.PRESENT_OUT + k, i]
@@ -226,6 +235,7 @@ def reset_encoder(facts, present, surveyed, surveyed_first, tile, vm_state, slot
             tile[k, i] = 0.0
     for i in range(len(slots)):
         tile[Row.PRESENT, i] = present[i]
+    vm_state[VmState.WRITERS] = facts[FactColumn.VCPUS]
     vm_state[VmState.SYNCS] = 1.0
     vm_state[VmState.SYNCED_DIRTY] = 0.0
     vm_state[VmState.SYNC_DIRTY] = 0.0
@@ -320,6 +330,11 @@ class Encoder:
         vcpu = _fit(telemetry.vcpu, slots)
         _encode_all(vcpu, telemetry.vm, self._facts, self.tiles, self.vm_state, out, (0,) * slots)
         return out
+
+    @property
+    def writers(self) -> FloatArray:
+        """[N] number of vCPUs that write, as far as is known: the unit of actions depends on it."""
+        return self.vm_state[:, VmState.WRITERS].copy()
 
     def spec(self) -> dict[str, Any]:
         """JSON-able description for a policy's manifest."""
