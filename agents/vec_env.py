@@ -36,7 +36,7 @@ def typical_cost(observations: np.ndarray) -> np.ndarray:
     return 1.0 + MIDDLE_PREFERENCE * 10.0 ** observations[:, Global.PREFERENCE].astype(float)
 
 
-def _training_space(env: VectorEnv, has_hidden: bool) -> spaces.Box:
+def _training_space(env: Any, has_hidden: bool) -> spaces.Box:
     """What Stable-Baselines3 is told of: the observation, and the hidden state behind it where there is one."""
     own = env.single_observation_space
     if not has_hidden:

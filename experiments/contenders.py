@@ -13,8 +13,8 @@ from typing import Any
 
 from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec
-from dqgym.cost import FAST
 from dqgym.controller.shipped import SHIPPED_BUNDLE
+from dqgym.cost import FAST
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
@@ -89,38 +89,45 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
         return Contender(source, False, lambda preference: make_throttle(source, preference), tuned=tuned)
     if source == ORACLE:
         return Contender(ORACLE, False, _oracle, tuned=True)
-    path = bundle_path(source)
+    path = bundle_folder(source)
     if (path / MANIFEST_FILE).is_file():
         return _bundle(path, survey)
     if (path / "config.yaml").is_file():
         return _run(path, survey)
     if path.is_dir():
         raise BadInputError(f"{source}: neither a training run (config.yaml) nor a policy bundle ({MANIFEST_FILE})")
+    names = [SHIPPED, ORACLE, *throttle_names()]
     raise BadInputError(
-        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, ORACLE, *throttle_names()])};"
-        f" throttles: {', '.join(throttle_names())}; the shipped policy: {SHIPPED}"
+        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, names)};"
+        f" throttles: {', '.join([*throttle_names(), ORACLE])}; the shipped policy: {SHIPPED}"
     )
 
 
 def line_up(sources: Sequence[str], with_baselines: bool, survey: ControlInterval | None = None) -> list[Contender]:
     """The named contenders, each once, and beside them all baselines.
 
-    With a survey, policies run twice, without it and with it. A name that two of them have, without being one method
-    trained with different seeds, is told apart.
+    With a survey, policies run twice, without it and with it. Contenders of one name are told apart, unless they are
+    policies of different training seeds: one method, trained several times.
     """
-    baselines = [name for name in throttle_names() if with_baselines and name not in sources]
-    contenders = [contender(source) for source in dict.fromkeys([*sources, *baselines])]
-    if survey is not None:
-        named = [source for source in dict.fromkeys(sources) if contender(source).learned]
-        contenders += [contender(source, survey) for source in named]
-    names: dict[tuple[str, int | None], int] = {}
-    told_apart = []
+    named = list(dict.fromkeys(sources))
+    contenders = [contender(source) for source in named]
+    surveyed = [] if survey is None else [source for source, one in zip(named, contenders, strict=True) if one.learned]
+    contenders += [contender(name) for name in throttle_names() if with_baselines and name not in named]
+    contenders += [contender(source, survey) for source in surveyed]
+    told_apart: list[Contender] = []
     for one in contenders:
-        key = (one.name, one.training_seed)
-        names[key] = names.get(key, 0) + 1
-        suffix = f" ({names[key]})" if names[key] > 1 else ""
-        told_apart.append(replace(one, name=one.name + suffix))
+        renamed, number = one, 1
+        while any(_same(renamed, other) for other in told_apart):
+            number += 1
+            renamed = replace(one, name=f"{one.name} ({number})")
+        told_apart.append(renamed)
     return told_apart
+
+
+def _same(one: Contender, other: Contender) -> bool:
+    """Whether nothing in the results would tell them apart, or a policy would pass for a baseline."""
+    seeds = (one.training_seed, other.training_seed)
+    return one.name == other.name and (seeds[0] == seeds[1] or None in seeds)
 
 
 def guarded(throttle: Throttle) -> Guard:
@@ -134,7 +141,7 @@ def _oracle(preference: float | None) -> Throttle:
     return OracleThrottle(FAST if preference is None else preference)
 
 
-def bundle_path(source: str | Path) -> Path:
+def bundle_folder(source: str | Path) -> Path:
     """Where a policy lies: the shipped one for its name, else the path itself."""
     return SHIPPED_BUNDLE if str(source) == SHIPPED else Path(source)
 
@@ -144,13 +151,14 @@ def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
 
     bundle = read_bundle(path)
     config = bundle.manifest.training_config
-    _require_surveys(bundle.manifest.name, config, survey)
+    seed = config.get("seed")
+    require_surveys(bundle.manifest.name, config, survey)
     return Contender(
         bundle.manifest.name + _suffix(survey),
         True,
         lambda preference: guarded(bundle.throttle(preference, survey)),
         bundle.manifest.vcpus,
-        training_seed=config.get("seed"),
+        training_seed=seed if isinstance(seed, int) else None,
         surveyed=survey is not None,
     )
 
@@ -161,7 +169,7 @@ def _run(path: Path, survey: ControlInterval | None) -> Contender:
     from experiments.trained_policy import load_trained_policy  # loads torch
 
     policy = load_trained_policy(RunDirectory.open(path))
-    _require_surveys(policy.config.name, policy.config.model_dump(mode="json"), survey)
+    require_surveys(policy.config.name, policy.config.model_dump(mode="json"), survey)
     return Contender(
         policy.config.name + _suffix(survey),
         True,
@@ -176,7 +184,7 @@ def _suffix(survey: ControlInterval | None) -> str:
     return "" if survey is None else "+survey"
 
 
-def _require_surveys(name: str, config: Mapping[str, Any], survey: ControlInterval | None) -> None:
+def require_surveys(name: str, config: Mapping[str, Any], survey: ControlInterval | None) -> None:
     """A policy that has never seen a survey would not know what to make of it."""
     if survey is not None and not config.get("environment", {}).get("survey"):
         raise BadInputError(f"policy {name!r} was trained without surveys: it cannot use one")

@@ -23,9 +23,10 @@ from dqgym.controller.loop import Observer
 from dqgym.controller.run import run_all
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.scenario.suites import get_suite
+from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.throttles.registry import make_throttle
 from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
-from experiments.contenders import FALLBACK
+from experiments.contenders import FALLBACK, bundle_folder, require_surveys
 from experiments.errors import BadInputError
 from experiments.results import json_safe
 from experiments.tables import Table, terminal
@@ -73,6 +74,7 @@ def control(
     backend_name: str = "model",
     destination: str | None = None,
     preference: float | None = None,
+    survey: ControlInterval | None = None,
     seed: int = 0,
     fallback: str = FALLBACK,
     fallback_on_error: bool = False,
@@ -87,6 +89,7 @@ def control(
         backend_name: where.
         destination: of kvm: ``host:port``; None: a process of this host.
         preference: what guest runtime is worth against time; None takes the bundle's default.
+        survey: length of a survey before each migration; None for none.
         seed: of the first migration; each next one has the next seed.
         fallback: name of the throttle that takes over.
         fallback_on_error: let the fallback control all migrations when the bundle is not valid.
@@ -111,7 +114,8 @@ def control(
     else:
         _require_served(bundle, scenarios)
         preference = bundle.manifest.preference.choose(preference)
-        throttle = Guard(bundle.throttle(preference), fallback_throttle, guard)
+        require_surveys(bundle.manifest.name, bundle.manifest.training_config, survey)
+        throttle = Guard(bundle.throttle(preference, survey), fallback_throttle, guard)
         vcpu_slots = bundle.manifest.vcpus.slots
 
     with closing(make_backend(vcpu_slots)) as backend:
@@ -127,13 +131,21 @@ def control(
 
 
 def control_command(
-    bundle: Annotated[Path, typer.Argument(help="Directory of the policy bundle (`dqgym export` writes one).")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            help="Directory of the policy bundle (`dqgym export` writes one); `default`: the one shipped."
+        ),
+    ],
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
     destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,
     suite: Annotated[str | None, typer.Option(help="Suite of scenarios (`dqgym suites` lists them).")] = None,
     scenario: Annotated[Path | None, typer.Option(help="One scenario file instead of a suite.")] = None,
     preference: Annotated[
         float | None, typer.Option(help="What guest runtime is worth against time; the bundle's default if not given.")
+    ] = None,
+    survey: Annotated[
+        str | None, typer.Option(help="Log writes before each migration for so long: '0.005 T0' or '2 s'.")
     ] = None,
     count: Annotated[
         int | None,
@@ -151,11 +163,12 @@ def control_command(
 ) -> None:
     """Run the control loop of an exported policy, behind its guard; needs neither torch nor Stable-Baselines3."""
     report = control(
-        bundle,
+        bundle_folder(bundle),
         _chosen_scenarios(suite, scenario, count, seed),
         backend_name=backend,
         destination=destination,
         preference=preference,
+        survey=None if survey is None else parse_survey(survey),
         seed=seed,
         fallback=fallback,
         fallback_on_error=fallback_on_error,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
+from torch.distributions import Independent, MultivariateNormal, Normal, TanhTransform, TransformedDistribution
 
 from agents.distributions import MaskedGaussian, squash
 
@@ -48,3 +48,28 @@ def test_squashing_changes_the_density_as_tanh_does() -> None:
 def test_squashing_stays_finite_where_tanh_saturates() -> None:
     _, log_prob = squash(gaussian(), torch.tensor([[40.0, 0.0, -40.0], [0.0, 0.0, 30.0]]))
     assert log_prob.isfinite().all()
+
+
+SHARED_SD = 0.7
+
+
+def sharing() -> MaskedGaussian:
+    return MaskedGaussian(MEAN, torch.tensor(SD).log(), PRESENT, torch.tensor(SHARED_SD))
+
+
+def test_a_shared_deviation_is_the_normal_distribution_of_that_covariance() -> None:
+    actions = torch.tensor([[0.1, 5.0, -1.0], [0.2, 1.5, 0.0]])
+    for index, present in enumerate(PRESENT):
+        n = int(present.sum())
+        covariance = SD**2 * torch.eye(n) + SHARED_SD**2 * torch.ones(n, n)
+        expected = MultivariateNormal(MEAN[index][present], covariance)
+        torch.testing.assert_close(sharing().log_prob(actions)[index], expected.log_prob(actions[index][present]))
+        torch.testing.assert_close(sharing().entropy()[index], expected.entropy())
+
+
+def test_vcpus_vary_together_by_the_shared_sd() -> None:
+    torch.manual_seed(0)
+    samples = torch.stack([sharing().sample() for _ in range(8000)])[:, 1]
+    covariance = torch.cov(samples.T)
+    torch.testing.assert_close(covariance, SD**2 * torch.eye(3) + SHARED_SD**2, atol=0.04, rtol=0)
+    assert torch.equal(torch.stack([sharing().sample() for _ in range(9)])[:, ~PRESENT], torch.zeros(9, 1))

@@ -83,7 +83,9 @@ def test_the_environment_is_backend_encoder_and_action_one_after_another(interva
     for _ in range(60):
         actions = actions_rng.uniform(-1.0, 1.0, (count, SLOTS)).astype(np.float32)
         bandwidth = np.ascontiguousarray(telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S))
-        telemetry = backend.step(action_to_command(actions, bandwidth, backend.facts, ActionSpec()), interval_s)
+        telemetry = backend.step(
+            action_to_command(actions, bandwidth, encoder.writers, backend.facts, ActionSpec()), interval_s
+        )
         observations, rewards, terminated, _, infos = env.step(actions)
         expected = encoder.encode(telemetry)
         ended = running & terminated
@@ -117,7 +119,11 @@ def test_an_action_means_the_command_that_the_controller_would_send():
     encoder = Encoder(SLOTS)
     encoder.reset(backend.facts, preferences)
     free = action_to_command(
-        np.ones((8, SLOTS), dtype=np.float32), backend.facts.bandwidth_bytes_per_s, backend.facts, ActionSpec()
+        np.ones((8, SLOTS), dtype=np.float32),
+        backend.facts.bandwidth_bytes_per_s,
+        encoder.writers,
+        backend.facts,
+        ActionSpec(),
     )
     assert np.isinf(free.dirty_limit_bytes_per_s).all()
     telemetry = backend.step(replace(free), 0.04 * backend.facts.pass_time_s)

@@ -229,7 +229,9 @@ def test_stall_is_charged_in_windows_of_100_ms_where_decisions_come_faster():
 
 def test_the_reference_page_has_every_feature_with_its_place_and_range():
     """Of the lines of the table in the class's docstring."""
-    table = [[cell.strip() for cell in line.split("|")[1:5]] for line in MigrationEnv.__doc__.splitlines() if "|" in line]
+    table = [
+        [cell.strip() for cell in line.split("|")[1:5]] for line in MigrationEnv.__doc__.splitlines() if "|" in line
+    ]
     described = {(place, name): (float(low), float(high)) for place, name, low, high in table if place[:1].isdigit()}
     g, f = len(GLOBAL_FEATURES), len(VCPU_FEATURES)
     expected = {(str(k), each.name): (each.low, each.high) for k, each in enumerate(GLOBAL_FEATURES)}
@@ -245,7 +247,8 @@ def test_an_action_holds_a_writer_to_its_share_of_the_bandwidth():
         env.step(FREE)
     free = env.step(FREE)[0]
     held = env.step(np.full(SLOTS, -0.4, dtype=np.float32))[0]
-    limit = 0.005 * 10_000 ** (0.6 / 2.0)
+    spec = env.action_spec
+    limit = spec.lowest * (spec.highest / spec.lowest) ** (0.6 / 2.0)
     first_dirty_rate = len(GLOBAL_FEATURES) + PerVcpu.DIRTY_RATE * SLOTS
     assert unsquashed(free[first_dirty_rate]) > limit
     assert unsquashed(held[first_dirty_rate]) == pytest.approx(limit, rel=0.02)

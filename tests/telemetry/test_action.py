@@ -25,29 +25,35 @@ def facts(vcpus: tuple[int, ...], slots: int = 4) -> Facts:
 
 @settings(deadline=None)
 @given(action=st.floats(-1.0, 1.0, width=32), bandwidth=st.floats(1e3, 1e12), vcpus=st.integers(1, 4))
-def test_limits_are_fair_shares_on_a_logarithmic_scale(action, bandwidth, vcpus):
+def test_limits_are_fair_shares_of_the_writers_on_a_logarithmic_scale(action, bandwidth, vcpus):
     actions = np.full((1, 4), action, dtype=np.float32)
-    command = action_to_command(actions, np.array([bandwidth]), facts((vcpus,)), SPEC)
+    command = action_to_command(actions, np.array([bandwidth]), np.array([vcpus]), facts((4,)), SPEC)
     expected = bandwidth / vcpus * SPEC.lowest * (SPEC.highest / SPEC.lowest) ** ((action + 1.0) / 2.0)
     expected = np.inf if action == 1.0 else expected
     np.testing.assert_allclose(command.dirty_limit_bytes_per_s, np.full((1, 4), expected), rtol=1e-4)
 
 
-def test_zero_lets_the_vm_dirty_half_of_what_the_link_carries():
-    command = action_to_command(np.zeros((2, 4), dtype=np.float32), np.array([1e8, 4e8]), facts((1, 4)), SPEC)
+def test_zero_lets_the_vm_dirty_a_third_of_what_the_link_carries():
+    command = action_to_command(
+        np.zeros((2, 4), dtype=np.float32), np.array([1e8, 4e8]), np.array([1.0, 4.0]), facts((1, 4)), SPEC
+    )
     np.testing.assert_allclose(
-        np.where(facts((1, 4)).present, command.dirty_limit_bytes_per_s, 0.0).sum(axis=1), [0.5e8, 2e8], rtol=1e-4
+        np.where(facts((1, 4)).present, command.dirty_limit_bytes_per_s, 0.0).sum(axis=1),
+        [0.3162e8, 1.265e8],
+        rtol=1e-3,
     )
 
 
 def test_an_action_below_the_range_is_the_lowest_limit():
-    command = action_to_command(np.full((1, 4), -7.0, dtype=np.float32), np.array([1e8]), facts((4,)), SPEC)
+    command = action_to_command(
+        np.full((1, 4), -7.0, dtype=np.float32), np.array([1e8]), np.array([4.0]), facts((4,)), SPEC
+    )
     np.testing.assert_allclose(command.dirty_limit_bytes_per_s, SPEC.lowest * 0.25e8, rtol=1e-4)
 
 
 def test_an_action_commands_limits_and_nothing_else():
     actions = np.full((2, 4), 0.3, dtype=np.float32)
-    command = action_to_command(actions, np.array([1e8, 1e8]), facts((1, 4)), SPEC)
+    command = action_to_command(actions, np.array([1e8, 1e8]), np.array([1.0, 4.0]), facts((1, 4)), SPEC)
     assert (command.run_share_cap == 1.0).all()
     assert (command.ring_sleep_s == 0.0).all()
     assert not command.share_unclaimed.any()
@@ -58,7 +64,7 @@ def test_an_action_commands_limits_and_nothing_else():
 
 def test_actions_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"shape \(2, 3\), must have \(2, 4\)"):
-        action_to_command(np.zeros((2, 3), dtype=np.float32), np.ones(2), facts((1, 4)), SPEC)
+        action_to_command(np.zeros((2, 3), dtype=np.float32), np.ones(2), np.ones(2), facts((1, 4)), SPEC)
 
 
 @pytest.mark.parametrize(("lowest", "highest"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, 1.0)])

@@ -191,12 +191,9 @@ class ReferenceEncoder:
             "vcpu.exits": exits / (exits + 10.0) * present,
         }
 
-
     def survey_rate(self, begin: float, end: float) -> np.ndarray:
         """[N, V] distinct bytes per second between two marks of the survey, over the bandwidth."""
-        counts = {0.0: np.zeros_like(self.surveyed[:, 0])} | {
-            mark: self.surveyed[:, k] for k, mark in enumerate(MARKS)
-        }
+        counts = {0.0: np.zeros_like(self.surveyed[:, 0])} | {mark: self.surveyed[:, k] for k, mark in enumerate(MARKS)}
         could_send = (end - begin) * self.survey_s * self.facts.bandwidth_bytes_per_s
         made = (self.survey_s > 0.0)[:, None]
         return (counts[end] - counts[begin]) * made / np.where(made, could_send[:, None], 1.0)

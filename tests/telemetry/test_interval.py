@@ -45,7 +45,9 @@ def test_an_interval_that_never_or_always_ends_is_refused(least_s, pass_times):
 
 @pytest.mark.parametrize("text", ["", "0 s", "a moment", "-0.1 T0"])
 def test_a_text_that_is_no_length_of_a_survey_is_refused_with_what_is_allowed(text):
-    with pytest.raises(ValueError, match=r"survey .* must be a share of the pass time, like '0.01 T0', or a time") as error:
+    with pytest.raises(
+        ValueError, match=r"survey .* must be a share of the pass time, like '0.01 T0', or a time"
+    ) as error:
         parse_survey(text)
     assert repr(text) in str(error.value)
 

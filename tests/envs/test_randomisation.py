@@ -1,0 +1,104 @@
+"""Domain randomisation of the vector environment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dqgym.envs import MigrationVectorEnv
+from dqgym.envs.randomisation import CALIBRATED, Randomisation
+from dqgym.model.layout import Vcpu, Vm
+from dqgym.model.parameters import DEFAULT_PARAMETERS
+from dqgym.telemetry.features import GLOBAL_FEATURES
+
+SLOTS = 4
+G = len(GLOBAL_FEATURES)
+
+
+def env_of(randomisation: Randomisation | None, n: int = 32, **keywords) -> MigrationVectorEnv:
+    keywords = {"suite": "stationary", "pool_size": 64, "max_vcpus": SLOTS, "preference": 0.2, **keywords}
+    return MigrationVectorEnv(n, autoreset_mode="Disabled", randomisation=randomisation, **keywords)
+
+
+def steps(env: MigrationVectorEnv, actions: list[np.ndarray]) -> list[np.ndarray]:
+    env.reset(seed=3)
+    return [env.step(action)[0] for action in actions]
+
+
+def constant(value: float, n: int = 32) -> np.ndarray:
+    return np.full((n, SLOTS), value, dtype=np.float32)
+
+
+def test_constants_are_off_by_a_factor_within_the_bounds_and_differ_from_scenario_to_scenario() -> None:
+    drawn = Randomisation(calibration=0.25).parameters(DEFAULT_PARAMETERS, 500, seed=1)
+    for name in CALIBRATED:
+        factors = np.array([getattr(one, name) for one in drawn]) / getattr(DEFAULT_PARAMETERS, name)
+        assert factors.min() >= 0.8 - 1e-9
+        assert factors.max() <= 1.25 + 1e-9
+        assert abs(np.log(factors).mean()) < 0.02
+        assert np.log(factors).std() == pytest.approx(np.log(1.25) / np.sqrt(3), rel=0.1)  # uniform in the logarithm
+    untouched = set(DEFAULT_PARAMETERS._fields) - set(CALIBRATED)
+    assert all(getattr(one, name) == getattr(DEFAULT_PARAMETERS, name) for one in drawn for name in untouched)
+
+
+def test_the_same_seed_draws_the_same_constants() -> None:
+    randomisation = Randomisation(calibration=0.25)
+    one, two, other = (randomisation.parameters(DEFAULT_PARAMETERS, 5, seed) for seed in (1, 1, 2))
+    assert one == two != other
+
+
+def test_a_migration_is_charged_by_its_own_constants() -> None:
+    env = env_of(Randomisation(calibration=0.5))
+    env.reset(seed=1)
+    assert len(np.unique(env._vm[:, Vm.EXIT_BYTES_PER_S])) > 16
+    assert len(np.unique(env._vm[:, Vm.OVERSHOOT_BYTES])) > 16
+
+
+def test_no_randomisation_is_the_environment_without() -> None:
+    actions = [constant(-0.5)] * 5
+    for ours, plain in zip(steps(env_of(Randomisation()), actions), steps(env_of(None), actions), strict=True):
+        np.testing.assert_array_equal(ours, plain)
+
+
+def test_noise_changes_what_is_observed_and_not_what_happens() -> None:
+    noisy, plain = env_of(Randomisation(measurement_noise=0.1), n=256), env_of(None, n=256)
+    action = constant(0.0, 256)
+    seen, true = steps(noisy, [action])[0], steps(plain, [action])[0]
+    dirtied, truly = noisy._vcpu[:, Vcpu.DIRTIED_BYTES], plain._vcpu[:, Vcpu.DIRTIED_BYTES]
+    wrote = truly > 0
+    assert (dirtied[wrote] / truly[wrote]).std() == pytest.approx(0.1, rel=0.2)
+    assert (seen != true).any()
+    np.testing.assert_array_equal(noisy._vm[:, Vm.SENT_BYTES], plain._vm[:, Vm.SENT_BYTES])
+    np.testing.assert_array_equal(noisy._vcpu[:, Vcpu.COLD_DIRTY], plain._vcpu[:, Vcpu.COLD_DIRTY])
+
+
+def test_a_late_command_leaves_the_limits_as_they_were() -> None:
+    env = env_of(Randomisation(late_commands=0.3), n=512)
+    env.reset(seed=1)
+    env.step(constant(-1.0, 512))
+    before = env._vcpu[:, Vcpu.LIMIT, 0].copy()
+    env.step(constant(1.0, 512))
+    late = env._vcpu[:, Vcpu.LIMIT, 0] == before
+    assert late.mean() == pytest.approx(0.3, abs=0.07)
+
+
+def test_randomised_training_is_the_same_for_the_same_seed() -> None:
+    randomisation = Randomisation(0.2, 0.05, 0.2)
+    actions = [constant(value) for value in (-0.5, 0.2, -1.0, 0.7)]
+    for one, two in zip(steps(env_of(randomisation), actions), steps(env_of(randomisation), actions), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("field", ["calibration", "measurement_noise", "late_commands"])
+@pytest.mark.parametrize("value", [-0.1, 1.5])
+def test_values_out_of_range_are_refused_by_name(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{field}={value}"):
+        Randomisation(**{field: value})
+
+
+def test_scenarios_with_more_memory_are_left_out() -> None:
+    env = MigrationVectorEnv(4, suite="mixed", pool_size=200, max_vcpus=4, max_memory_bytes=16e9)
+    assert 0 < len(env.options.scenarios) < 200
+    assert max(scenario.vm.memory_bytes for scenario in env.options.scenarios) <= 16e9
+    with pytest.raises(ValueError, match="no scenario"):
+        MigrationVectorEnv(4, suite="mixed", pool_size=20, max_vcpus=4, max_memory_bytes=1.0)
