@@ -7,6 +7,9 @@ import torch
 from agents.actor import deterministic_actor, load_actor
 from agents.checkpoints import save_algorithm
 from agents.per_vcpu_policy import PerVcpuPolicy
+from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
+
+G, F = len(GLOBAL_FEATURES), len(VCPU_FEATURES)
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
@@ -31,7 +34,7 @@ def test_a_per_vcpu_actor_takes_any_number_of_slots(make_small, tmp_path, algori
     _, act = load_actor(tmp_path / "model.zip")
     obs = trained.get_env().reset()
     wide = np.concatenate(
-        (obs[:, :16], np.pad(obs[:, 16:].reshape(8, 9, 4), ((0, 0), (0, 0), (0, 28))).reshape(8, -1)), 1
+        (obs[:, :G], np.pad(obs[:, G:].reshape(8, F, 4), ((0, 0), (0, 0), (0, 28))).reshape(8, -1)), 1
     )
     actions = act(wide)
     assert actions.shape == (8, 32)

@@ -11,6 +11,7 @@ from agents.checkpoints import latest_checkpoint, save_checkpoint
 from agents.config import AlgorithmConfig, PolicyConfig, PpoConfig
 from agents.per_vcpu_policy import LEAST_SD
 from agents.vec_env import Sb3VecEnv
+from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
 from tests.agents.conftest import small_config
 from tests.agents.fakes import TARGET_FEATURE, FakeMigrationVectorEnv
 
@@ -70,7 +71,7 @@ def test_ppo_learns_what_each_vcpu_should_do() -> None:
     env = Sb3VecEnv(FakeMigrationVectorEnv(64, vcpu_slots=4, least_vcpus=1))
     algorithm = make_algorithm(config, env, None, seed=0).learn(25_000)
     obs = env.reset()
-    features = obs[:, 16:].reshape(64, 9, 4)
+    features = obs[:, len(GLOBAL_FEATURES) :].reshape(64, len(VCPU_FEATURES), 4)
     with torch.no_grad():
         actions = deterministic_actor(algorithm.policy)(torch.from_numpy(obs)).numpy()
     error = np.abs(actions - features[:, TARGET_FEATURE])[features[:, 0] > 0].mean()

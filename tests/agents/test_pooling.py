@@ -9,7 +9,7 @@ from agents.pooling import LEAST_ACTIVATION, pool, segment_pool
 
 def rows_of(count: torch.Tensor) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(int(count.sum()), 5, generator=generator).relu().requires_grad_()
+    return torch.randn(int(count.sum()), 5, generator=generator).abs().requires_grad_()
 
 
 @pytest.mark.parametrize("pooling", [pool, segment_pool])
