@@ -28,7 +28,11 @@ MISSED_DEADLINE_FACTOR = 2.0
 
 
 def migration_cost(
-    total_time_s: FloatArray, stall_s: FloatArray, pass_time_s: FloatArray, converged: BoolArray, preference: float
+    total_time_s: FloatArray,
+    stall_s: FloatArray,
+    pass_time_s: FloatArray,
+    converged: BoolArray,
+    preference: float | FloatArray,
 ) -> FloatArray:
     """[N] J of N migrations; ``stall_s`` is the integral above, ``total_time_s`` the deadline where not converged."""
     cost = (total_time_s + preference * stall_s) / pass_time_s

@@ -39,6 +39,8 @@ class CommandEntry:
 COMMANDS = {
     "train": CommandEntry("experiments.train", "train_command", "Train a policy from a config."),
     "evaluate": CommandEntry("experiments.evaluate", "evaluate_command", "Compare policies with the baselines."),
+    "compare": CommandEntry("experiments.compare", "compare_command", "Compare two throttles on the same migrations."),
+    "results": CommandEntry("experiments.results_page", "results_command", "Write a page from stored evaluations."),
     "tune": CommandEntry("experiments.tune", "tune_command", "Find the best options of a baseline."),
     "export": CommandEntry("experiments.export", "export_command", "Write a trained policy as a bundle."),
     "control": CommandEntry("experiments.control", "control_command", "Run a bundle's control loop, without PyTorch."),

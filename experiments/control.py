@@ -133,9 +133,7 @@ def control(
 def control_command(
     bundle: Annotated[
         Path,
-        typer.Argument(
-            help="Directory of the policy bundle (`dqgym export` writes one); `default`: the one shipped."
-        ),
+        typer.Argument(help="Directory of the policy bundle (`dqgym export` writes one); `default`: the one shipped."),
     ],
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
     destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,

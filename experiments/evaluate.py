@@ -8,9 +8,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     from experiments.evaluation import Evaluation, MakeBackend, Task
     from experiments.journal import Journal
     from experiments.report import Picture
-    from experiments.results import Row
+    from experiments.summary import EvaluationSummary, Origin
     from experiments.tables import Table
 
 DEFAULT_SUITES = ["cover-letter"]
 DEFAULT_PREFERENCES = [FAST, GENTLE]
 DEFAULT_COUNT = 256
 """Scenarios drawn from a sampler."""
+MOST_ROWS_AS_JSON = 20_000
+"""More rows are written as CSV alone."""
 
 
 def evaluate_command(
@@ -77,12 +80,14 @@ def evaluate_command(
     from experiments.errors import BadInputError
     from experiments.evaluation import draw_task, evaluate
     from experiments.journal import Journal
+    from experiments.rows_file import remove_other
+    from experiments.summary import Origin
     from experiments.tables import terminal
 
     if resume and out is None:
         raise BadInputError("--resume needs the --out of the evaluation that was interrupted")
     make_backend = backend_maker(backend)
-    tasks = [draw_task(name, _count(name, count), seed, repeat) for name in dict.fromkeys(suite)]
+    tasks = [draw_task(name, scenario_count(name, count), seed, repeat) for name in dict.fromkeys(suite)]
     contenders = line_up(throttles or [], baselines, None if survey is None else parse_survey(survey))
     if not contenders:
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
@@ -94,16 +99,18 @@ def evaluate_command(
         journal = Journal(folder.with_name(f".{folder.name}.journal"), setting, resume)
         runs = len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in contenders)
         with _saying_how_to_go_on(journal, runs, folder):
-            with _progress(runs) as on_run:
+            with showing_progress(runs) as on_run:
                 evaluation = evaluate(contenders, tasks, preferences, make_backend, on_run, journal)
-            tables = _write_results(draft, contenders, tasks, evaluation, make_backend, against)
+            origin = Origin(shlex.join(["dqgym", *sys.argv[1:]]), backend, f"{datetime.now(UTC):%Y-%m-%d}")
+            report = _write_results(draft, contenders, tasks, evaluation, make_backend, against, origin)
+    remove_other(folder / report.rows_file)
     journal.discard()
 
     console = terminal(stderr=as_json)
     if as_json:
-        print(json.dumps(evaluation.document(), indent=2))
+        print(json.dumps(report.document, indent=2))
     else:
-        for table in tables:
+        for table in report.tables:
             table.print(console)
     console.print(f"results: {folder}", soft_wrap=True, markup=False)
 
@@ -134,7 +141,7 @@ def _saying_how_to_go_on(journal: Journal, runs: int, folder: Path) -> Iterator[
         raise
 
 
-def _count(suite: str, count: int | None) -> int | None:
+def scenario_count(suite: str, count: int | None) -> int | None:
     """How many scenarios to take of a suite: of a fixed one never more than it has."""
     from dqgym.scenario.suites import get_suite
 
@@ -144,6 +151,15 @@ def _count(suite: str, count: int | None) -> int | None:
     return None if count is None else min(count, len(chosen.scenarios()))
 
 
+@dataclass(frozen=True)
+class _Report:
+    """What was written: the tables of ``report.md``, the content of ``results.json``, the name of the rows' file."""
+
+    tables: list[Table]
+    document: dict[str, Any]
+    rows_file: str
+
+
 def _write_results(
     folder: Path,
     contenders: Sequence[Contender],
@@ -151,26 +167,56 @@ def _write_results(
     evaluation: Evaluation,
     make_backend: MakeBackend,
     opponent: str | None,
-) -> list[Table]:
-    """All files of an evaluation, into a folder that is there; returns the tables that are in its report."""
-    from experiments import cover_letter
+    origin: Origin,
+) -> _Report:
+    """All files of an evaluation, into a folder that is there."""
     from experiments.report import evaluation_tables, markdown_report
-    from experiments.summary import summarise_evaluation
+    from experiments.results import strata_of
+    from experiments.rows_file import write_rows
+    from experiments.standings import Standings
+    from experiments.statistics import Bootstrap
+    from experiments.summary import SUMMARY_FILE, summarise_evaluation
 
-    learned = [contender.name for contender in contenders if contender.learned]
-    has_letter = any(task.suite == cover_letter.SUITE for task in tasks)
-    comparison = cover_letter.compare(evaluation.rows, learned) if has_letter else None
-    command = shlex.join(["dqgym", *sys.argv[1:]])
-    summary = summarise_evaluation(evaluation, learned, opponent, command)
-    tables = evaluation_tables(evaluation, learned, comparison, summary)
+    learned = list(dict.fromkeys(one.name for one in contenders if one.learned))
+    standings = Standings(strata_of(evaluation.rows), Bootstrap())
+    summary = summarise_evaluation(standings, opponent, learned, origin)
+    paired = standings.policies_against_baselines(learned)
+    comparison = _letter_comparison(evaluation, contenders)
+    document = _document(evaluation, summary)
+    tables = evaluation_tables(summary, paired, evaluation.takeovers, comparison)
 
-    _write_rows(folder, evaluation.rows)
-    (folder / "summary.json").write_text(summary.model_dump_json(indent=1), encoding="utf-8")
-    (folder / "results.json").write_text(json.dumps(evaluation.document(), indent=1), encoding="utf-8")
-    pictures = _draw_pictures(folder, contenders, tasks, evaluation, comparison, make_backend)
-    report = markdown_report(command, tables, pictures)
+    rows_file = write_rows(folder, evaluation.rows)
+    (folder / SUMMARY_FILE).write_text(summary.compact(), encoding="utf-8")
+    (folder / "results.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    pictures = _draw_pictures(folder, contenders, tasks, evaluation, summary, comparison, make_backend)
+    report = markdown_report(origin.command, tables, pictures)
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return tables
+    return _Report(tables, document, rows_file.name)
+
+
+def _letter_comparison(evaluation: Evaluation, contenders: Sequence[Contender]) -> Comparison | None:
+    """The letter's configurations, where they were migrated; of a policy with several training seeds, the first."""
+    from experiments import cover_letter
+
+    if not any(row.suite == cover_letter.SUITE for row in evaluation.rows):
+        return None
+    first: dict[str, int | None] = {}
+    for one in contenders:
+        first.setdefault(one.name, one.training_seed)
+    rows = [row for row in evaluation.rows if row.training_seed == first[row.throttle]]
+    return cover_letter.compare(rows, list(dict.fromkeys(one.name for one in contenders if one.learned)))
+
+
+def _document(evaluation: Evaluation, summary: EvaluationSummary) -> dict[str, Any]:
+    """The content of ``results.json``: means, statistics, takeovers and, unless they are too many, the rows."""
+    from experiments.results import json_safe
+
+    statistics = summary.document()
+    document = {"summary": statistics.pop("means"), "statistics": statistics}
+    if len(evaluation.rows) <= MOST_ROWS_AS_JSON:
+        document["rows"] = [json_safe(vars(row)) for row in evaluation.rows]
+    document["takeovers"] = [asdict(takeover) for takeover in evaluation.takeovers]
+    return document
 
 
 def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str | None:
@@ -185,24 +231,14 @@ def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str 
     names = [one.name for one in contenders]
     if wanted is not None:
         if wanted not in names:
-            raise BadInputError(f"--opponent {wanted!r} does not compete{did_you_mean(wanted, names)}: {names}")
+            competing = ", ".join(dict.fromkeys(names))
+            raise BadInputError(
+                f"--opponent {wanted!r} does not compete{did_you_mean(wanted, names)}; those who do: {competing}"
+            )
         return wanted
     baselines = [one.name for one in contenders if not one.learned]
     usual = [name for name in ("tuned-rule", "dirty-quota") if name in baselines]
     return next(iter([*usual, *baselines]), None)
-
-
-def _write_rows(folder: Path, rows: Sequence[Row]) -> None:
-    """All rows as CSV; compressed where they are many."""
-    import gzip
-
-    from experiments.results import MOST_ROWS_AS_JSON, rows_as_csv
-
-    text = rows_as_csv(rows)
-    if len(rows) <= MOST_ROWS_AS_JSON:
-        (folder / "results.csv").write_text(text, encoding="utf-8")
-    else:
-        (folder / "results.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 @contextmanager
@@ -228,21 +264,24 @@ def _draw_pictures(
     contenders: Sequence[Contender],
     tasks: Sequence[Task],
     evaluation: Evaluation,
+    summary: EvaluationSummary,
     comparison: Comparison | None,
     make_backend: MakeBackend,
 ) -> list[Picture]:
     from experiments.evaluation import trace_migration
-    from experiments.plots import cover_letter_figure, save_figure, timeline_figure, tradeoff_figure
+    from experiments.plots import cover_letter_figure, fronts_figure, save_figure, timeline_figure, tradeoff_figure
     from experiments.report import Picture
     from experiments.results import typical_row
 
     shown = _featured(contenders)
-    pictures = []
+    fronts = Picture("fronts.png", "Time against guest runtime over the preferences: means of every throttle")
+    save_figure(fronts_figure(summary.fronts), folder / fronts.file)
+    pictures = [fronts]
     for task in tasks:
         tradeoff = Picture(f"tradeoff-{task.suite}.png", f"{task.suite}: migration time against guest runtime")
         save_figure(tradeoff_figure(evaluation.rows, task.suite), folder / tradeoff.file)
 
-        example = typical_row(evaluation.rows, task.suite, shown.name)
+        example = typical_row(evaluation.rows, task.suite, shown.name, shown.training_seed)
         trace = trace_migration(shown, task, task.seeds.index(example.seed), example.preference, make_backend)
         caption = f"{task.suite}: {example.scenario} under {example.throttle}, the migration of median cost"
         timeline = Picture(f"timeline-{task.suite}.png", caption)
@@ -264,7 +303,7 @@ def _featured(contenders: Sequence[Contender]) -> Contender:
 
 
 @contextmanager
-def _progress(runs: int) -> Iterator[Callable[[str, str], OnProgress]]:
+def showing_progress(runs: int) -> Iterator[Callable[[str, str], OnProgress]]:
     """A progress bar on standard error; yields what ``evaluate`` calls before each of its runs."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from dqgym.backends.base import Backend
 from dqgym.controller.guard import Intervention
@@ -15,9 +14,10 @@ from dqgym.controller.trace import Trace, TraceRecorder
 from dqgym.oracle.throttle import Clairvoyant
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
+from dqgym.throttles.base import Throttle
 from experiments.contenders import Contender
 from experiments.journal import Finished, Journal
-from experiments.results import Row, Takeover, results_document, rows_from_outcomes
+from experiments.results import Row, Takeover, rows_from_outcomes
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
@@ -43,10 +43,6 @@ class Evaluation:
 
     rows: tuple[Row, ...]
     takeovers: tuple[Takeover, ...]
-
-    def document(self) -> dict[str, Any]:
-        """As JSON: summaries, rows, takeovers."""
-        return {**results_document(self.rows), "takeovers": [asdict(takeover) for takeover in self.takeovers]}
 
 
 def draw_task(suite: str, count: int | None, seed: int, repetitions: int = 1) -> Task:
@@ -112,9 +108,7 @@ def _run(
     on_progress: OnProgress | None,
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
-    throttle = contender.make(costed_at[0])
-    if isinstance(throttle, Clairvoyant):
-        throttle.foresee(task.scenarios, task.seeds)
+    throttle = _made(contender, costed_at[0], task.scenarios, task.seeds)
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
         run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
     names = [scenario.name for scenario in task.scenarios]
@@ -122,6 +116,14 @@ def _run(
     rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at, seed)
     takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
     return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed)
+
+
+def _made(contender: Contender, preference: float, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Throttle:
+    """A fresh throttle for these migrations."""
+    throttle = contender.make(preference)
+    if isinstance(throttle, Clairvoyant):
+        throttle.foresee(scenarios, seeds)
+    return throttle
 
 
 def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:
@@ -137,5 +139,5 @@ def trace_migration(
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
         recorder = TraceRecorder(lambda: backend.facts)
         scenario, seed = task.scenarios[index], task.seeds[index]
-        run_migrations(backend, [scenario], contender.make(preference), [seed], observer=recorder)
+        run_migrations(backend, [scenario], _made(contender, preference, [scenario], [seed]), [seed], observer=recorder)
         return recorder.trace()

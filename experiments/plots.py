@@ -6,7 +6,8 @@ tell apart).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dqgym.envs.rendering import MigrationFigure
+from experiments.contenders import ORACLE
 from experiments.cover_letter import Comparison, configuration, row_label
 from experiments.files import replacing
-from experiments.results import Row, Summary, grouped, summarise
+from experiments.results import Row, Stratum, grouped, strata_of
+from experiments.standings import ALL, Front
+from experiments.statistics import pareto_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,9 +45,19 @@ BASELINE_STYLES = {
     "dirty-limit": Style("#5D3FD3", "<"),
     "current": Style("#D55E00", "v"),
     "dirty-quota": Style("#0072B2", "s"),
+    "tuned-rule": Style("#A50F15", ">"),
+    "oracle": Style("#9FB500", "p"),
     "stop-and-copy": Style("#CC79A7", "D"),
 }
-LEARNED_STYLES = (Style("#009E73", "o"), Style("#000000", "P"), Style("#56B4E9", "*"), Style("#7F4F24", "h"))
+LEARNED_STYLES = (
+    Style("#009E73", "o"),
+    Style("#000000", "P"),
+    Style("#56B4E9", "*"),
+    Style("#7F4F24", "h"),
+    Style("#F0A3FF", "d"),
+    Style("#94FFB5", "8"),
+    Style("#3B5B12", "H"),
+)
 DPI = 110
 FONT: dict[Any, Any] = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
 
@@ -85,8 +99,6 @@ def tradeoff_figure(rows: Sequence[Row], suite: str) -> Figure:
 
 
 def _draw_throttle(axes: Axes, name: str, rows: Sequence[Row], style: Style) -> None:
-    from matplotlib.patheffects import withStroke
-
     points = {(row.scenario, row.seed, row.time_over_t0, row.guest_runtime): row.converged for row in rows}
     for converged, marker in ((True, style.marker), (False, "x")):
         shown = np.array([key[2:] for key, value in points.items() if value is converged]).reshape(-1, 2)
@@ -99,43 +111,90 @@ def _draw_throttle(axes: Axes, name: str, rows: Sequence[Row], style: Style) -> 
             marker=marker,
             linewidths=0 if converged else 1,
         )
-    means = summarise(rows)
-    distinct = list({(mean.time_over_t0, mean.guest_runtime): mean for mean in means}.values())
+    strata = {key.preference: stratum for key, stratum in strata_of(rows).items()}
+    means = {(float(one.time_over_t0.mean()), float(one.guest_runtime.mean())): c for c, one in strata.items()}
+    _draw_line(axes, style, means, _legend_label(name, list(strata.values())))
+
+
+def _draw_line(axes: Axes, style: Style, points: Mapping[tuple[float, float], float], label: str) -> None:
+    """Points (T / T0, guest runtime) joined in their order; of several, the ends show the preference they are of."""
+    from matplotlib.patheffects import withStroke
+
     axes.plot(
-        [mean.time_over_t0 for mean in distinct],
-        [mean.guest_runtime for mean in distinct],
+        [time for time, _ in points],
+        [runtime for _, runtime in points],
         color=style.colour,
         marker=style.marker,
         markersize=12,
         markeredgecolor="white",
         markeredgewidth=1.2,
-        linewidth=2 if len(distinct) > 1 else 0,
+        linewidth=2 if len(points) > 1 else 0,
         zorder=3,
-        label=_legend_label(name, distinct),
+        label=label,
     )
-    if len(distinct) > 1:
-        for index, mean in enumerate(distinct):
-            above = index == len(distinct) - 1  # neighbours on the line may lie close together
-            axes.annotate(
-                f"c = {mean.preference:g}",
-                (mean.time_over_t0, mean.guest_runtime),
-                (0, 10 if above else -20),
-                ha="center",
-                color=style.colour,
-                textcoords="offset points",
-                fontweight="bold",
-                path_effects=[withStroke(linewidth=3, foreground="white")],
-                zorder=4,
-            )
+    ends = list(points.items())[:: len(points) - 1] if len(points) > 1 else []
+    for (point, preference), height in zip(ends, (-20, 10), strict=False):  # the ends may lie close together
+        axes.annotate(
+            f"c = {preference:g}",
+            point,
+            (0, height),
+            ha="center",
+            color=style.colour,
+            textcoords="offset points",
+            fontweight="bold",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+            zorder=4,
+        )
 
 
 def _alpha(points: int) -> float:
     return float(np.clip(20 / points, 0.05, 0.5))
 
 
-def _legend_label(name: str, means: Sequence[Summary]) -> str:
-    missed = max(mean.scenarios - round(mean.converged_share * mean.scenarios) for mean in means)
-    return f"{name}\n({missed} of {means[0].scenarios} missed\nthe deadline: x)" if missed else name
+def _legend_label(name: str, strata: Sequence[Stratum]) -> str:
+    missed = max(int((stratum.converged == 0).sum()) for stratum in strata)
+    return f"{name}\n({missed} of {strata[0].converged.size} missed\nthe deadline: x)" if missed else name
+
+
+def fronts_figure(fronts: Sequence[Front]) -> Figure:
+    """Mean guest runtime against mean T/T0 over the preferences: a panel for each suite, a line for each throttle.
+
+    The grey stairs are the front of all throttles but the oracle: nothing lies above them.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    suites = list(dict.fromkeys(front.suite for front in fronts))
+    styles = throttle_styles(list(dict.fromkeys(front.throttle for front in fronts)))
+    columns = math.ceil(math.sqrt(len(suites)))
+    rows = -(-len(suites) // columns)
+    with mpl.rc_context(FONT):
+        figure = Figure(figsize=(3 + 5.5 * columns, 0.7 + 4.5 * rows), dpi=DPI, layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, suite in zip(panels, suites, strict=False):
+            _draw_fronts(axes, [front for front in fronts if front.suite == suite], styles)
+            axes.set_title("all suites" if suite == ALL else suite, loc="left")
+        for axes in panels[len(suites) :]:
+            axes.remove()
+        figure.supxlabel("mean migration time T / T0")
+        figure.supylabel("mean guest runtime")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+        return figure
+
+
+def _draw_fronts(axes: Axes, fronts: Sequence[Front], styles: Mapping[str, Style]) -> None:
+    axes.set_xscale("log")
+    rivals = [front for front in fronts if front.throttle != ORACLE]
+    time = np.concatenate([front.time_over_t0 for front in rivals])
+    runtime = np.concatenate([front.guest_runtime for front in rivals])
+    best = pareto_front(time, runtime)
+    axes.step(time[best], runtime[best], where="post", color="#BBBBBB", linewidth=5, zorder=1)
+    for front in sorted(fronts, key=lambda front: front.throttle not in BASELINE_STYLES):  # policies on top
+        points = dict(zip(zip(front.time_over_t0, front.guest_runtime, strict=True), front.preferences, strict=True))
+        _draw_line(axes, styles[front.throttle], points, front.throttle)
+    axes.margins(0.12)
+    label_log_axis(axes.xaxis)
+    axes.grid(alpha=0.25, which="both")
 
 
 def cover_letter_figure(comparison: Comparison) -> Figure:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.cover_letter import Cell, Comparison, ModelError, configuration, row_label
-from experiments.evaluation import Evaluation
-from experiments.results import PairedRatio, Row, Summary, Takeover, paired_ratios, summarise
-from experiments.standings import Front, Standing
+from experiments.results import Summary, Takeover
+from experiments.standings import DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Front, Standing
 from experiments.statistics import Estimate
 from experiments.summary import EvaluationSummary
 from experiments.tables import Table
@@ -26,25 +25,25 @@ class Picture:
 
 
 def evaluation_tables(
-    evaluation: Evaluation, learned: Sequence[str], comparison: Comparison | None, summary: EvaluationSummary
+    summary: EvaluationSummary,
+    paired: Sequence[Standing],
+    takeovers: Sequence[Takeover],
+    comparison: Comparison | None,
 ) -> list[Table]:
-    """All tables of an evaluation, in the order in which they are shown."""
-    rows = evaluation.rows
-    baselines = [name for name in dict.fromkeys(row.throttle for row in rows) if name not in learned]
-    tables = summary_tables(rows, evaluation.takeovers)
-    if summary.standings:
-        tables.append(standings_table(summary.standings))
-        tables.append(fronts_table(summary.fronts))
-    if learned and baselines:
-        tables.append(paired_table(paired_ratios(rows, learned, baselines)))
+    """All tables of an evaluation, in the order in which they are shown; ``paired``: policies against baselines."""
+    tables = summary_tables(summary.means, takeovers)
+    if summary.opponent is not None:
+        tables.append(standings_table(summary.opponent, summary.standings))
+    tables.append(fronts_table(summary.fronts))
+    if paired:
+        tables.append(paired_table(paired))
     if comparison is not None:
         tables.append(comparison_table(comparison))
     return tables
 
 
-def summary_tables(rows: Sequence[Row], takeovers: Sequence[Takeover] = ()) -> list[Table]:
+def summary_tables(summaries: Sequence[Summary], takeovers: Sequence[Takeover] = ()) -> list[Table]:
     """One table for each suite: every throttle at every preference, cheapest first."""
-    summaries = summarise(rows)
     return [
         _summary_table(
             suite,
@@ -74,34 +73,51 @@ def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence
             for summary in ordered
         ],
         notes=[
-            f"{takeover.throttle}, c = {takeover.preference:g}: the guard took over {takeover.migrations} of"
-            f" {ordered[0].scenarios} migrations ({takeover.reason})"
-            for takeover in takeovers
+            *(
+                f"{throttle}: {seeds} training seeds, each on all {ordered[0].scenarios} scenarios"
+                for throttle, seeds in dict.fromkeys((one.throttle, one.training_seeds) for one in ordered)
+                if seeds > 1
+            ),
+            *_takeover_notes(ordered, takeovers),
         ],
         text_columns=2,
         expendable=("worst vCPU", "T / T0"),
     )
 
 
-def standings_table(standings: Sequence[Standing]) -> Table:
+def _takeover_notes(summaries: Sequence[Summary], takeovers: Sequence[Takeover]) -> list[str]:
+    """One for each policy, preference and reason, over all training seeds."""
+    migrations = {one.throttle: one.scenarios * one.training_seeds for one in summaries}
+    counts: dict[tuple[str, float, str], int] = {}
+    for one in takeovers:
+        key = (one.throttle, one.preference, one.reason)
+        counts[key] = counts.get(key, 0) + one.migrations
+    return [
+        f"{throttle}, c = {preference:g}: the guard took over {count} of {migrations[throttle]} migrations ({reason})"
+        for (throttle, preference, reason), count in counts.items()
+    ]
+
+
+def standings_table(opponent: str, standings: Sequence[Standing]) -> Table:
     """Everybody against the opponent, with intervals over training seeds and scenarios."""
-    opponent = standings[0].opponent
     with_oracle = any(one.closed_gap is not None for one in standings)
     return Table.of(
         title=f"Against {opponent}: cost J / its cost on the same migrations (below 1: better)",
         header=(
-            "suite", "c", "throttle", "seeds", "ratio of means", "mean ratio", "P(better)", "95th percentile",
-            "worse in both", *(["gap to oracle closed"] if with_oracle else []),
+            "suite", "c", "throttle", "seeds", "IQM of J", "mean ratio", "ratio of means", "P(better)", "median",
+            "95th percentile", "worse in both", *(["gap to oracle closed"] if with_oracle else []),
         ),
         rows=[
             (
                 one.suite,
-                "all" if one.preference is None else f"{one.preference:g}",
+                preference_cell(one.preference),
                 one.throttle,
                 str(one.training_seeds),
-                interval(one.ratio_of_means),
+                interval(one.iqm),
                 interval(one.mean_ratio),
+                interval(one.ratio_of_means),
                 interval(one.improvement, 2),
+                f"{one.median:.3f}",
                 f"{one.percentile_95:.3f}",
                 f"{one.dominated} of {one.migrations}",
                 *([interval(one.closed_gap, 2)] if with_oracle else []),
@@ -109,16 +125,23 @@ def standings_table(standings: Sequence[Standing]) -> Table:
             for one in standings
         ],
         notes=(
-            "Intervals: 95 %, bootstrap over training seeds and scenarios. P(better): ties count half. Worse in both:"
-            " migrations that take longer and let the guest run less, by 0.5 % each.",
+            "Intervals: 95 %, bootstrap over training seeds and scenarios. IQM: interquartile mean. P(better): the"
+            " probability of a lower cost on the same migration; ties count half. Median, 95th percentile: of the"
+            f" ratio. Worse in both: migrations that take longer and let the guest run less, by"
+            f" {100 * DOMINATION_MARGIN:g} % each. Pooled, every suite and every c has the same weight.",
         ),
         text_columns=3,
-        expendable=("seeds", "P(better)", "mean ratio", "95th percentile"),
+        expendable=("seeds", "IQM of J", "median", "95th percentile", "P(better)", "ratio of means"),
     )  # fmt: skip
 
 
+def preference_cell(preference: float | None) -> str:
+    """A preference, or ``all``."""
+    return "all" if preference is None else f"{preference:g}"
+
+
 def interval(estimate: Estimate | None, digits: int = 3) -> str:
-    """A number and its interval."""
+    """A number and its interval; nothing for None."""
     if estimate is None:
         return ""
     return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f} {estimate.high:.{digits}f}]"
@@ -128,43 +151,55 @@ def fronts_table(fronts: Sequence[Front]) -> Table:
     """How far each throttle comes over the preferences."""
     return Table.of(
         title="Time against guest runtime over the preferences",
-        header=("suite", "throttle", "hypervolume", "monotone", "T / T0, guest runtime"),
+        header=("suite", "throttle", "hypervolume", "monotone", "c: T / T0, guest runtime"),
         rows=[
             (
                 front.suite,
                 front.throttle,
                 f"{front.hypervolume:.3f}",
                 "yes" if front.monotone else "no",
-                "; ".join(
-                    f"{time:.2f}, {runtime:.3f}"
-                    for time, runtime in zip(front.time_over_t0, front.guest_runtime, strict=True)
-                ),
+                "; ".join(_front_points(front)),
             )
             for front in fronts
         ],
-        notes=("Means at each preference, in its order. Hypervolume: against 20 T0 and a guest runtime of 0.",),
+        notes=(
+            f"Means at each preference. Hypervolume: the area between the front and {WORST_TIME:g} T0 with a guest"
+            f" runtime of {WORST_RUNTIME:g}; larger is better. Monotone: T / T0 and guest runtime never fall as c"
+            " grows. *: another point of the same throttle is as good in both.",
+        ),
         text_columns=2,
-        expendable=("T / T0, guest runtime",),
+        expendable=("c: T / T0, guest runtime",),
     )
 
 
-def paired_table(ratios: Sequence[PairedRatio]) -> Table:
-    """Cost of the learned policies over that of the baselines, scenario by scenario."""
+def _front_points(front: Front) -> list[str]:
+    """Each point once: a throttle that does not know the preference has the same one for all."""
+    points = list(zip(front.time_over_t0, front.guest_runtime, strict=True))
+    if len(set(points)) == 1:
+        return [f"{points[0][0]:.2f}, {points[0][1]:.3f}"]
+    return [
+        f"{preference:g}: {time:.2f}, {runtime:.3f}" + ("" if efficient else " *")
+        for preference, (time, runtime), efficient in zip(front.preferences, points, front.efficient, strict=True)
+    ]
+
+
+def paired_table(standings: Sequence[Standing]) -> Table:
+    """Cost of the policies over that of the baselines, scenario by scenario."""
     return Table.of(
         title="Cost of a policy / cost of a baseline on the same scenario (below 1: the policy is better)",
         header=("suite", "policy", "baseline", "c", "mean", "95 % interval", "median", "95th percentile"),
         rows=[
             (
-                ratio.suite,
-                ratio.throttle,
-                ratio.opponent,
-                f"{ratio.preference:g}",
-                f"{ratio.mean:.3f}",
-                f"{ratio.mean_low:.3f} .. {ratio.mean_high:.3f}",
-                f"{ratio.median:.3f}",
-                f"{ratio.percentile_95:.3f}",
+                one.suite,
+                one.throttle,
+                one.opponent,
+                preference_cell(one.preference),
+                f"{one.mean_ratio.value:.3f}",
+                f"{one.mean_ratio.low:.3f} .. {one.mean_ratio.high:.3f}",
+                f"{one.median:.3f}",
+                f"{one.percentile_95:.3f}",
             )
-            for ratio in ratios
+            for one in standings
         ],
         text_columns=3,
         expendable=("median", "95th percentile"),
@@ -247,6 +282,7 @@ READING = """## How to read this
 - cost J = T / T0 + c / T0 * integral of mean_i min(5.3, -ln max(run share of vCPU i, 0.005)) dt; c is the operator's
   preference (0.2 fast, 0.6 gentle). A missed deadline costs double.
 - All throttles migrate the same scenarios with the same seeds. Runs of one config with several seeds are one method;
-  only then do the intervals of "Against ..." cover the chance of another training run.
+  only then do the intervals cover the chance of another training run. The letter's configurations and the time lines
+  show the first of them.
 - A policy and a tuned baseline know c and are run at each; other baselines are run once and costed at each.
 """

@@ -1,22 +1,19 @@
-"""Results of an evaluation: one row per scenario, throttle and preference, their summary, and both as CSV and JSON."""
+"""Results of an evaluation: one row per migration, throttle and preference; as arrays, and their means."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dqgym.backends.base import Outcomes
 from dqgym.cost import migration_cost
 from dqgym.telemetry.telemetry import FloatArray
-
-RESAMPLES = 2000
-"""Of the bootstrap: the ends of its 95 % interval then rest on 50 resamples each."""
+from experiments.errors import BadInputError
+from experiments.statistics import Bootstrap, Sample, mean
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,8 @@ class Takeover:
 class Summary:
     """The mean of a throttle's rows in one suite at one preference.
 
-    ``cost_low`` and ``cost_high`` enclose the mean cost with 95 % confidence, by a bootstrap over the scenarios.
+    ``cost_low`` and ``cost_high`` enclose the mean cost with 95 % confidence, by a bootstrap over training seeds and
+    scenarios. ``scenarios`` were migrated under the policy of each of the ``training_seeds`` (1 for a baseline).
     """
 
     suite: str
@@ -75,21 +73,45 @@ class Summary:
     worst_vcpu_runtime: float
     converged_share: float
     scenarios: int
+    training_seeds: int = 1
+
+
+class Key(NamedTuple):
+    """What a stratum is of."""
+
+    suite: str
+    preference: float
+    throttle: str
+
+
+class Migration(NamedTuple):
+    """One of those that all throttles of a suite are given."""
+
+    scenario: str
+    seed: int
 
 
 @dataclass(frozen=True)
-class PairedRatio:
-    """Cost of one throttle over that of another, scenario by scenario; the mean hides the tail, so both are here."""
+class Stratum:
+    """One throttle on one suite at one preference, by training seed and migration.
 
-    suite: str
-    throttle: str
-    opponent: str
-    preference: float
-    mean: float
-    mean_low: float
-    mean_high: float
-    median: float
-    percentile_95: float
+    Attributes:
+        migrations: N of them, in an order that is the same for all throttles.
+        training_seeds: S of them, (None,) for a baseline.
+        cost: [S, N].
+        time_over_t0: [S, N].
+        guest_runtime: [S, N].
+        worst_vcpu_runtime: [S, N].
+        converged: [S, N], 1 or 0.
+    """
+
+    migrations: tuple[Migration, ...]
+    training_seeds: tuple[int | None, ...]
+    cost: FloatArray
+    time_over_t0: FloatArray
+    guest_runtime: FloatArray
+    worst_vcpu_runtime: FloatArray
+    converged: FloatArray
 
 
 def rows_from_outcomes(
@@ -137,77 +159,88 @@ def _present_only(per_vcpu: FloatArray) -> tuple[float, ...]:
     return tuple(per_vcpu[~np.isnan(per_vcpu)].tolist())
 
 
-def summarise(rows: Iterable[Row]) -> list[Summary]:
-    """One summary for each suite, throttle and preference, in the order in which they first appear."""
-    return [
-        _summary(suite, throttle, preference, group)
-        for (suite, throttle, preference), group in grouped(
-            rows, lambda row: (row.suite, row.throttle, row.preference)
-        ).items()
-    ]
+def strata_of(rows: Iterable[Row]) -> dict[Key, Stratum]:
+    """The rows as arrays, in the order in which the strata first appear.
+
+    Raises:
+        BadInputError: two training seeds of a throttle were not given the same migrations, or one of them was given
+            a migration twice.
+    """
+    groups = grouped(rows, lambda row: Key(row.suite, row.preference, row.throttle))
+    return {key: _stratum(key, grouped(group, lambda row: row.training_seed)) for key, group in groups.items()}
 
 
-def _summary(suite: str, throttle: str, preference: float, rows: Sequence[Row]) -> Summary:
-    costs = np.array([row.cost for row in rows])
-    low, high = bootstrap_interval(costs)
-    return Summary(
-        suite=suite,
-        throttle=throttle,
-        preference=preference,
-        cost=float(costs.mean()),
-        cost_low=low,
-        cost_high=high,
-        time_over_t0=float(np.mean([row.time_over_t0 for row in rows])),
-        guest_runtime=float(np.mean([row.guest_runtime for row in rows])),
-        worst_vcpu_runtime=float(np.mean([row.worst_vcpu_runtime for row in rows])),
-        converged_share=float(np.mean([row.converged for row in rows])),
-        scenarios=len(rows),
+def _stratum(key: Key, by_seed: Mapping[int | None, list[Row]]) -> Stratum:
+    for rows in by_seed.values():
+        rows.sort(key=_migration)
+    migrations = [tuple(map(_migration, rows)) for rows in by_seed.values()]
+    if len(set(migrations)) > 1 or len(set(migrations[0])) < len(migrations[0]):
+        raise BadInputError(
+            f"throttle {key.throttle!r}, suite {key.suite!r}, c = {key.preference:g}: every training seed"
+            f" ({', '.join(map(str, by_seed))}) must have each migration once"
+        )
+
+    def values(field: Callable[[Row], float]) -> FloatArray:
+        return np.array([[field(row) for row in rows] for rows in by_seed.values()], dtype=np.float64)
+
+    return Stratum(
+        migrations=migrations[0],
+        training_seeds=tuple(by_seed),
+        cost=values(lambda row: row.cost),
+        time_over_t0=values(lambda row: row.time_over_t0),
+        guest_runtime=values(lambda row: row.guest_runtime),
+        worst_vcpu_runtime=values(lambda row: row.worst_vcpu_runtime),
+        converged=values(lambda row: row.converged),
     )
 
 
-def paired_ratios(rows: Sequence[Row], throttles: Sequence[str], opponents: Sequence[str]) -> list[PairedRatio]:
-    """Cost of each of ``throttles`` over that of each opponent on the same scenario and seed."""
-    ratios = []
-    for (suite, preference), group in grouped(rows, lambda row: (row.suite, row.preference)).items():
-        costs = grouped(group, lambda row: row.throttle)
-        for throttle in throttles:
-            for opponent in opponents:
-                ratio = _cost_ratio(costs[throttle], costs[opponent])
-                low, high = bootstrap_interval(ratio)
-                ratios.append(
-                    PairedRatio(
-                        suite=suite,
-                        throttle=throttle,
-                        opponent=opponent,
-                        preference=preference,
-                        mean=float(ratio.mean()),
-                        mean_low=low,
-                        mean_high=high,
-                        median=float(np.median(ratio)),
-                        percentile_95=float(np.percentile(ratio, 95)),
-                    )
-                )
-    return ratios
+def _migration(row: Row) -> Migration:
+    return Migration(row.scenario, row.seed)
 
 
-def _cost_ratio(rows: Sequence[Row], opponent_rows: Sequence[Row]) -> FloatArray:
-    opponent_cost = {(row.scenario, row.seed): row.cost for row in opponent_rows}
-    return np.array([row.cost / opponent_cost[row.scenario, row.seed] for row in rows])
+def cost_sample(key: Key, stratum: Stratum, bootstrap: Bootstrap) -> Sample:
+    """The costs of a stratum with their resamples."""
+    return Sample(
+        stratum.cost,
+        bootstrap.training_seeds(key.throttle, len(stratum.training_seeds)),
+        bootstrap.migrations(key.suite, [migration.scenario for migration in stratum.migrations]),
+    )
 
 
-def typical_row(rows: Iterable[Row], suite: str, throttle: str) -> Row:
+def summarise(rows: Iterable[Row]) -> list[Summary]:
+    """One summary for each suite, throttle and preference, in the order in which they first appear."""
+    return summarise_strata(strata_of(rows), Bootstrap())
+
+
+def summarise_strata(strata: Mapping[Key, Stratum], bootstrap: Bootstrap) -> list[Summary]:
+    """One summary for each stratum."""
+    return [_summary(key, stratum, bootstrap) for key, stratum in strata.items()]
+
+
+def _summary(key: Key, stratum: Stratum, bootstrap: Bootstrap) -> Summary:
+    cost = mean(cost_sample(key, stratum, bootstrap)).estimate
+    return Summary(
+        suite=key.suite,
+        throttle=key.throttle,
+        preference=key.preference,
+        cost=cost.value,
+        cost_low=cost.low,
+        cost_high=cost.high,
+        time_over_t0=float(stratum.time_over_t0.mean()),
+        guest_runtime=float(stratum.guest_runtime.mean()),
+        worst_vcpu_runtime=float(stratum.worst_vcpu_runtime.mean()),
+        converged_share=float(stratum.converged.mean()),
+        scenarios=len(stratum.migrations),
+        training_seeds=len(stratum.training_seeds),
+    )
+
+
+def typical_row(rows: Iterable[Row], suite: str, throttle: str, training_seed: int | None = None) -> Row:
     """The row of median cost of a throttle in a suite, at its first preference (of two in the middle, the cheaper)."""
-    own = [row for row in rows if row.suite == suite and row.throttle == throttle]
+    wanted = (suite, throttle, training_seed)
+    own = [row for row in rows if (row.suite, row.throttle, row.training_seed) == wanted]
     ordered = sorted((row for row in own if row.preference == own[0].preference), key=lambda row: row.cost)
     return ordered[(len(ordered) - 1) // 2]
-
-
-def bootstrap_interval(values: FloatArray, seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of the mean; the same numbers for the same values and seed."""
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
@@ -231,28 +264,3 @@ def json_safe(value: Any) -> Any:
             return None
         case _:
             return value
-
-
-MOST_ROWS_AS_JSON = 20_000
-"""Beyond these, rows are written as CSV alone."""
-
-
-def results_document(rows: Sequence[Row]) -> dict[str, Any]:
-    """What ``evaluate --json`` prints: the summaries and, unless they are too many, the rows."""
-    shown = rows if len(rows) <= MOST_ROWS_AS_JSON else ()
-    document: dict[str, Any] = json_safe(
-        {"summary": [asdict(summary) for summary in summarise(rows)], "rows": [asdict(row) for row in shown]}
-    )
-    return document
-
-
-def rows_as_csv(rows: Iterable[Row]) -> str:
-    """The rows as CSV with a header; an absent number is an empty cell, several are separated by spaces."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in safe.items()}
-        for safe in (json_safe(asdict(row)) for row in rows)
-    )
-    return text.getvalue()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,217 +13,248 @@ from dqgym.cost import FAST, GENTLE
 from experiments.errors import BadInputError, RunInterruptedError
 
 if TYPE_CHECKING:
-    import optuna
-
-    from dqgym.scenario import Scenario
     from dqgym.telemetry.telemetry import FloatArray
     from dqgym.throttles.tuned import TunedEntry
+    from experiments.tables import Table
+    from experiments.tuning.distribution import Distribution
+    from experiments.tuning.search import Trials
 
-TRAINING_SUITES = {
-    "mixed": 2.0,
-    "phases": 1.5,
-    "bandwidth-steps": 1.5,
-    "working-sets": 1.0,
-    "noisy-neighbour": 0.25,
-    "stationary": 0.75,
-}
-"""What policies are trained on, with weights (configs/default.yaml)."""
+    Costs = Mapping[float, Mapping[str, FloatArray]]
+    """[N] J of every migration, by preference and by what was run."""
+
+CONTEXTUAL = "contextual-rule"
+TUNABLE = ("tuned-rule", CONTEXTUAL, "dirty-limit", "dirty-quota", "auto-converge")
 DEFAULT_PREFERENCES = [0.05, FAST, GENTLE, 2.0]
 TUNING_SEED = 7_000_003
-"""Far from the seeds of evaluations and trainings."""
-
-Suggest = Callable[["optuna.Trial"], dict[str, float]]
-
-
-def _rule(trial: optuna.Trial) -> dict[str, float]:
-    return {
-        "free_rounds": trial.suggest_float("free_rounds", 0.0, 4.0),
-        "quota_fraction": trial.suggest_float("quota_fraction", 0.01, 2.0, log=True),
-        "working_set_threshold": trial.suggest_float("working_set_threshold", 0.0, 0.3),
-        "floor": trial.suggest_float("floor", 0.0, 0.1),
-        "interval_pass_times": trial.suggest_float("interval_pass_times", 0.01, 0.04),
-    }
-
-
-SPACES: dict[str, Suggest] = {
-    "tuned-rule": _rule,
-    "dirty-quota": lambda trial: {"ratio": trial.suggest_float("ratio", 0.5, 50.0, log=True)},
-    "dirty-limit": lambda trial: {"limit_mib_per_s": trial.suggest_int("limit_mib_per_s", 1, 2048, log=True)},
-    "auto-converge": lambda trial: {
-        "initial_percent": trial.suggest_int("initial_percent", 1, 99),
-        "increment_percent": trial.suggest_int("increment_percent", 1, 99),
-        "hits_per_step": trial.suggest_int("hits_per_step", 1, 2),
-    },
-}
-"""What is searched, by throttle."""
-STARTS: dict[str, list[dict[str, float]]] = {
-    "tuned-rule": [
-        {"free_rounds": 0.09, "quota_fraction": 0.065, "working_set_threshold": 0.08, "floor": 0.002,
-         "interval_pass_times": 0.04},
-        {"free_rounds": 0.3, "quota_fraction": 0.1, "working_set_threshold": 0.05, "floor": 0.005,
-         "interval_pass_times": 0.04},
-        {"free_rounds": 0.8, "quota_fraction": 0.15, "working_set_threshold": 0.06, "floor": 0.008,
-         "interval_pass_times": 0.04},
-    ],
-}  # fmt: skip
-"""Tried first."""
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """The migrations that options are tuned on: scenarios, and a seed for each."""
-
-    name: str
-    suites: Mapping[str, float]
-    scenarios: tuple[Scenario, ...]
-    seed: int
-
-    def cost(self, throttle: str, options: Mapping[str, Any], preference: float) -> FloatArray:
-        """[N] J of every migration, on the model."""
-        from dqgym.backends.model import ModelBackend
-        from dqgym.controller.loop import run_migrations
-        from dqgym.cost import migration_cost
-        from dqgym.throttles.registry import make_throttle
-
-        seeds = range(self.seed, self.seed + len(self.scenarios))
-        outcomes = run_migrations(ModelBackend(), self.scenarios, make_throttle(throttle, **options), seeds)
-        return migration_cost(
-            outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference
-        )
+EVALUATION_SEEDS = (0, 1_000_003)
+"""What ``dqgym evaluate`` and the evaluations of a training draw from, unless told otherwise."""
 
 
 def tune_command(
-    throttle: Annotated[str, typer.Argument(help=f"What is tuned: {', '.join(SPACES)}.")],
+    throttle: Annotated[str, typer.Argument(help=f"What is tuned: {', '.join(TUNABLE)}.")],
     suite: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=WEIGHT]", help="Tune on this suite; repeat for more. Else on all of the training."),
+        typer.Option(metavar="NAME[=WEIGHT]", help="Tune on this suite; repeat for more. Else on those of training."),
     ] = None,
     preference: Annotated[
         list[float], typer.Option(help="What guest runtime is worth against time; repeat for more.", min=1e-3)
     ] = DEFAULT_PREFERENCES,
     count: Annotated[int, typer.Option(help="Scenarios of each suite, times its weight.", min=1)] = 300,
     seed: Annotated[int, typer.Option(help="Decides the scenarios and the search.", min=0)] = TUNING_SEED,
-    trials: Annotated[int, typer.Option(help="Sets of options tried for each preference.", min=1)] = 300,
-    name: Annotated[str | None, typer.Option(help="Name of the distribution; else the suite's, or 'training'.")] = None,
-    out: Annotated[Path, typer.Option(help="File that takes the results.", dir_okay=False)] = Path("tuned.yaml"),
+    trials: Annotated[
+        int,
+        typer.Option(help=f"Sets of options tried for each preference; of {CONTEXTUAL}: steps of the search.", min=1),
+    ] = 300,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the distribution; else 'training', or the suites'.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"File that takes the results, beside what it holds; else tuned.yaml, of {CONTEXTUAL}"
+            " contextual_rule.yaml.",
+            dir_okay=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted search: the same options, and its --out.")
+    ] = False,
 ) -> None:
-    """Find the options of a throttle that cost least, for each preference.
-
-    Trials are kept in a file beside --out: the same command goes on where it was interrupted.
-    """
+    """Find the options of a throttle that cost least on the model, for each preference."""
     from dqgym.names import did_you_mean
+    from experiments.tables import terminal
+    from experiments.tuning.distribution import draw_distribution, parse_suites
 
-    if throttle not in SPACES:
-        raise BadInputError(f"cannot tune {throttle!r}{did_you_mean(throttle, SPACES)}; can: {', '.join(SPACES)}")
+    if throttle not in TUNABLE:
+        raise BadInputError(f"cannot tune {throttle!r}{did_you_mean(throttle, TUNABLE)}; can: {', '.join(TUNABLE)}")
+    if seed in EVALUATION_SEEDS:
+        raise BadInputError(f"--seed {seed}: evaluations draw their migrations with it; tune with another one")
     distribution = draw_distribution(parse_suites(suite), name, count, seed)
-    entries = []
-    for value in sorted(set(preference)):
-        with _keeping_trials(out):
-            entries.append(tune(throttle, distribution, value, trials, out.with_name(f".{out.name}.trials")))
-        store(out, throttle, distribution.name, entries[-1])
-    _show(throttle, distribution, entries)
+    preferences = sorted(set(preference))
+    if throttle == CONTEXTUAL:
+        path = out or Path("contextual_rule.yaml")
+        tables = [_tune_contextual(distribution, preferences, trials, path, resume)]
+    else:
+        path = out or Path("tuned.yaml")
+        tables = _tune_options(throttle, distribution, preferences, trials, path, resume)
+    for table in tables:
+        table.print(terminal())
+    terminal().print(f"results: {path}", soft_wrap=True, markup=False)
 
 
-def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
-    """Weights by suite of texts like ``phases`` and ``mixed=2``; the training's where there are none."""
-    if not texts:
-        return dict(TRAINING_SUITES)
-    weights = {}
-    for text in texts:
-        suite, equals, weight = text.partition("=")
-        try:
-            weights[suite] = float(weight) if equals else 1.0
-        except ValueError:
-            raise BadInputError(f"--suite {text!r}: must be NAME or NAME=WEIGHT, with a number") from None
-        if not weights[suite] > 0:
-            raise BadInputError(f"--suite {text!r}: the weight must be positive")
-    return weights
+def _tune_options(
+    throttle: str, distribution: Distribution, preferences: Sequence[float], trials: int, out: Path, resume: bool
+) -> list[Table]:
+    from dqgym.throttles.registry import default_options, make_throttle
+    from dqgym.throttles.tuned import read_tuned
+    from experiments.tuning.search import Trials
+
+    read_tuned(out)  # what is wrong with it shows before the search
+    _require_writable(out)
+    kept = Trials(out.with_name(f".{out.name}.trials"), _setting(throttle, distribution, preferences), resume)
+    with _saying_how_to_go_on(), _progress(throttle, trials) as on_trial:
+        entries = tune(throttle, distribution, preferences, trials, kept, on_trial)
+        costs = {
+            entry.preference: {
+                label: distribution.costs(make_throttle(throttle, **options), entry.preference)
+                for label, options in (("tuned", entry.options), ("default", default_options(throttle)))
+            }
+            for entry in entries
+        }
+    store(out, throttle, distribution.name, entries)
+    kept.discard()
+    return [_options_table(throttle, distribution, entries), _cost_table(throttle, distribution, costs)]
 
 
-def draw_distribution(weights: Mapping[str, float], name: str | None, count: int, seed: int) -> Distribution:
-    """``count`` scenarios of each suite, times its weight. ValueError for an unknown suite."""
-    from dqgym.scenario.suites import FixedSuite, get_suite
-    from dqgym.throttles.tuned import TRAINING
-
-    scenarios: list[Scenario] = []
-    for suite, weight in weights.items():
-        source = get_suite(suite)
-        wanted = None if isinstance(source, FixedSuite) else max(1, round(count * weight))
-        scenarios += source.scenarios(wanted, seed)
-    usual = TRAINING if weights == TRAINING_SUITES else "+".join(weights)
-    return Distribution(name or usual, weights, tuple(scenarios), seed)
+def _setting(throttle: str, distribution: Distribution, preferences: Sequence[float]) -> str:
+    """What decides the cost of options."""
+    suites = " ".join(f"{suite}={weight:g}" for suite, weight in distribution.suites.items())
+    at = ", ".join(f"{value:g}" for value in preferences)
+    return f"{throttle} at {at} on {len(distribution.scenarios)} of {suites}, seed {distribution.seed}"
 
 
-def tune(throttle: str, distribution: Distribution, preference: float, trials: int, journal: Path) -> TunedEntry:
-    """The best of ``trials`` sets of options; those that the journal holds already are not tried again."""
-    import optuna
-
+def tune(
+    throttle: str,
+    distribution: Distribution,
+    preferences: Sequence[float],
+    trials: int,
+    kept: Trials,
+    on_trial: Callable[[int], None],
+) -> list[TunedEntry]:
+    """The best of ``trials`` sets of options for each preference; those that are kept already are not tried again."""
+    from dqgym.throttles.registry import make_throttle
     from dqgym.throttles.tuned import TunedEntry
+    from experiments.tuning.distribution import costs_at
+    from experiments.tuning.search import Options, search
+    from experiments.tuning.spaces import SPACES, STARTS
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kept = f"{throttle} {distribution.name} {len(distribution.scenarios)} {distribution.seed} c={preference:g}"
-    study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal))),
-        study_name=kept,
-        load_if_exists=True,
+    def mean_costs(options: Options) -> list[float]:
+        outcomes = distribution.migrate(make_throttle(throttle, **options))
+        return [float(costs_at(outcomes, preference).mean()) for preference in preferences]
+
+    found = search(
+        kept,
+        mean_costs,
+        len(preferences),
+        SPACES[throttle],
+        STARTS.get(throttle, []),
+        trials,
+        distribution.seed,
+        on_trial,
     )
-    _drop_unfinished(study)
-    if not study.trials:
-        for start in STARTS.get(throttle, []):
-            study.enqueue_trial(start)
-    done = sum(trial.state.is_finished() for trial in study.trials)
-
-    def objective(trial: optuna.Trial) -> float:
-        return float(distribution.cost(throttle, SPACES[throttle](trial), preference).mean())
-
-    with _progress(f"{throttle}, c = {preference:g}", trials, done) as advance:
-        for number in range(done, trials):
-            # A sampler of its own for each trial: an interrupted search goes on as if it had not been.
-            study.sampler = optuna.samplers.TPESampler(seed=distribution.seed + number)
-            study.optimize(objective, n_trials=1)
-            advance()
-    return TunedEntry(
-        preference=preference,
-        options=study.best_params,
-        cost=study.best_value,
-        suites=dict(distribution.suites),
-        scenarios=len(distribution.scenarios),
-        seed=distribution.seed,
-        trials=trials,
-    )
+    return [
+        TunedEntry(
+            preference=preference,
+            options=best.options,
+            cost=best.costs[index],
+            suites=dict(distribution.suites),
+            scenarios=len(distribution.scenarios),
+            seed=distribution.seed,
+            trials=trials,
+        )
+        for index, (preference, best) in enumerate(zip(preferences, found, strict=True))
+    ]
 
 
-def _drop_unfinished(study: optuna.Study) -> None:
-    """A trial that was interrupted counts as failed."""
-    import optuna
-
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-
-
-def store(path: Path, throttle: str, distribution: str, entry: TunedEntry) -> None:
-    """Put an entry into a file, in place of one for the same throttle, distribution and preference."""
+def store(path: Path, throttle: str, distribution: str, entries: Sequence[TunedEntry]) -> None:
+    """Put entries into a file, in place of those for the same throttle, distribution and preferences."""
     from dqgym.throttles.tuned import dump_tuned, read_tuned
     from experiments.files import write_text
 
     content = read_tuned(path)
-    entries = content.setdefault(throttle, {}).setdefault(distribution, [])
-    others = [one for one in entries if one.preference != entry.preference]
-    content[throttle][distribution] = sorted([*others, entry], key=lambda one: one.preference)
+    of_throttle = content.setdefault(throttle, {})
+    merged = {entry.preference: entry for entry in [*of_throttle.get(distribution, []), *entries]}
+    of_throttle[distribution] = [merged[preference] for preference in sorted(merged)]
     write_text(path, dump_tuned(content))
 
 
+def _tune_contextual(
+    distribution: Distribution, preferences: Sequence[float], steps: int, out: Path, resume: bool
+) -> Table:
+    from dqgym.throttles.contextual_rule import ContextualRule
+    from dqgym.throttles.contextual_weights import ContextualFile, contextual_network, dump_contextual
+    from dqgym.throttles.registry import make_throttle
+    from dqgym.throttles.rule_features import FEATURES
+    from dqgym.throttles.tuned import TRAINING, tuned_entries
+    from experiments.files import write_text
+    from experiments.tuning.evolution import SURVEY, Evolution, evolve
+
+    _require_writable(out)
+    tuned = tuned_entries("tuned-rule", TRAINING)
+    kept = out.with_name(f".{out.name}.state.npz")
+    with _saying_how_to_go_on():
+        with _progress(CONTEXTUAL, steps) as on_step:
+            weights = evolve(Evolution(distribution.suites, distribution.seed, tuned), steps, kept, resume, on_step)
+        network = contextual_network(tuned, weights)
+        costs = {
+            value: {
+                "contextual": distribution.costs(ContextualRule(network, value), value),
+                "and a survey": distribution.costs(ContextualRule(network, value, SURVEY), value),
+                "tuned rule": distribution.costs(make_throttle("tuned-rule", value), value),
+            }
+            for value in preferences
+        }
+    content = ContextualFile(
+        suites=dict(distribution.suites),
+        seed=distribution.seed,
+        steps=steps,
+        costs={value: float(of["contextual"].mean()) for value, of in costs.items()},
+        tuned_costs={value: float(of["tuned rule"].mean()) for value, of in costs.items()},
+        features=list(FEATURES),
+        tuned=tuned,
+        weights=[float(f"{weight:.5g}") for weight in weights],
+    )
+    write_text(out, dump_contextual(content))
+    kept.unlink()
+    return _cost_table(CONTEXTUAL, distribution, costs)
+
+
+def _require_writable(path: Path) -> None:
+    """Make the folder. BadInputError where that cannot be."""
+    from experiments.files import writing
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _options_table(throttle: str, distribution: Distribution, entries: Sequence[TunedEntry]) -> Table:
+    from experiments.tables import Table
+
+    return Table.of(
+        title=f"{throttle}, tuned on {distribution.name}",
+        header=("c", *entries[0].options),
+        rows=[(f"{entry.preference:g}", *(str(value) for value in entry.options.values())) for entry in entries],
+    )
+
+
+def _cost_table(throttle: str, distribution: Distribution, costs: Costs) -> Table:
+    """Mean J over all migrations and over those of each suite."""
+    from experiments.tables import Table
+
+    rows = []
+    for value, of in costs.items():
+        for label, cost in of.items():
+            suites = distribution.by_suite(cost).values()
+            rows.append((f"{value:g}", label, *(f"{mean:.4f}" for mean in (cost.mean(), *suites))))
+    return Table.of(
+        title=f"{throttle} on {distribution.name}: mean J of {len(distribution.scenarios)} migrations",
+        header=("c", "", "J", *distribution.suites),
+        rows=rows,
+        text_columns=2,
+    )
+
+
 @contextmanager
-def _keeping_trials(out: Path) -> Iterator[None]:
+def _saying_how_to_go_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise RunInterruptedError(f"finished trials are kept beside {out}; the same command goes on") from error
+        raise RunInterruptedError("what is done is kept; go on with the same command and --resume") from error
 
 
 @contextmanager
-def _progress(title: str, total: int, done: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error; yields what is called after each trial."""
+def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error; yields what is called with the number of trials that are done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from experiments.tables import terminal
@@ -232,18 +262,5 @@ def _progress(title: str, total: int, done: int) -> Iterator[Callable[[], None]]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = terminal(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(title, total=total, completed=done)
-        yield lambda: progress.advance(bar)
-
-
-def _show(throttle: str, distribution: Distribution, entries: Sequence[TunedEntry]) -> None:
-    from experiments.tables import Table, terminal
-
-    Table.of(
-        title=f"{throttle} on {distribution.name}: {len(distribution.scenarios)} migrations",
-        header=("c", "cost J", *entries[0].options),
-        rows=[
-            (f"{entry.preference:g}", f"{entry.cost:.4f}", *(f"{value:.4g}" for value in entry.options.values()))
-            for entry in entries
-        ],
-    ).print(terminal())
+        bar = progress.add_task(title, total=total)
+        yield lambda done: progress.update(bar, completed=done)

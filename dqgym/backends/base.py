@@ -26,6 +26,8 @@ class Capabilities:
     """None: as many as memory holds."""
     survey: bool = False
     """Whether it can log writes before a migration."""
+    sync: bool = False
+    """Whether it makes an extra dirty-log sync where a command asks for one."""
     unmeasured: tuple[str, ...] = ()
     """Telemetry fields that the backend cannot measure (they read NaN)."""
 
@@ -91,7 +93,7 @@ class Backend(Protocol):
 
         With a survey, of which the argument says the length, the guests run free for so long under dirty logging before
         anything is sent; ``facts.survey`` then has what it found. The clock of the migration runs from its beginning.
-        ValueError where the backend has no surveys (``Capabilities.survey``).
+        Not to be asked of a backend that has no surveys (``Capabilities.survey``).
         """
         ...
 
@@ -106,9 +108,3 @@ class Backend(Protocol):
     def close(self) -> None:
         """Release what the backend holds; safe to call twice."""
         ...
-
-
-def require_no_survey(backend: str, survey: ControlInterval | None) -> None:
-    """Raise a ValueError where a backend that makes no surveys is asked for one."""
-    if survey is not None:
-        raise ValueError(f"backend {backend!r} makes no surveys: run the throttle without one")

@@ -33,7 +33,9 @@ class ModelBackend:
     """
 
     name = "model"
-    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None, survey=True)
+    capabilities = Capabilities(
+        dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None, survey=True, sync=True
+    )
 
     def __init__(self, parameters: ModelParameters = DEFAULT_PARAMETERS, vcpu_slots: int | None = None) -> None:
         self.parameters = parameters

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from dqgym.backends.base import Capabilities, Outcomes, require_no_survey
+from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.backends.tallies import Tallies
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
 from dqgym.model.reference import run_interval, start
 from dqgym.model.reference_state import LAYOUTS, Layout, Migration, new_migration
+from dqgym.model.reference_survey import run_survey
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.survey import MARKS, Survey
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField, first_telemetry
 
 
@@ -36,7 +39,9 @@ class ReferenceBackend:
     """
 
     name = "reference"
-    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None)
+    capabilities = Capabilities(
+        dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=None, survey=True, sync=True
+    )
 
     def __init__(
         self,
@@ -57,8 +62,7 @@ class ReferenceBackend:
     def start(
         self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
     ) -> Telemetry:
-        """Start one migration for each scenario. ValueError where the seeds are not as many, or for a survey."""
-        require_no_survey(self.name, survey)
+        """Start one migration for each scenario. ValueError where the seeds are not as many."""
         if len(seeds) != len(scenarios):
             raise ValueError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
         pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
@@ -70,8 +74,21 @@ class ReferenceBackend:
         for migration in self._migrations:
             start(migration)
         self._tallies = Tallies(self.facts)
+        if survey is not None:
+            self.facts = replace(self.facts, survey=self._run_surveys(survey.seconds(self.facts)))
         self._telemetry = first_telemetry(self.facts)
         return self._telemetry
+
+    def _run_surveys(self, survey_s: FloatArray) -> Survey:
+        slots = self.facts.present.shape[1]
+        found = np.zeros((len(self._migrations), len(MARKS), slots), dtype=np.float32)
+        for n, migration in enumerate(self._migrations):
+            vcpus = len(migration.vcpus)
+            pages = np.zeros((len(MARKS), vcpus), dtype=np.int64)
+            run_survey(migration, survey_s[n], pages)
+            found[n, :, :vcpus] = pages * migration.vm["page_bytes"][0]
+            self._tallies.add_survey(n, np.pad(migration.vcpus["run_s"], (0, slots - vcpus)))
+        return Survey(survey_s, found)
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
         """Carry out a command for ``interval_s`` [N] seconds, or until the migration ends."""

@@ -46,6 +46,10 @@ class Tallies:
             self._window_s[n] = 0.0
             self._window_run_s[n] = 0.0
 
+    def add_survey(self, n: int, run_s: NDArray[np.floating]) -> None:
+        """Book the survey before migration ``n``: run times [V]. Nobody was throttled, so there is no stall in it."""
+        self._run_s[n] += run_s
+
     def outcomes(self, last: Telemetry, converged: BoolArray, downtime_s: FloatArray) -> Outcomes:
         """The outcomes of migrations that have ended.
 

@@ -36,11 +36,14 @@ def run_migrations(
     so that no migration goes on without a throttle.
 
     Raises:
-        ValueError: no scenarios, another number of seeds, or more migrations than the backend runs side by side.
+        ValueError: no scenarios, another number of seeds, more migrations than the backend runs side by side, or a
+            throttle that wants a survey on a backend that makes none.
     """
     n = _checked_count(backend, scenarios, seeds)
+    survey = survey_of(throttle)
+    if survey is not None and not backend.capabilities.survey:
+        raise ValueError(f"backend {backend.name!r} makes no surveys; throttle {throttle.name!r} wants one")
     try:
-        survey = survey_of(throttle)
         telemetry = backend.start(scenarios, seeds, survey) if survey is not None else backend.start(scenarios, seeds)
         throttle.reset(backend.facts)
         interval_s = throttle.control_interval.seconds(backend.facts)

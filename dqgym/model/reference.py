@@ -193,11 +193,17 @@ def begin_interval(vm, vcpus, limit, cap, ring_sleep_s, share_unclaimed, sync): 
 
 
 @routine
+def follow_link(migration):  # type: ignore[no-untyped-def]
+    """The bandwidth of this moment."""
+    while migration.vm[0].time_s + _EPSILON_S >= migration.link[Vm.LINK_NEXT_S]:
+        change_bandwidth(migration.link, migration.random, LINK, migration.link_times, migration.link_values)
+
+
+@routine
 def what_happens_now(migration):  # type: ignore[no-untyped-def]
     """All that is due at this moment."""
     vm, vcpus, link, now_s = migration.vm[0], migration.vcpus, migration.link, migration.vm[0].time_s + _EPSILON_S
-    while now_s >= link[Vm.LINK_NEXT_S]:
-        change_bandwidth(link, migration.random, LINK, migration.link_times, migration.link_values)
+    follow_link(migration)
     if now_s >= vm.quota_due_s:
         refill_quotas(vm, vcpus)
     if now_s >= vm.sync_until_s:
@@ -211,12 +217,20 @@ def what_happens_now(migration):  # type: ignore[no-untyped-def]
 @routine
 def take_turns(migration, ends_s):  # type: ignore[no-untyped-def]
     """Everybody's turn, up to the next thing that happens; returns its length. A sync that waits stops the sender."""
-    vm, vcpus, random = migration.vm[0], migration.vcpus, migration.random
+    vm = migration.vm[0]
     waits = not math.isinf(vm.sync_until_s)
     next_s = min(ends_s, migration.link[Vm.LINK_NEXT_S], vm.quota_due_s, vm.sync_until_s if waits else vm.window_ends_s)
     duration_s = min(TURN_S, next_s - vm.time_s)
     if not waits:
         send(vm, migration.pages, migration.link[Vm.BANDWIDTH], duration_s)
+    run_guest(migration, duration_s)
+    return duration_s
+
+
+@routine
+def run_guest(migration, duration_s):  # type: ignore[no-untyped-def]
+    """The turns of the devices and of the vCPUs; then so much time has gone by."""
+    vm, vcpus, random = migration.vm[0], migration.vcpus, migration.random
     write_as_device(vm, migration.pages, migration.address_of, random, duration_s)
     # At the pool, nobody comes before another more often than after it.
     first, step = random_below(random, len(vcpus)), 1 if random_below(random, 2) == 0 else -1
@@ -226,4 +240,3 @@ def take_turns(migration, ends_s):  # type: ignore[no-untyped-def]
             migration.schedule, migration.zipf, random, duration_s,
         )  # fmt: skip
     vm.time_s += duration_s
-    return duration_s

@@ -42,10 +42,13 @@ class DirtyLimitOptions(TriggerOptions):
 
     Attributes:
         limit_mib_per_s: what each vCPU may dirty (vcpu-dirty-limit), whole MiB/s.
+        bandwidth_share: in its place the share of the migration's configured bandwidth that the vCPUs may dirty
+            together, each an equal part of it, in whole MiB/s of at least 1: what an operator who knows both would set.
         period_s: how often the rates are measured (x-vcpu-dirty-limit-period).
     """
 
     limit_mib_per_s: Annotated[int, Field(ge=1)] = 1
+    bandwidth_share: Annotated[float, Field(gt=0)] | None = None
     period_s: Annotated[float, Field(ge=0.001, le=1)] = 1.0
 
 
@@ -61,6 +64,7 @@ class DirtyLimit:
         """Start N new migrations: no limit yet."""
         n = facts.present.shape[0]
         self._free = free_command(facts)
+        self._limit_mib_per_s = limits_mib_per_s(self.options, facts)
         self._ring_mib = facts.ring_bytes[:, None] / MIB
         self._trigger = SyncTrigger(self.options)
         self._limited = np.zeros(n, dtype=bool)
@@ -89,22 +93,30 @@ class DirtyLimit:
         rate = np.floor(self._measured_bytes / MIB / np.maximum(self._measured_s, 1e-9)[:, None])
         highest = np.maximum(self._highest_mib_per_s, rate.max(axis=1, keepdims=True))
         ring_full_us = np.floor(self._ring_mib * 1e6 / np.maximum(highest, 1.0))
-        adjusted = adjusted_sleep_us(self._sleep_us, rate, self.options.limit_mib_per_s, ring_full_us)
+        adjusted = adjusted_sleep_us(self._sleep_us, rate, self._limit_mib_per_s, ring_full_us)
         self._highest_mib_per_s = np.where(due[:, None], highest, self._highest_mib_per_s)
         self._sleep_us = np.where(due[:, None], adjusted, self._sleep_us)
         self._measured_s = np.where(due, 0.0, self._measured_s)
         self._measured_bytes = np.where(due[:, None], 0.0, self._measured_bytes)
 
 
+def limits_mib_per_s(options: DirtyLimitOptions, facts: Facts) -> FloatArray:
+    """[N, 1] what each vCPU may dirty."""
+    if options.bandwidth_share is None:
+        return np.full((len(facts.present), 1), float(options.limit_mib_per_s))
+    each = options.bandwidth_share * facts.bandwidth_bytes_per_s / facts.vcpus / MIB
+    return np.maximum(np.floor(each), 1.0)[:, None]
+
+
 def adjusted_sleep_us(
-    sleep_us: FloatArray, rate_mib_per_s: FloatArray, limit_mib_per_s: int, ring_full_us: FloatArray
+    sleep_us: FloatArray, rate_mib_per_s: FloatArray, limit_mib_per_s: int | FloatArray, ring_full_us: FloatArray
 ) -> FloatArray:
     """[N, V] the sleep at a full ring after a period with these dirty rates (``dirtylimit_set_throttle``).
 
     Args:
         sleep_us: [N, V] the sleep in that period.
         rate_mib_per_s: [N, V] whole MiB/s.
-        limit_mib_per_s: what each vCPU may dirty.
+        limit_mib_per_s: what each vCPU may dirty, or [N, 1].
         ring_full_us: [N, 1] time in which a ring fills at the highest rate so far.
     """
     off = np.abs(limit_mib_per_s - rate_mib_per_s)

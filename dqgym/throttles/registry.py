@@ -12,6 +12,7 @@ from dqgym.cost import FAST
 from dqgym.names import did_you_mean
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
 from dqgym.throttles.base import Throttle
+from dqgym.throttles.contextual_weights import ContextualRuleOptions, contextual_rule
 from dqgym.throttles.current import CurrentOptions, current
 from dqgym.throttles.dirty_limit import DirtyLimit, DirtyLimitOptions
 from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
@@ -31,6 +32,11 @@ class _Entry(Generic[Options]):
     make: Callable[[Options], Throttle]
     tuned: bool = False
     """Without options it takes those that it was tuned to, which depend on the preference."""
+
+    @property
+    def takes_preference(self) -> bool:
+        """The preference is one of its options."""
+        return "preference" in self.options.model_fields
 
 
 _ENTRIES: dict[str, _Entry[Any]] = {
@@ -61,6 +67,11 @@ _ENTRIES: dict[str, _Entry[Any]] = {
         TunedRule,
         tuned=True,
     ),
+    "contextual-rule": _Entry(
+        "the tuned rule with its numbers moved at each decision by a small network of telemetry",
+        ContextualRuleOptions,
+        contextual_rule,
+    ),
     "stop-and-copy": _Entry("no vCPU runs until the memory is sent", NoOptions, lambda _: StopAndCopy()),
 }
 
@@ -80,10 +91,16 @@ def option_names(name: str) -> list[str]:
     return list(_entry(name).options.model_fields)
 
 
+def default_options(name: str) -> dict[str, Any]:
+    """The options of a throttle that was not tuned."""
+    return dict(_entry(name).options())
+
+
 def heeds_preference(name: str) -> bool:
-    """Whether a throttle's options depend on what guest runtime is worth: those that were tuned for each preference."""
+    """Whether what a throttle does depends on what guest runtime is worth: where it was tuned for each preference."""
     throttle, colon, _ = name.partition(":")
-    return bool(colon) or _entry(throttle).tuned
+    entry = _entry(throttle)
+    return bool(colon) or entry.tuned or entry.takes_preference
 
 
 def make_throttle(name: str, preference: float | None = None, **options: Any) -> Throttle:
@@ -97,12 +114,15 @@ def make_throttle(name: str, preference: float | None = None, **options: Any) ->
     """
     throttle, colon, distribution = name.partition(":")
     entry = _entry(throttle)
+    wanted = FAST if preference is None else preference
+    if colon and options:
+        raise ValueError(f"{name!r} has the options that were tuned; leave out {', '.join(options)}")
     if colon or (entry.tuned and not options):
-        wanted = FAST if preference is None else preference
         tuned = make_throttle(throttle, **tuned_options(throttle, distribution if colon else TRAINING, wanted))
         tuned.name = name
         return tuned
-    name = throttle
+    if entry.takes_preference:
+        options = {"preference": wanted, **options}
     for option in options:
         if option not in entry.options.model_fields:
             raise ValueError(_unknown(f"option of throttle {name!r}", option, option_names(name)))

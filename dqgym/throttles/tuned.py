@@ -7,7 +7,7 @@ interpolated over the preference's logarithm, beyond them the nearest hold. An e
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,8 @@ from dqgym.names import did_you_mean
 TUNED_FILE = Path(__file__).parent / "data" / "tuned.yaml"
 TRAINING = "training"
 """The distribution that policies are trained on."""
+
+OptionValue = bool | int | float
 
 
 class TunedEntry(BaseModel):
@@ -39,7 +41,7 @@ class TunedEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preference: Annotated[float, Field(gt=0)]
-    options: dict[str, float]
+    options: dict[str, OptionValue]
     cost: float
     suites: dict[str, float]
     scenarios: int
@@ -65,8 +67,13 @@ def distributions(throttle: str) -> list[str]:
     return list(_shipped().get(throttle, {}))
 
 
-def tuned_options(throttle: str, distribution: str, preference: float) -> dict[str, float]:
-    """The options of a throttle for a preference.
+def tuned_options(throttle: str, distribution: str, preference: float) -> dict[str, OptionValue]:
+    """The options of a throttle for a preference. ValueError where it was not tuned for that distribution."""
+    return interpolated(tuned_entries(throttle, distribution), preference)
+
+
+def tuned_entries(throttle: str, distribution: str) -> list[TunedEntry]:
+    """What is shipped for a throttle, in the order of the preferences.
 
     Raises:
         ValueError: it was not tuned for that distribution; the message has those that it was tuned for.
@@ -77,20 +84,30 @@ def tuned_options(throttle: str, distribution: str, preference: float) -> dict[s
             f"throttle {throttle!r} is not tuned for {distribution!r}{did_you_mean(distribution, known)};"
             f" it is for: {', '.join(known) or 'nothing'}"
         )
-    return interpolated(known[distribution], preference)
+    return known[distribution]
 
 
-def interpolated(entries: list[TunedEntry], preference: float) -> dict[str, float]:
-    """Options at a preference, linear in its logarithm; whole numbers stay whole."""
+def interpolated(entries: Sequence[TunedEntry], preference: float) -> dict[str, OptionValue]:
+    """Options at a preference above 0, for entries in the order of their preferences.
+
+    They are linear in its logarithm. Whole numbers stay whole; of switches the nearest holds.
+    """
+    if preference <= 0:
+        raise ValueError(f"tuned options are for preferences above 0, not {preference!r}")
     at = [math.log(entry.preference) for entry in entries]
-    names = entries[0].options
-    values = {name: [entry.options[name] for entry in entries] for name in names}
-    found = {name: float(np.interp(math.log(preference), at, values[name])) for name in names}
-    return {name: round(value) if _whole(values[name]) else value for name, value in found.items()}
-
-
-def _whole(values: list[float]) -> bool:
-    return all(value == int(value) and value >= 1 for value in values)
+    wanted = math.log(preference)
+    nearest = entries[min(range(len(at)), key=lambda index: abs(at[index] - wanted))]
+    found: dict[str, OptionValue] = {}
+    for name, value in nearest.options.items():
+        values = [entry.options[name] for entry in entries]
+        between = float(np.interp(wanted, at, [float(one) for one in values]))
+        if isinstance(value, bool):
+            found[name] = value
+        elif all(isinstance(one, int) for one in values):
+            found[name] = round(between)
+        else:
+            found[name] = between
+    return found
 
 
 def dump_tuned(content: Mapping[str, Mapping[str, list[TunedEntry]]]) -> str:

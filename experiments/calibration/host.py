@@ -180,7 +180,10 @@ def read_rows(folder: Path) -> list[Row]:
     path = folder / RESULTS_FILE
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        known = [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
+        known = [
+            {name: math.nan if value is None and name != "training_seed" else value for name, value in row.items()}
+            for row in rows
+        ]
         return TypeAdapter(list[Row]).validate_python(known)
     except OSError as error:
         raise BadInputError(f"cannot read {path}: {error.strerror}") from error

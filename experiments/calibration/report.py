@@ -17,7 +17,7 @@ from experiments.calibration.letter import LetterTable, LetterTime, RuntimeTable
 from experiments.calibration.qemu import QUIET, SUMMARISED_MODES, QemuSummary, RunPair, summarise_runs
 from experiments.calibration.settings import Settings
 from experiments.cover_letter import configuration, row_label
-from experiments.errors import BadInputError
+from experiments.pages import split_at_marks
 from experiments.report import CONFIGURATION_HEADER
 from experiments.results import json_safe
 from experiments.tables import Table
@@ -114,10 +114,7 @@ def with_tables(page: str, tables: Sequence[Table], source: str) -> str:
     Raises:
         BadInputError: ``source`` does not have each mark once, in their order.
     """
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise BadInputError(f"{source}: must have the lines {BEGIN!r} and {END!r}, each once and in this order")
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
+    before, _, after = split_at_marks(page, BEGIN, END, source)
     return f"{before}{BEGIN}\n\n{markdown(tables)}\n{END}{after}"
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
@@ -10,6 +11,7 @@ from dqgym.telemetry.telemetry import FloatArray, Telemetry
 from dqgym.throttles.none import NoThrottle
 from dqgym.throttles.registry import make_throttle
 from tests.controller.fakes import FakeBackend, writers
+from tests.model.migrations import READERS, scenario
 
 
 def test_it_ends_when_all_migrations_have_and_returns_the_backend_s_outcomes() -> None:
@@ -45,6 +47,25 @@ def test_observer_and_progress_see_every_step() -> None:
     assert progress[0] == (0, 2)
     assert progress[-1] == (2, 2)
     assert progress == sorted(progress)
+
+
+class Curious(NoThrottle):
+    """Wants a survey of 2 s."""
+
+    survey = ControlInterval(2.0)
+
+
+def test_a_throttle_that_wants_a_survey_gets_one() -> None:
+    backend = ModelBackend(vcpu_slots=4)
+    case = scenario(READERS, memory_mb=20.0)
+    surveyed, plain = (run_migrations(backend, [case], each, [0]).total_time_s[0] for each in (Curious(), NoThrottle()))
+    assert surveyed == pytest.approx(plain + 2.0)
+
+
+def test_a_survey_is_refused_where_the_backend_makes_none() -> None:
+    backend = FakeBackend()
+    with pytest.raises(ValueError, match="backend 'fake' makes no surveys; throttle 'none' wants one"):
+        run_migrations(backend, [writers(20)], Curious(), [0])
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

@@ -25,6 +25,7 @@ class FakeEncoder:
 
     def reset(self, facts: Facts, preference: float) -> Float32Array:
         self.preference = preference
+        self.writers = facts.vcpus.astype(np.float64)
         return np.zeros((len(facts.memory_bytes), 2), dtype=np.float32)
 
     def encode(self, telemetry: Telemetry) -> Float32Array:

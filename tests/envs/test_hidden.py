@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu, hidden_size, hidden_space
 from dqgym.envs.spaces import observation_space
 from dqgym.envs.vector import MigrationVectorEnv
+from dqgym.model.layout import Vcpu, Vm
 from dqgym.scenario import DeviceWrites, Phased, StepsLink
 from dqgym.telemetry.features import SQUASHED_HIGH
 from tests.model.migrations import MB, NO_COSTS, READERS, scenario, writers
@@ -101,24 +102,12 @@ def test_what_is_dirty_is_what_the_vcpus_were_seen_to_dirty():
     dirtied = np.zeros(SLOTS)
     for _ in range(4):
         hidden = env.step(FREE)[4]["hidden_state"][0]
-        dirtied += env._vcpu[0, env_row("DIRTIED_BYTES")]
+        dirtied += env._vcpu[0, Vcpu.DIRTIED_BYTES]
         vm, vcpus = named(hidden)
         assert_vcpus(vcpus, DIRTY=list(dirtied[:3] / (MEMORY_MB * MB)))
-        device = env._vm[0, env_column("DEVICE_DIRTY")]
+        device = env._vm[0, Vm.DEVICE_DIRTY]
         assert vm["FOUND"] == pytest.approx(squash((dirtied.sum() + device) / (MEMORY_MB * MB)), rel=1e-3)
     assert dirtied[:2].min() > 0.0
-
-
-def env_row(name: str) -> int:
-    from dqgym.model.layout import Vcpu
-
-    return int(Vcpu[name])
-
-
-def env_column(name: str) -> int:
-    from dqgym.model.layout import Vm
-
-    return int(Vm[name])
 
 
 def test_open_loop_demand_that_stalls_kept_waiting_shows():
@@ -151,10 +140,8 @@ def test_it_lies_within_its_space(suite):
 def rollout(mode: AutoresetMode, hidden_state: bool, steps: int = 60, **keywords):
     env = MigrationVectorEnv(4, autoreset_mode=mode, hidden_state=hidden_state, **{**WORLD, **keywords})
     rng = np.random.default_rng(0)
-    seen = [env.reset(seed=1)]
-    for _ in range(steps):
-        seen.append(env.step(rng.uniform(-1.0, 1.0, env.action_space.shape).astype(np.float32)))
-    return seen
+    actions = rng.uniform(-1.0, 1.0, (steps, *env.action_space.shape)).astype(np.float32)
+    return [env.reset(seed=1), *(env.step(each) for each in actions)]
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])

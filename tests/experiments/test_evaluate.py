@@ -1,6 +1,7 @@
 import csv
 import json
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from dqgym.controller.manifest import VcpuSpec
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.registry import make_throttle, throttle_names
+from experiments import contenders
 from experiments.cli import app
 from experiments.contenders import Contender, contender, guarded, line_up
 from experiments.errors import BadInputError
+from experiments.evaluate import choose_opponent
 from experiments.evaluation import Task, draw_task, evaluate, trace_migration
+from experiments.rows_file import read_rows
+from experiments.summary import read_summary
 
 
 def run(*arguments):
@@ -113,10 +118,65 @@ def test_trace_of_a_migration_ends_when_the_migration_does():
 
 def test_line_up_puts_every_baseline_once_beside_the_named():
     assert [one.name for one in line_up(["dirty-quota", "dirty-quota"], True)] == [
-        "dirty-quota", "none", "auto-converge", "current", "dirty-limit", "stop-and-copy",
+        "dirty-quota", *(name for name in throttle_names() if name != "dirty-quota"),
     ]  # fmt: skip
     assert {one.name for one in line_up([], True)} == set(throttle_names())
     assert [one.name for one in line_up(["none"], False)] == ["none"]
+
+
+def policy(name, training_seed):
+    return replace(POLICY, name=name, training_seed=training_seed)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "names"),
+    [
+        ([1, 2], ["main", "main"]),
+        ([1, 2, 1], ["main", "main", "main (2)"]),
+        ([1, 1, 1], ["main", "main (2)", "main (3)"]),
+        ([None, 2], ["main", "main (2)"]),
+    ],
+)
+def test_policies_of_one_name_are_one_method_unless_their_seeds_are_the_same(monkeypatch, seeds, names):
+    sources = {f"run-{k}": policy("main", seed) for k, seed in enumerate(seeds)}
+    monkeypatch.setattr(contenders, "contender", sources.__getitem__)
+    assert [one.name for one in line_up(list(sources), False)] == names
+
+
+def test_a_policy_named_like_a_baseline_does_not_pass_for_it(monkeypatch):
+    of_a_name = contenders.contender
+    monkeypatch.setattr(
+        contenders, "contender", lambda source: policy("none", 1) if source == "run" else of_a_name(source)
+    )
+    assert [one.name for one in line_up(["run", "none"], False)] == ["none", "none (2)"]
+
+
+def test_training_seeds_of_runs_and_bundles_come_from_their_configs(per_vcpu_run, per_vcpu_bundle):
+    for source in (per_vcpu_run, per_vcpu_bundle):
+        one = contender(str(source))
+        assert (one.name, one.training_seed) == ("untrained-per-vcpu", 3)  # tests/experiments/runs.py
+
+
+def test_rows_of_a_policy_have_its_training_seed_and_those_of_a_baseline_none():
+    seeds = [policy("main", 4), policy("main", 5), contender("none")]
+    evaluation = evaluate(seeds, [small_task("row-02")], [0.2], model, quiet)
+    assert [(row.throttle, row.training_seed) for row in evaluation.rows] == [("main", 4), ("main", 5), ("none", None)]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "chosen"),
+    [
+        (["none", "dirty-quota", "tuned-rule"], None, "tuned-rule"),
+        (["none", "dirty-quota"], None, "dirty-quota"),
+        (["none", "current"], None, "none"),
+        (["none", "dirty-quota"], "none", "none"),
+        ([], None, None),
+        ([], "main", "main"),
+    ],
+)
+def test_statistics_compare_with_whom_one_wants_else_with_the_tuned_rule_or_dirty_quota(names, wanted, chosen):
+    competing = [policy("main", 1), *map(contender, names)]
+    assert choose_opponent(competing, wanted) == chosen
 
 
 def test_a_guarded_policy_is_behind_the_guard():
@@ -132,14 +192,20 @@ def test_command_writes_rows_report_and_pictures_and_prints_the_same_as_json(tmp
     assert len(document["rows"]) == len(throttle_names()) * 2 * 2
     assert len(document["summary"]) == len(throttle_names()) * 2
     assert {row["throttle"] for row in document["rows"]} == set(throttle_names())
+    assert {one["throttle"] for one in document["statistics"]["standings"]} == set(throttle_names())
+    assert document["statistics"]["origin"]["backend"] == "model"
     with (out / "results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(document["rows"])
     report = (out / "report.md").read_text()
     pictures = {path.name for path in out.glob("*.png")}
-    assert pictures == {"tradeoff-cover-letter.png", "timeline-cover-letter.png", "cover-letter-rows.png"}
+    assert pictures == {
+        "fronts.png", "tradeoff-cover-letter.png", "timeline-cover-letter.png", "cover-letter-rows.png",
+    }  # fmt: skip
     assert all(f"({picture})" in report for picture in pictures)
     assert "The letter's fifteen configurations" in report
-    assert {path.name for path in out.iterdir()} == pictures | {"results.csv", "results.json", "report.md"}
+    files = {"results.csv", "results.json", "summary.json", "report.md"}
+    assert {path.name for path in out.iterdir()} == pictures | files
+    assert read_summary(out).opponent == "tuned-rule"
 
 
 def test_same_seed_same_rows(tmp_path):
@@ -154,6 +220,7 @@ def test_same_seed_same_rows(tmp_path):
         (("dirty-qota",), "'dirty-quota'"),
         (("--suite", "mixd"), "'mixed'"),
         (("--no-baselines",), "--no-baselines"),
+        (("none", "--no-baselines", "--opponent", "non"), "'non' does not compete (did you mean 'none'?)"),
         (("{tmp}",), "neither a training run"),
     ],
 )
@@ -207,3 +274,14 @@ def test_a_second_evaluation_replaces_the_files_of_the_first_and_leaves_others_a
     document = json.loads((tmp_path / "results.json").read_text())
     assert {row["throttle"] for row in document["rows"]} == {"stop-and-copy"}
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_rows_that_are_many_are_in_the_compressed_file_alone(tmp_path, monkeypatch):
+    arguments = ("none", "stop-and-copy", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path)
+    assert run(*arguments).exit_code == 0
+    monkeypatch.setattr("experiments.rows_file.MOST_ROWS_PLAIN", 7)
+    monkeypatch.setattr("experiments.evaluate.MOST_ROWS_AS_JSON", 7)
+    assert run(*arguments).exit_code == 0
+    assert "rows" not in json.loads((tmp_path / "results.json").read_text())
+    assert not (tmp_path / "results.csv").exists()
+    assert len(read_rows(tmp_path, ["none", "stop-and-copy"])) == 8

@@ -8,21 +8,13 @@ from experiments.plots import (
     BASELINE_STYLES,
     LEARNED_STYLES,
     cover_letter_figure,
+    fronts_figure,
     save_figure,
     throttle_styles,
     tradeoff_figure,
 )
-from experiments.results import Row
-
-
-def make_row(**changes):
-    values = {
-        "suite": "s", "scenario": "a", "throttle": "current", "seed": 0, "preference": 0.2, "total_time_s": 10.0,
-        "time_over_t0": 2.0, "downtime_s": 0.1, "guest_runtime": 0.5, "worst_vcpu_runtime": 0.25, "bytes_sent": 1e9,
-        "rounds": 3, "converged": True, "max_throttle_percent": 0.0, "cost": 2.5,
-        "guest_runtime_per_vcpu": (0.25, 0.75),
-    }  # fmt: skip
-    return Row(**(values | changes))
+from experiments.standings import Front
+from tests.experiments.rows import make_row
 
 
 def test_a_throttle_keeps_its_colour_whatever_else_is_drawn():
@@ -59,9 +51,47 @@ def test_tradeoff_shows_a_policy_as_a_line_over_preferences_and_a_baseline_as_on
 
 
 def test_tradeoff_tells_how_many_migrations_missed_the_deadline():
-    rows = [make_row(), make_row(scenario="b", seed=1, converged=False, time_over_t0=20.0)]
+    rows = [
+        make_row(throttle="current"),
+        make_row(throttle="current", scenario="b", seed=1, converged=False, time_over_t0=20.0),
+    ]
     (axes,) = tradeoff_figure(rows, "s").axes
     assert "1 of 2 missed" in axes.get_lines()[0].get_label()
+
+
+def test_of_many_preferences_the_ends_are_named():
+    rows = [
+        make_row(throttle="p", preference=preference, time_over_t0=1 + preference)
+        for preference in (0.05, 0.2, 0.6, 2.0)
+    ]
+    (axes,) = tradeoff_figure(rows, "s").axes
+    assert [text.get_text() for text in axes.texts] == ["c = 0.05", "c = 2"]
+    assert len(axes.get_lines()[0].get_xydata()) == 4
+
+
+def front(suite, throttle, *points):
+    time, runtime = zip(*points, strict=True)
+    return Front(suite, throttle, tuple(0.1 * (1 + k) for k in range(len(points))), time, runtime,
+                 (True,) * len(points), 1.0, True)  # fmt: skip
+
+
+def test_fronts_have_a_panel_for_each_suite_and_stairs_that_leave_the_oracle_out():
+    fronts = [
+        front("s", "p", (1.5, 0.5), (2.0, 0.7)),
+        front("s", "none", (4.0, 0.9), (4.0, 0.9)),
+        front("s", "current", (3.0, 0.6), (3.0, 0.6)),
+        front("s", "oracle", (1.0, 1.0), (1.0, 1.0)),
+        front("u", "p", (1.1, 0.4), (1.2, 0.6)),
+        front("all", "p", (1.3, 0.45), (1.6, 0.65)),
+    ]
+    panels = fronts_figure(fronts).axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["s", "u", "all suites"]
+    stairs, *lines = panels[0].get_lines()
+    assert stairs.get_xydata().tolist() == [[1.5, 0.5], [2.0, 0.7], [4.0, 0.9]]
+    assert {line.get_label(): line.get_xydata().tolist() for line in lines}["p"] == [[1.5, 0.5], [2.0, 0.7]]
+    assert {line.get_label(): len(line.get_xydata()) for line in lines} == {
+        "p": 2, "none": 1, "current": 1, "oracle": 1,
+    }  # fmt: skip
 
 
 def test_cover_letter_bars_mark_what_never_converged():

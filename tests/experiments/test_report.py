@@ -6,26 +6,25 @@ from rich.console import Console
 
 from dqgym.scenario.suites.cover_letter import letter_rows
 from experiments.cover_letter import compare
-from experiments.evaluation import Evaluation
 from experiments.report import (
     Picture,
     comparison_table,
     evaluation_tables,
+    fronts_table,
     markdown_report,
     paired_table,
+    standings_table,
     summary_tables,
 )
-from experiments.results import Row, Takeover, paired_ratios
+from experiments.results import Takeover, strata_of, summarise
+from experiments.standings import Front, Standings
+from experiments.statistics import Bootstrap
+from experiments.summary import Origin, summarise_evaluation
+from tests.experiments import rows
 
 
 def make_row(**changes):
-    values = {
-        "suite": "cover-letter", "scenario": "row-01", "throttle": "current", "seed": 0, "preference": 0.2,
-        "total_time_s": 10.0, "time_over_t0": 2.0, "downtime_s": 0.1, "guest_runtime": 0.5, "worst_vcpu_runtime": 0.25,
-        "bytes_sent": 1e9, "rounds": 3, "converged": True, "max_throttle_percent": 0.0, "cost": 2.5,
-        "guest_runtime_per_vcpu": (0.25, 0.75),
-    }  # fmt: skip
-    return Row(**(values | changes))
+    return rows.make_row(**({"suite": "cover-letter", "scenario": "row-01", "throttle": "current"} | changes))
 
 
 def letter_evaluation(times_s, policy="policy"):
@@ -97,23 +96,75 @@ def test_the_comparison_fits_a_narrow_terminal_with_the_letter_and_the_gentle_po
     assert "policy, c = 0.2" in notes
 
 
+def compared(rows_of_all, resamples=50):
+    return Standings(strata_of(rows_of_all), Bootstrap(resamples))
+
+
 def test_summary_table_lists_the_cheapest_first_and_says_where_the_guard_took_over():
-    rows = [make_row(throttle="a", cost=3.0), make_row(throttle="b", cost=2.0)]
-    (table,) = summary_tables(rows, [Takeover("cover-letter", "b", 0.2, "no progress", 1)])
+    summaries = summarise([make_row(throttle="a", cost=3.0), make_row(throttle="b", cost=2.0)])
+    (table,) = summary_tables(summaries, [Takeover("cover-letter", "b", 0.2, "no progress", 1)])
     assert [row[1] for row in table.rows] == ["b", "a"]
     assert table.notes == ("b, c = 0.2: the guard took over 1 of 1 migrations (no progress)",)
 
 
+def test_takeovers_of_all_training_seeds_are_one_note():
+    summaries = summarise(rows.make_rows({("p", 1): [1.0, 2.0], ("p", 2): [1.0, 2.0]}))
+    (table,) = summary_tables(summaries, [Takeover("s", "p", 0.2, "policy failed", count) for count in (2, 1)])
+    assert table.notes == (
+        "p: 2 training seeds, each on all 2 scenarios",
+        "p, c = 0.2: the guard took over 3 of 4 migrations (policy failed)",
+    )
+
+
 def test_policies_are_compared_with_every_baseline_on_the_same_scenarios():
-    rows = [make_row(throttle=name, cost=cost) for name, cost in (("policy", 1.0), ("current", 2.0), ("none", 4.0))]
-    table = paired_table(paired_ratios(rows, ["policy"], ["current", "none"]))
+    costs = [make_row(throttle=name, cost=cost) for name, cost in (("policy", 1.0), ("current", 2.0), ("none", 4.0))]
+    table = paired_table(compared(costs).policies_against_baselines(["policy"]))
     assert [(row[2], row[4]) for row in table.rows] == [("current", "0.500"), ("none", "0.250")]
 
 
+def test_standings_say_how_many_seeds_and_how_much_of_the_gap_is_closed():
+    costs = {("tuned-rule", None): [2.0, 4.0], ("oracle", None): [1.0, 2.0],
+             ("p", 1): [1.5, 3.0], ("p", 2): [1.5, 3.0]}  # fmt: skip
+    made = compared(rows.make_rows(costs))
+    table = standings_table("tuned-rule", made.against("tuned-rule", made.throttles, made.groups))
+    cells = {row[2]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    assert "Against tuned-rule" in table.title
+    assert cells["p"]["seeds"] == "2"
+    assert cells["p"]["mean ratio"] == "0.750 [0.750 0.750]"
+    assert cells["p"]["P(better)"] == "1.00 [1.00 1.00]"
+    assert cells["p"]["gap to oracle closed"] == "0.50 [0.50 0.50]"
+    assert cells["oracle"]["gap to oracle closed"] == cells["tuned-rule"]["gap to oracle closed"] == ""
+
+
+def test_without_an_oracle_there_is_no_column_for_the_gap():
+    made = compared(rows.make_rows({("tuned-rule", None): [2.0], ("p", 1): [1.0]}))
+    assert "gap to oracle closed" not in standings_table("p", made.against("p", ["p"], made.groups)).header
+
+
+def test_fronts_show_one_point_of_a_throttle_that_does_not_know_c_and_mark_points_that_another_beats():
+    fronts = [
+        Front("s", "none", (0.2, 0.6), (4.0, 4.0), (0.9, 0.9), (True, False), 1.0, True),
+        Front("s", "p", (0.2, 0.6), (2.0, 3.0), (0.5, 0.4), (True, False), 1.0, False),
+    ]
+    assert [row[3:] for row in fronts_table(fronts).rows] == [
+        ("yes", "4.00, 0.900"),
+        ("no", "0.2: 2.00, 0.500; 0.6: 3.00, 0.400 *"),
+    ]
+
+
 def test_markdown_report_holds_the_command_every_table_and_every_picture():
-    evaluation = Evaluation(tuple(letter_evaluation(TIMES_S)), ())
-    tables = evaluation_tables(evaluation, ["policy"], compare(evaluation.rows, ["policy"]))
-    assert len(tables) == 3
+    letter = letter_evaluation(TIMES_S)
+    made = compared(letter)
+    summary = summarise_evaluation(made, "dirty-quota", ["policy"], Origin("dqgym evaluate run", "model", "2026-11-26"))
+    paired = made.policies_against_baselines(["policy"])
+    tables = evaluation_tables(summary, paired, [], compare(letter, ["policy"]))
+    assert [table.title.split(":")[0] for table in tables] == [
+        "cover-letter",
+        "Against dirty-quota",
+        "Time against guest runtime over the preferences",
+        "Cost of a policy / cost of a baseline on the same scenario (below 1",
+        "The letter's fifteen configurations",
+    ]
     text = markdown_report("dqgym evaluate run", tables, [Picture("a.png", "A picture")])
     assert "dqgym evaluate run" in text
     assert "![A picture](a.png)" in text

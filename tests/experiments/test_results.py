@@ -1,38 +1,12 @@
-import csv
-import io
-import json
 import math
 
 import numpy as np
 import pytest
 
 from dqgym.backends.base import Outcomes
-from experiments.results import (
-    Row,
-    bootstrap_interval,
-    json_safe,
-    paired_ratios,
-    results_document,
-    rows_as_csv,
-    rows_from_outcomes,
-    summarise,
-    typical_row,
-)
-
-COLUMNS = (
-    "suite,scenario,throttle,seed,preference,total_time_s,time_over_t0,downtime_s,guest_runtime,worst_vcpu_runtime,"
-    "bytes_sent,rounds,converged,max_throttle_percent,cost,guest_runtime_per_vcpu"
-)
-
-
-def make_row(**changes):
-    values = {
-        "suite": "s", "scenario": "a", "throttle": "t", "seed": 0, "preference": 0.2, "total_time_s": 10.0,
-        "time_over_t0": 2.0, "downtime_s": 0.1, "guest_runtime": 0.5, "worst_vcpu_runtime": 0.25, "bytes_sent": 1e9,
-        "rounds": 3, "converged": True, "max_throttle_percent": 0.0, "cost": 2.5,
-        "guest_runtime_per_vcpu": (0.25, 0.75),
-    }  # fmt: skip
-    return Row(**(values | changes))
+from experiments.errors import BadInputError
+from experiments.results import json_safe, rows_from_outcomes, strata_of, summarise, typical_row
+from tests.experiments.rows import make_row, make_rows
 
 
 def make_outcomes():
@@ -75,58 +49,40 @@ def test_summary_is_the_mean_over_the_rows_of_a_suite_throttle_and_preference():
     assert 2.0 <= first.cost_low < 3.0 < first.cost_high <= 4.0
 
 
-def test_bootstrap_interval_covers_a_known_mean_about_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    intervals = [bootstrap_interval(rng.normal(5.0, 1.0, size=60)) for _ in range(60)]
-    hits = sum(low <= 5.0 <= high for low, high in intervals)
-    assert 50 <= hits < 60  # 95 % of 60 are 57
-    widths = [high - low for low, high in intervals]
-    assert np.mean(widths) == pytest.approx(2 * 1.96 / np.sqrt(60), rel=0.1)  # the normal approximation
+def test_summary_of_a_method_is_over_all_its_training_seeds():
+    (summary,) = summarise(make_rows({("t", 1): [1.0, 2.0], ("t", 2): [3.0, 4.0]}))
+    assert (summary.cost, summary.scenarios, summary.training_seeds) == (2.5, 2, 2)
+    assert summary.cost_low == pytest.approx(1.0)  # the better seed twice, the cheaper scenario twice
+    assert summary.cost_high == pytest.approx(4.0)
 
 
-def test_bootstrap_interval_is_the_same_for_the_same_values():
-    values = np.array([1.0, 2.0, 5.0])
-    assert bootstrap_interval(values) == bootstrap_interval(values)
+def test_strata_have_training_seeds_and_migrations_in_one_order_whatever_that_of_the_rows():
+    rows = make_rows({("t", 1): [1.0, 2.0, 3.0], ("t", 2): [4.0, 5.0, 6.0], ("u", None): [7.0, 8.0, 9.0]})
+    strata = strata_of([*rows[::-1]])
+    assert {key.throttle: stratum.training_seeds for key, stratum in strata.items()} == {"u": (None,), "t": (2, 1)}
+    assert {key.throttle: stratum.cost.tolist() for key, stratum in strata.items()} == {
+        "u": [[7.0, 8.0, 9.0]],
+        "t": [[4.0, 5.0, 6.0], [1.0, 2.0, 3.0]],
+    }
+    assert len({stratum.migrations for stratum in strata.values()}) == 1
 
 
-def test_paired_ratio_compares_on_the_same_scenario_and_seed():
-    rows = [
-        make_row(scenario="a", cost=1.0),
-        make_row(scenario="b", cost=9.0),
-        make_row(throttle="u", scenario="b", cost=10.0),
-        make_row(throttle="u", scenario="a", cost=2.0),
-    ]
-    (ratio,) = paired_ratios(rows, ["t"], ["u"])
-    assert ratio.mean == pytest.approx((0.5 + 0.9) / 2)
-    assert ratio.median == pytest.approx(0.7)
-    assert ratio.percentile_95 == pytest.approx(0.88)
+@pytest.mark.parametrize("costs", [{("t", 1): [1.0, 2.0], ("t", 2): [3.0]}, {("t", 1): [1.0]}])
+def test_training_seeds_without_the_same_migrations_once_each_are_named(costs):
+    rows = make_rows(costs)
+    twice = [*rows, *rows] if len(rows) == 1 else rows
+    with pytest.raises(BadInputError, match=r"throttle 't', suite 's', c = 0\.2: every training seed \(1"):
+        strata_of(twice)
 
 
 def test_typical_row_is_the_one_of_median_cost_at_the_first_preference():
     rows = [make_row(scenario=name, cost=cost) for name, cost in (("a", 9.0), ("b", 5.0), ("c", 1.0))]
     rows += [make_row(scenario="d", preference=0.6, cost=5.5), make_row(throttle="u", cost=5.1)]
+    rows += [make_row(scenario="e", training_seed=1)]
     assert typical_row(rows, "s", "t").scenario == "b"
+    assert typical_row(rows, "s", "t", 1).scenario == "e"
 
 
 def test_json_safe_turns_what_json_does_not_know_into_null():
     value = {"a": math.nan, "b": [math.inf, np.float32(1.5)], "c": np.array([1, 2]), "d": np.True_, "e": "x"}
     assert json_safe(value) == {"a": None, "b": [None, 1.5], "c": [1, 2], "d": True, "e": "x"}
-
-
-def test_results_document_is_strict_json():
-    rows = rows_from_outcomes(make_outcomes(), "s", ["a", "b"], "t", [7, 8], [0.2])
-    document = json.loads(json.dumps(results_document(rows), allow_nan=False))
-    assert document["rows"][1]["downtime_s"] is None
-    assert set(document["summary"][0]) >= {
-        "suite", "throttle", "cost", "cost_low", "cost_high", "time_over_t0", "guest_runtime", "worst_vcpu_runtime",
-        "converged_share", "scenarios", "preference",
-    }  # fmt: skip
-
-
-def test_csv_has_the_columns_and_an_empty_cell_for_an_absent_number():
-    text = rows_as_csv(rows_from_outcomes(make_outcomes(), "s", ["a", "b"], "t", [7, 8], [0.2]))
-    assert text.splitlines()[0] == COLUMNS
-    converged, missed = csv.DictReader(io.StringIO(text))
-    assert float(converged["total_time_s"]) == 20.0
-    assert missed["downtime_s"] == ""
-    assert converged["guest_runtime_per_vcpu"] == "0.25 0.75"

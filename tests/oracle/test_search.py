@@ -38,9 +38,7 @@ def costs(throttle: Throttle, preference: float = C) -> np.ndarray:
     if isinstance(throttle, Clairvoyant):
         throttle.foresee(PHASES, list(SEEDS))
     outcomes = run_migrations(ModelBackend(), PHASES, throttle, list(SEEDS))
-    return migration_cost(
-        outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference
-    )
+    return migration_cost(outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference)
 
 
 def test_the_cost_found_is_the_cost_of_playing_the_schedule_in_the_control_loop():

@@ -5,7 +5,7 @@ import pytest
 
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
-from dqgym.throttles.dirty_limit import DirtyLimit, DirtyLimitOptions, adjusted_sleep_us
+from dqgym.throttles.dirty_limit import DirtyLimit, DirtyLimitOptions, adjusted_sleep_us, limits_mib_per_s
 
 MIB = 2.0**20
 RING_MIB = 16
@@ -47,6 +47,13 @@ def test_a_sleep_is_adjusted_with_qemu_s_integers(
     sleep_us: float, rate: float, limit: int, ring_full_us: float, expected_us: float
 ) -> None:
     assert adjusted(sleep_us, rate, limit, ring_full_us) == expected_us
+
+
+def test_the_limit_is_a_number_or_an_equal_part_of_a_share_of_the_bandwidth_in_whole_mib_per_s() -> None:
+    assert limits_mib_per_s(DirtyLimitOptions(limit_mib_per_s=7), facts(2)).tolist() == [[7], [7]]
+    # Of 32 MiB/s, among two vCPUs: 8; 6.4; 0.16, which is less than QEMU's least.
+    for share, expected in ((0.5, 8), (0.4, 6), (0.01, 1)):
+        assert limits_mib_per_s(DirtyLimitOptions(bandwidth_share=share), facts(1, vcpus=2)).tolist() == [[expected]]
 
 
 @pytest.mark.parametrize("rate", [15, 39, 40, 65])

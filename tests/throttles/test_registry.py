@@ -11,7 +11,10 @@ from tests.controller.fakes import FakeBackend, writers
 
 
 def test_all_baselines_are_there() -> None:
-    assert throttle_names() == ["none", "auto-converge", "current", "dirty-limit", "dirty-quota", "stop-and-copy"]
+    assert throttle_names() == [
+        "none", "auto-converge", "current", "dirty-limit", "dirty-quota", "tuned-rule", "contextual-rule",
+        "stop-and-copy",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", throttle_names())
@@ -39,11 +42,15 @@ def test_what_they_do_to_a_workload_faster_than_the_link() -> None:
         "current": True,
         "dirty-limit": True,
         "dirty-quota": True,
+        "tuned-rule": True,
+        "contextual-rule": True,
         "stop-and-copy": True,
     }
     times = {name: outcome.time_over_t0[0] for name, outcome in outcomes.items()}
     by_time = ["stop-and-copy", "dirty-quota", "dirty-limit", "current", "auto-converge", "none"]
-    assert sorted(times, key=times.__getitem__) == by_time
+    assert sorted(by_time, key=times.__getitem__) == by_time
+    for tuned in ("tuned-rule", "contextual-rule"):  # at the preference for a short migration
+        assert times["stop-and-copy"] < times[tuned] < times["dirty-quota"]
     assert outcomes["none"].guest_runtime[0] == pytest.approx(1)
     assert times["stop-and-copy"] == pytest.approx(1, abs=0.01)
     assert outcomes["stop-and-copy"].guest_runtime[0] == 0
@@ -61,11 +68,12 @@ def test_options_reach_the_throttle() -> None:
     ("name", "options", "message"),
     [
         ("auto_converge", {}, "unknown throttle: 'auto_converge' .did you mean 'auto-converge'"),
-        ("frobnicate", {}, "known: none, auto-converge, current, dirty-limit, dirty-quota, stop-and-copy"),
+        ("frobnicate", {}, "known: none, auto-converge, current, dirty-limit, dirty-quota, tuned-rule, contextual"),
         ("auto-converge", {"increment": 5}, "'increment' .did you mean 'increment_percent'"),
         ("stop-and-copy", {"ratio": 2}, "unknown option of throttle 'stop-and-copy': 'ratio'; known: none"),
         ("auto-converge", {"initial_percent": 100}, "initial_percent=100: .* less than or equal to 99"),
         ("dirty-limit", {"limit_mib_per_s": 0}, "limit_mib_per_s=0: .* greater than or equal to 1"),
+        ("dirty-limit", {"bandwidth_share": 0}, "bandwidth_share=0: .* greater than 0"),
         ("dirty-limit", {"period_s": 2}, "period_s=2: .* less than or equal to 1"),
         ("dirty-quota", {"ratio": -1}, "ratio=-1: .* greater than 0"),
         ("dirty-quota", {"ratio": "two"}, "ratio='two'"),

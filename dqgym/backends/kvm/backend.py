@@ -15,15 +15,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from dqgym.backends.base import Capabilities, Outcomes, require_no_survey
+from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.backends.kvm.api import PAGE_BYTES
 from dqgym.backends.kvm.fits import require_fits
 from dqgym.backends.kvm.frames import listen
 from dqgym.backends.kvm.link import BandwidthPath
-from dqgym.backends.kvm.messages import Begin, Cancel, Failed, Final, Finish, Request, Snapshot, Step
+from dqgym.backends.kvm.messages import Begin, Begun, Cancel, Failed, Final, Finish, Request, Snapshot, Step
 from dqgym.backends.kvm.probe import require_kvm
 from dqgym.backends.kvm.proof import ProofFailedError
 from dqgym.backends.kvm.sender import Ending
+from dqgym.backends.kvm.survey import LONGEST_S, Surveyed
 from dqgym.backends.tallies import Tallies
 from dqgym.model.bandwidth import bandwidth_path
 from dqgym.model.parameters import DEFAULT_PARAMETERS
@@ -31,6 +32,7 @@ from dqgym.model.pool import pack_scenarios
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.survey import Survey
 from dqgym.telemetry.telemetry import (
     Facts,
     Float32Array,
@@ -47,7 +49,7 @@ CLOSE_TIMEOUT_S = 5.0
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The processes are begun with these blocked; each takes those that it wants."""
 
-Answer = TypeVar("Answer", Snapshot, Final)
+Answer = TypeVar("Answer", Begun, Snapshot, Final)
 
 
 class MigrationFailedError(RuntimeError):
@@ -69,7 +71,9 @@ class KvmBackend:
     """
 
     name = "kvm"
-    capabilities = Capabilities(dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=1)
+    capabilities = Capabilities(
+        dirty_limit=True, run_share_cap=True, ring_sleep=True, max_migrations=1, survey=True, sync=True
+    )
 
     def __init__(self, vcpu_slots: int | None = None, destination: tuple[str, int] | None = None) -> None:
         require_kvm()
@@ -85,13 +89,12 @@ class KvmBackend:
     def start(
         self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
     ) -> Telemetry:
-        """Boot the guest of the one scenario, let it run for a moment, and begin to migrate it.
+        """Boot the guest of the one scenario, let it run for a moment, survey it, and begin to migrate it.
 
         Raises:
-            ValueError: more than one scenario, or one that does not fit (``fits.require_fits``).
+            ValueError: more than one scenario, one that does not fit (``fits.require_fits``), or too long a survey.
             MigrationFailedError: the destination or KVM refused.
         """
-        require_no_survey(self.name, survey)
         if len(scenarios) != 1 or len(seeds) != 1:
             raise ValueError(
                 f"backend 'kvm' runs one migration at a time, not {len(scenarios)} with {len(seeds)} seeds"
@@ -100,17 +103,28 @@ class KvmBackend:
         (scenario,), (seed,) = scenarios, seeds
         require_fits(scenario)
         pool = pack_scenarios(scenarios, DEFAULT_PARAMETERS, self.vcpu_slots)
+        facts = pool.facts()
+        survey_s = 0.0 if survey is None else float(survey.seconds(facts)[0])
+        if survey_s > LONGEST_S:
+            raise ValueError(f"survey: {survey_s:g} s; backend 'kvm' surveys for at most {LONGEST_S:g} s")
         times_s, bandwidths = bandwidth_path(pool, 0, seed, scenario.deadline_s)
         path = BandwidthPath(times_s, bandwidths, scenario.link.line_speed_bytes_per_s)
         self.final = None
         self._processes = processes = _Processes(self.destination)
-        begin = Begin(scenario, seed, path, *processes.address, processes.destination_process, WARM_UP_S)
-        # The answer takes a few milliseconds, which belong to the first interval.
-        self._snapshot = replace(self._ask(begin, Snapshot), running_s=0.0, sent_bytes=0, sending_s=0.0)
-        facts = pool.facts()
-        ring_bytes = np.array([float(self._snapshot.ring_bytes)])
-        self.facts = Facts(**{**vars(facts), "ring_bytes": ring_bytes})
+        begin = Begin(scenario, seed, path, *processes.address, processes.destination_process, WARM_UP_S, survey_s)
+        begun = self._ask(begin, Begun)
+        surveyed, slots = begun.surveyed, facts.present.shape[1]
+        self.facts = replace(
+            facts,
+            ring_bytes=np.array([float(begun.snapshot.ring_bytes)]),
+            survey=_survey(surveyed, slots) if surveyed is not None else None,
+        )
         self._tallies = Tallies(self.facts)
+        if surveyed is not None:
+            self._tallies.add_survey(0, np.pad(surveyed.run_s, (0, slots - len(surveyed.run_s))))
+        # The answer takes a few milliseconds, which belong to the first interval.
+        began_s = surveyed.length_s if surveyed is not None else 0.0
+        self._snapshot = replace(begun.snapshot, running_s=began_s, sent_bytes=0, sending_s=0.0)
         self._telemetry = first_telemetry(self.facts)
         return self._telemetry
 
@@ -237,6 +251,12 @@ class _Processes:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _survey(surveyed: Surveyed, slots: int) -> Survey:
+    pages = np.array(surveyed.dirtied_pages)
+    found = np.pad(pages * PAGE_BYTES, ((0, 0), (0, slots - pages.shape[1])))
+    return Survey(np.array([surveyed.length_s]), found[None].astype(np.float32))
 
 
 def _vcpu_telemetry(

@@ -25,7 +25,7 @@ class LostPagesError(RuntimeError):
 class DirtyLog:
     """The pages of one migration; every method may be called from any thread that blocks all signals.
 
-    Before ``begin`` nothing is logged.
+    Before ``begin``, or ``begin_survey``, nothing is logged.
 
     Attributes:
         entries: pages that came out of each vCPU's ring so far.
@@ -51,11 +51,27 @@ class DirtyLog:
         self.waiting_pages = 0
         self.synced_dirty_pages = 0
 
-    def begin(self) -> None:
-        """Start to log; every page is to send. The vCPUs must not run."""
+    def begin_survey(self) -> None:
+        """Start to log while nothing is to send: each vCPU's first writes are then its distinct pages.
+
+        The vCPUs must not run.
+        """
         with self._lock:
-            self._vm.log_dirty_pages(True)
-            self._logging = True
+            self._start_to_log()
+            self._dirty[:] = False
+            self._waiting[:] = False
+
+    def begin(self) -> None:
+        """Every page is to send. The vCPUs must not run, unless a survey has already started to log.
+
+        What a running vCPU stores meanwhile is lost no more than in the midst of a round: a page is copied after this,
+        and what is still in a ring then is published later.
+        """
+        with self._lock:
+            if self._logging:
+                self._flush_all()
+            else:
+                self._start_to_log()
             self._dirty[:] = False
             self._waiting[:] = True
             self._arrange()
@@ -89,8 +105,7 @@ class DirtyLog:
     def sync(self) -> None:
         """Empty all rings; what was dirtied is to send, too."""
         with self._lock:
-            for vcpu in range(len(self._vm.vcpus)):
-                self._flush(vcpu)
+            self._flush_all()
             self.synced_dirty_pages += int(np.count_nonzero(self._dirty & ~self._waiting))
             self.syncs += 1
             self._waiting |= self._dirty
@@ -108,6 +123,14 @@ class DirtyLog:
             if len(pages):
                 self._position = int(pages[-1]) + 1
             return pages
+
+    def _start_to_log(self) -> None:
+        self._vm.log_dirty_pages(True)
+        self._logging = True
+
+    def _flush_all(self) -> None:
+        for vcpu in range(len(self._vm.vcpus)):
+            self._flush(vcpu)
 
     def _flush(self, vcpu: int) -> None:
         pages = self._vm.vcpus[vcpu].ring.harvest()

@@ -120,7 +120,10 @@ class Machine:
 
     def command(self, limits_bytes_per_s: list[float], shared: bool, caps: list[float], sleeps_s: list[float]) -> None:
         """Throttle from now on: dirty-rate limits, whether unclaimed quota is shared, run-share caps, ring sleeps."""
-        self.ledger.command(limits_bytes_per_s, shared, time.monotonic())
+        now_s = time.monotonic()
+        for vcpu in self.vcpus:
+            vcpu.charge_first_writes(now_s)
+        self.ledger.command(limits_bytes_per_s, shared, now_s)
         for vcpu, cap, sleep_s in zip(self.vcpus, caps, sleeps_s, strict=True):
             vcpu.command(cap, sleep_s)
 

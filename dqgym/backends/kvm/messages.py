@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from dqgym.backends.kvm.link import BandwidthPath
 from dqgym.backends.kvm.proof import Proof
 from dqgym.backends.kvm.sender import Ending, Phase
+from dqgym.backends.kvm.survey import Surveyed
 from dqgym.backends.kvm.vcpu import VcpuTally
 from dqgym.scenario import Scenario
 
 
 @dataclass(frozen=True)
 class Begin:
-    """Make the guest, let it run for ``warm_up_s``, and begin to migrate it; answered by a ``Snapshot``.
+    """Make the guest, let it run for ``warm_up_s``, survey it, and begin to migrate it; answered by ``Begun``.
 
     Attributes:
         scenario: what runs, and its limits.
@@ -23,6 +24,7 @@ class Begin:
         port: where the destination listens.
         destination_process: a descriptor (pidfd) of the destination's process where it is one of this host; else None.
         warm_up_s: the guest runs so long before the migration.
+        survey_s: length of the survey, which is on the migration's clock; 0 for none.
     """
 
     scenario: Scenario
@@ -32,6 +34,7 @@ class Begin:
     port: int
     destination_process: int | None
     warm_up_s: float
+    survey_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,19 @@ class Snapshot:
     tallies: tuple[VcpuTally, ...]
     ended: bool
     phase: Phase
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The migration has begun.
+
+    Attributes:
+        snapshot: where it is, a few milliseconds later.
+        surveyed: what the survey before it found; None without one.
+    """
+
+    snapshot: Snapshot
+    surveyed: Surveyed | None
 
 
 @dataclass(frozen=True)

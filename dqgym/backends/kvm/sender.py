@@ -35,6 +35,7 @@ from dqgym.backends.kvm.frames import (
 from dqgym.backends.kvm.link import BandwidthPath, TokenBucket
 from dqgym.backends.kvm.machine import Machine
 from dqgym.backends.kvm.proof import Proof, prove
+from dqgym.backends.kvm.survey import Surveyed, survey
 from dqgym.scenario import Scenario
 
 WINDOW_S = 0.1
@@ -201,15 +202,25 @@ class Sender:
         self.channel.send(FrameType.HELLO, encode_json(hello))
         self._nonce = decode_json(self._await(FrameType.ACCEPT).payload).get("nonce")
 
-    def begin(self) -> None:
-        """Log what the guest stores from now on: the migration has begun. All memory is to send."""
-        machine = self.machine
+    def begin(self, survey_s: float = 0.0) -> Surveyed | None:
+        """Log what the guest stores from now on: the migration has begun. All memory is to send.
+
+        With a survey, that comes ``survey_s`` later; returns what the survey found.
+        """
+        machine, surveyed = self.machine, None
         machine.pause()
-        machine.log.begin()
+        if survey_s > 0.0:
+            machine.log.begin_survey()
+        else:
+            machine.log.begin()
         self._began_s = time.monotonic()
         machine.resume()
+        if survey_s > 0.0:
+            surveyed = survey(machine, survey_s, self._began_s)
+            self.progress.sync_time_s = surveyed.length_s
         self.progress.phase = Phase.FIRST_ROUND
         self._bucket = TokenBucket()
+        return surveyed
 
     def run(self) -> Report:
         """Migrate the guest, after ``connect`` and ``begin``.
@@ -249,7 +260,7 @@ class Sender:
     def _send_rounds(self) -> None:
         """Until what is left fits into the downtime limit."""
         log, limits, progress = self.machine.log, self.scenario.limits, self.progress
-        window_ends_s = WINDOW_S
+        window_ends_s = progress.sync_time_s + WINDOW_S
         while True:
             self._require_wanted()
             now_s = self.time_s
@@ -272,7 +283,7 @@ class Sender:
                 progress.sending_s += self.time_s - now_s
             else:
                 self._bucket.empty()
-                time.sleep(max(window_ends_s - self.time_s, 0.0))
+                self._sync_wanted.wait(max(window_ends_s - self.time_s, 0.0))
 
     def _last_stage(self) -> None:
         """Stop the guest, send the rest at line speed, then registers and platform."""

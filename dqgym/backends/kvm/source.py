@@ -22,7 +22,7 @@ from dqgym.backends.kvm.destination import SWITCH_INTERVAL_S
 from dqgym.backends.kvm.dirty_quota import find_abi
 from dqgym.backends.kvm.frames import Channel, ProtocolError, connect, new_session
 from dqgym.backends.kvm.machine import Machine, fill_memory
-from dqgym.backends.kvm.messages import Begin, Cancel, Failed, Final, Finish, Request, Snapshot, Step
+from dqgym.backends.kvm.messages import Begin, Begun, Cancel, Failed, Final, Finish, Request, Snapshot, Step
 from dqgym.backends.kvm.proof import ProofFailedError, require_exactly_once
 from dqgym.backends.kvm.sender import Ending, Report, Sender
 from dqgym.backends.kvm.vm import new_memory
@@ -62,7 +62,7 @@ class Source:
             self._machine.touch_all_pages()
             self._machine.start(workload_time_s=-begin.warm_up_s)
             time.sleep(begin.warm_up_s)
-            self._sender.begin()
+            self._surveyed = self._sender.begin(begin.survey_s)
             self._interval_ends_s = time.monotonic()
             self._before = self._machine.tallies()
             self._thread = threading.Thread(target=self._migrate, name="sender", daemon=True)
@@ -75,6 +75,10 @@ class Source:
     def ended(self) -> int:
         """A descriptor that can be read when the guest's fate is settled."""
         return self._ended
+
+    def begun(self) -> Begun:
+        """What is to say of the beginning."""
+        return Begun(self.snapshot(), self._surveyed)
 
     def throttle(self, step: Step) -> None:
         """Carry out a command from now on."""
@@ -191,7 +195,7 @@ def serve(connection: Connection, terminated: int) -> None:
                 match request:
                     case Begin():
                         source = Source(request)
-                        answer = source.snapshot()
+                        answer = source.begun()
                     case _ if source is None:
                         raise RuntimeError(f"{request} before Begin")
                     case Step():

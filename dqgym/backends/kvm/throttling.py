@@ -35,6 +35,7 @@ class QuotaLedger:
         self._limits = [float("inf")] * vcpus
         self._balances = [0.0] * vcpus
         self._filled_s = [0.0] * vcpus
+        self._charged_bytes = [0] * vcpus
         self._granule_bytes = float(granule_bytes)
         self._pooled_bytes = 0.0
         self._shared = False
@@ -56,9 +57,16 @@ class QuotaLedger:
     def charge(self, vcpu: int, dirtied_bytes: int, now_s: float) -> None:
         """A vCPU has dirtied so much."""
         with self._lock:
-            self._fill(vcpu, now_s)
-            if np.isfinite(self._limits[vcpu]):
-                self._balances[vcpu] -= dirtied_bytes
+            self._charge(vcpu, dirtied_bytes, now_s)
+
+    def charge_up_to(self, vcpu: int, dirtied_bytes: int, now_s: float) -> None:
+        """A vCPU has dirtied so much since it began: what this has not charged yet is charged, to the limit in force.
+
+        Whoever gives a new limit calls it first, so that nobody pays for what was dirtied before.
+        """
+        with self._lock:
+            self._charge(vcpu, max(dirtied_bytes - self._charged_bytes[vcpu], 0), now_s)
+            self._charged_bytes[vcpu] = max(dirtied_bytes, self._charged_bytes[vcpu])
 
     def wait_s(self, vcpu: int, now_s: float) -> float:
         """How long the vCPU must stay out at least, if nobody's pool helps; 0: it may run."""
@@ -75,6 +83,11 @@ class QuotaLedger:
                 return 0.0
             limit = self._limits[vcpu]
             return owed / limit if limit > 0.0 else FOREVER_S
+
+    def _charge(self, vcpu: int, dirtied_bytes: int, now_s: float) -> None:
+        self._fill(vcpu, now_s)
+        if np.isfinite(self._limits[vcpu]):
+            self._balances[vcpu] -= dirtied_bytes
 
     def _fill(self, vcpu: int, now_s: float) -> None:
         limit, elapsed_s = self._limits[vcpu], now_s - self._filled_s[vcpu]

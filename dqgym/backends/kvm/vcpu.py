@@ -87,7 +87,7 @@ class Vcpu:
         self._slices = TimeSlices()
         self._ring_sleep_s = 0.0
         self._ring_wakes_s = 0.0
-        self._charged_pages = 0
+        self._first_writes = 0
         self._owes = False
         self._io_open = False
         self._quota_exits = 0
@@ -124,6 +124,11 @@ class Vcpu:
         if ring_sleep_s == 0.0:
             self._ring_wakes_s = 0.0
         self._wake.set()
+
+    def charge_first_writes(self, now_s: float) -> None:
+        """Where the ring is the quota: charge to the limit in force what has come out of the ring so far."""
+        if self._quota_field is None:
+            self._ledger.charge_up_to(self.index, self._log.first_writes[self.index] * PAGE_BYTES, now_s)
 
     def kick(self) -> None:
         """Get the thread out of the guest."""
@@ -203,7 +208,7 @@ class Vcpu:
             self._stay_parked()
             return
         now_s = time.monotonic()
-        self._charge_first_writes(now_s)
+        self._pay_first_writes(now_s)
         wait_s = self._throttled_for_s(now_s)
         if wait_s > 0.0:
             self._halt(now_s, wait_s)
@@ -280,7 +285,9 @@ class Vcpu:
         elif reason == api.EXIT_DIRTY_RING_FULL:
             self._empty_ring()
         elif self._quota_field is not None and reason == self._quota_field.exit_reason:
-            self._charge(self._quota_field.used_bytes(), time.monotonic())
+            now_s = time.monotonic()
+            self._ledger.charge(self.index, self._quota_field.used_bytes(), now_s)
+            self._note_debt(now_s)
         elif reason != api.EXIT_INTR:
             raise KvmError(f"vCPU {self.index} left the guest with exit reason {reason}")
 
@@ -292,15 +299,15 @@ class Vcpu:
         self._ring_wakes_s = now_s + self._ring_sleep_s if self._ring_sleep_s > 0.0 else 0.0
         self._end_halt(now_s)
 
-    def _charge_first_writes(self, now_s: float) -> None:
-        """Where the ring is the quota: charge what came out of it, at its own exits and at syncs."""
-        pages = self._log.first_writes[self.index] - self._charged_pages
-        if pages and self._quota_field is None:
-            self._charged_pages += pages
-            self._charge(pages * PAGE_BYTES, now_s)
+    def _pay_first_writes(self, now_s: float) -> None:
+        """After the ring was emptied, at its own exits or by others, see whether there is a debt."""
+        first_writes = self._log.first_writes[self.index]
+        if self._quota_field is None and first_writes != self._first_writes:
+            self._first_writes = first_writes
+            self.charge_first_writes(now_s)
+            self._note_debt(now_s)
 
-    def _charge(self, dirtied_bytes: int, now_s: float) -> None:
-        self._ledger.charge(self.index, dirtied_bytes, now_s)
+    def _note_debt(self, now_s: float) -> None:
         if not self._owes and self._ledger.wait_s(self.index, now_s) > 0.0:
             self._owes = True
             self._quota_exits += 1

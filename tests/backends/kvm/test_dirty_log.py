@@ -203,6 +203,42 @@ def test_it_can_begin_again(one: Guest) -> None:
     assert taken_after_a_sync(one) == [2]
 
 
+def test_in_a_survey_first_writes_are_distinct_pages(simulated: SimulatedKernel) -> None:
+    """Whoever empties the rings, and however often; what the host writes is nobody's."""
+    two = Guest(simulated, vcpus=2)
+    two.log.begin_survey()
+    assert two.log.waiting_pages == 0
+    two.store(*range(300), *range(50), vcpu=0)
+    two.log.flush(0, 1)
+    two.store(*range(250, 320), vcpu=0)
+    two.store(*range(400, 410), vcpu=1)
+    two.log.mark(np.array([500, 501]))
+    two.log.flush(0, 1)
+    assert two.log.first_writes == [320, 10]
+
+
+def test_after_a_survey_every_page_is_to_send_and_none_is_dirty(one: Guest) -> None:
+    one.log.begin_survey()
+    one.store(*range(300))
+    one.log.flush(0)
+    one.store(1, 400)  # these are in the ring when the survey ends
+    one.log.begin()
+    assert one.log.first_writes == [301]
+    assert (one.log.waiting_pages, one.log.syncs, one.log.synced_dirty_pages) == (PAGES, 1, 0)
+    assert one.log.take(PAGES).tolist() == list(range(PAGES))
+    assert taken_after_a_sync(one) == []
+    one.store(1, 5)
+    assert taken_after_a_sync(one) == [1, 5]
+
+
+def test_a_reset_that_protects_fewer_pages_ends_a_survey(one: Guest, simulated: SimulatedKernel) -> None:
+    one.log.begin_survey()
+    one.store(1, 2, 3)
+    simulated.most_protected = 1
+    with pytest.raises(LostPagesError, match="protected 1 pages of 3"):
+        one.log.begin()
+
+
 _pages = st.lists(st.integers(0, PAGES - 1), max_size=300)
 
 
@@ -214,9 +250,14 @@ _pages = st.lists(st.integers(0, PAGES - 1), max_size=300)
         max_size=25,
     ),
     modification_log_entries=st.sampled_from([0, 32]),
+    surveyed=st.none() | st.lists(st.tuples(st.integers(0, 1), _pages, st.booleans()), max_size=5),
 )
 @settings(deadline=None, max_examples=60)
-def test_the_copy_is_the_memory_in_the_end(steps: list[tuple[str, object]], modification_log_entries: int) -> None:
+def test_the_copy_is_the_memory_in_the_end(
+    steps: list[tuple[str, object]],
+    modification_log_entries: int,
+    surveyed: list[tuple[int, list[int], bool]] | None,
+) -> None:
     two = Guest(SimulatedKernel(modification_log_entries=modification_log_entries), vcpus=2)
     copy = np.full(PAGES, -1)
     issued = np.zeros(PAGES, dtype=np.int64)
@@ -225,6 +266,13 @@ def test_the_copy_is_the_memory_in_the_end(steps: list[tuple[str, object]], modi
         pages = two.log.take(most)
         copy[pages] = two.counters[pages]
 
+    if surveyed is not None:
+        two.log.begin_survey()
+    for vcpu, pages, flushed in surveyed or ():
+        two.store(*pages, vcpu=vcpu)
+        np.add.at(issued, pages, 1)
+        if flushed:
+            two.log.flush(vcpu)
     two.log.begin()
     for step, argument in steps:
         match step.split():
@@ -249,6 +297,22 @@ def test_the_copy_is_the_memory_in_the_end(steps: list[tuple[str, object]], modi
     two.log.sync()
     assert two.log.waiting_pages == 0
     two.vm.close()
+
+
+@pytest.mark.usefixtures("blocked_signals")
+def test_a_survey_on_the_real_kernel_counts_every_page_and_protects_all_of_them_again(real_kvm: KernelApi) -> None:
+    some = Guest(real_kvm, vcpus=2)
+    some.log.begin_survey()
+    some.store(*range(500), *range(500), vcpu=0)
+    some.log.flush(0)
+    some.store(*range(450, 520), vcpu=0)
+    some.store(*range(560, 570), vcpu=1)
+    some.log.begin()
+    assert some.log.first_writes == [520, 10]
+    assert len(some.log.take(PAGES)) == PAGES
+    some.store(*range(0, 600, 3), vcpu=1)
+    assert taken_after_a_sync(some) == list(range(0, 600, 3))
+    some.vm.close()
 
 
 @pytest.mark.usefixtures("blocked_signals")

@@ -98,6 +98,23 @@ def test_no_limit_charges_nothing_and_forgets_a_debt() -> None:
     assert quota.wait_s(0, 0.3) == pytest.approx(0.1)  # nothing was saved meanwhile, either
 
 
+def test_a_count_is_charged_once_whoever_tells_it_and_in_whatever_order() -> None:
+    quota = ledger(LIMIT)
+    for total in (2 * GRANULE, 2 * GRANULE, GRANULE, 3 * GRANULE):
+        quota.charge_up_to(0, total, 0.0)
+    assert quota.wait_s(0, 0.0) == pytest.approx(3 * GRANULE / LIMIT)
+
+
+def test_what_was_dirtied_without_a_limit_is_not_charged_to_the_next_one() -> None:
+    quota = ledger(NONE)
+    quota.charge_up_to(0, 50 * GRANULE, 1.0)
+    quota.command([LIMIT], False, 1.0)
+    quota.charge_up_to(0, 50 * GRANULE, 1.0)
+    assert quota.wait_s(0, 1.0) == 0.0
+    quota.charge_up_to(0, 51 * GRANULE, 1.0)
+    assert quota.wait_s(0, 1.0) == pytest.approx(GRANULE / LIMIT)
+
+
 def test_a_vcpu_owes_for_itself_alone() -> None:
     quota = ledger(LIMIT, LIMIT)
     quota.charge(1, GRANULE, 0.0)

@@ -1,0 +1,18 @@
+"""Pages of Markdown that are written in part by a command, in part by hand: two marks enclose the smaller part."""
+
+from __future__ import annotations
+
+from experiments.errors import BadInputError
+
+
+def split_at_marks(page: str, begin: str, end: str, source: str) -> tuple[str, str, str]:
+    """What is before, between and after two marks, without the marks.
+
+    Raises:
+        BadInputError: the page, from ``source``, does not have each mark once, in their order.
+    """
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise BadInputError(f"{source}: must have the lines {begin!r} and {end!r}, each once and in this order")
+    before, rest = page.split(begin)
+    between, after = rest.split(end)
+    return before, between, after

@@ -1,0 +1,101 @@
+"""The migrations that options are tuned on, and what a throttle costs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dqgym.backends.base import Outcomes
+from dqgym.backends.model import ModelBackend
+from dqgym.controller.loop import run_migrations
+from dqgym.cost import migration_cost
+from dqgym.scenario import Scenario
+from dqgym.scenario.suites import FixedSuite, get_suite
+from dqgym.telemetry.telemetry import FloatArray
+from dqgym.throttles.base import Throttle
+from dqgym.throttles.tuned import TRAINING
+from experiments.errors import BadInputError
+
+TRAINING_SUITES = {
+    "mixed": 2.0,
+    "phases": 1.5,
+    "bandwidth-steps": 1.5,
+    "working-sets": 1.0,
+    "noisy-neighbour": 0.25,
+    "stationary": 0.75,
+}
+"""What policies are trained on, with weights (configs/default.yaml)."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Scenarios of some suites, with a seed for the migration of each.
+
+    Attributes:
+        name: as tuned options are filed under.
+        suites: with their weights.
+        scenarios: [N] in the order of the suites.
+        suite_of: [N] where each is from.
+        seed: of the draw; scenario i migrates with seed + i.
+    """
+
+    name: str
+    suites: Mapping[str, float]
+    scenarios: tuple[Scenario, ...]
+    suite_of: tuple[str, ...]
+    seed: int
+
+    def migrate(self, throttle: Throttle) -> Outcomes:
+        """What becomes of every migration, on the model."""
+        seeds = range(self.seed, self.seed + len(self.scenarios))
+        return run_migrations(ModelBackend(), self.scenarios, throttle, seeds)
+
+    def costs(self, throttle: Throttle, preference: float) -> FloatArray:
+        """[N] J of every migration, on the model."""
+        return costs_at(self.migrate(throttle), preference)
+
+    def by_suite(self, values: FloatArray) -> dict[str, float]:
+        """The mean of ``values`` [N] over the scenarios of each suite."""
+        origin = np.array(self.suite_of)
+        return {suite: float(values[origin == suite].mean()) for suite in self.suites}
+
+
+def costs_at(outcomes: Outcomes, preference: float | FloatArray) -> FloatArray:
+    """[N] J of N migrations; ``preference`` is one for all or [N]."""
+    return migration_cost(outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference)
+
+
+def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
+    """Weights by suite of texts like ``phases`` and ``mixed=2``; the training's where there are none.
+
+    Raises:
+        BadInputError: a weight is not a positive number.
+    """
+    if not texts:
+        return dict(TRAINING_SUITES)
+    weights = {}
+    for text in texts:
+        suite, equals, weight = text.partition("=")
+        try:
+            weights[suite] = float(weight) if equals else 1.0
+        except ValueError:
+            raise BadInputError(f"--suite {text!r}: must be NAME or NAME=WEIGHT, with a number") from None
+        if not 0 < weights[suite] < np.inf:
+            raise BadInputError(f"--suite {text!r}: the weight must be positive and finite")
+    return weights
+
+
+def draw_distribution(weights: Mapping[str, float], name: str | None, count: int, seed: int) -> Distribution:
+    """``count`` scenarios of each suite, times its weight; all of a fixed one. ValueError for an unknown suite."""
+    scenarios: list[Scenario] = []
+    suite_of: list[str] = []
+    for suite, weight in weights.items():
+        source = get_suite(suite)
+        wanted = None if isinstance(source, FixedSuite) else max(1, round(count * weight))
+        drawn = source.scenarios(wanted, seed)
+        scenarios += drawn
+        suite_of += [suite] * len(drawn)
+    usual = TRAINING if weights == TRAINING_SUITES else "+".join(weights)
+    return Distribution(name or usual, weights, tuple(scenarios), tuple(suite_of), seed)

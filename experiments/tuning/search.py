@@ -1,0 +1,135 @@
+"""The search for a throttle's best options, for several preferences at once: Optuna's TPE, seeded.
+
+A set of options costs at every preference what its one run over the migrations says, so that the searches for all
+preferences learn from each trial; they take turns in choosing the next one. Each trial is sampled with a seed of its
+own from those before it: a search that goes on from the trials kept in a file ends like one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import create_trial
+from pydantic import TypeAdapter
+
+from dqgym.throttles.tuned import OptionValue
+from experiments.errors import BadInputError
+from experiments.files import write_text
+from experiments.tuning.spaces import Space
+
+Options = Mapping[str, OptionValue]
+Objective = Callable[[Options], Sequence[float]]
+"""The cost of a set of options at each preference."""
+SIGNIFICANT_DIGITS = 4
+"""Of tuned options; the cost does not tell more apart."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A set of options, and its cost at each preference."""
+
+    options: dict[str, OptionValue]
+    costs: tuple[float, ...]
+
+
+class Trials:
+    """The trials of a search, in a file that is whole after each of them.
+
+    Args:
+        path: the file.
+        setting: what decides the costs, and their order.
+        resume: take over what is in the file; else it is forgotten.
+
+    Raises:
+        BadInputError: there is nothing to resume, or it is of another setting.
+    """
+
+    def __init__(self, path: Path, setting: str, resume: bool) -> None:
+        self._path = path
+        self._setting = setting
+        self.all: list[Trial] = self._read() if resume else []
+
+    def add(self, trial: Trial) -> None:
+        """One more is complete."""
+        self.all.append(trial)
+        write_text(self._path, json.dumps({"setting": self._setting, "trials": [asdict(one) for one in self.all]}))
+
+    def discard(self) -> None:
+        """The file is not needed any more."""
+        self._path.unlink(missing_ok=True)
+
+    def _read(self) -> list[Trial]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+            setting, trials = content["setting"], TypeAdapter(list[Trial]).validate_python(content["trials"])
+        except FileNotFoundError:
+            raise BadInputError(f"nothing to resume: there is no {self._path}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInputError(f"{self._path}: not the trials of a search: {error!r}") from error
+        if setting != self._setting:
+            raise BadInputError(f"{self._path}: of another search: {setting}; not {self._setting}")
+        return trials
+
+
+def search(
+    kept: Trials,
+    objective: Objective,
+    preferences: int,
+    space: Space,
+    starts: Sequence[Options],
+    trials: int,
+    seed: int,
+    on_trial: Callable[[int], None],
+) -> list[Trial]:
+    """The best trial for each preference.
+
+    Args:
+        kept: trials that are complete already; the others are added.
+        objective: is minimised, for each preference.
+        preferences: how many costs it gives.
+        space: what is searched.
+        starts: sets of options that are tried first.
+        trials: how many in all.
+        seed: decides everything.
+        on_trial: called before the first and after each trial with the number of those that are complete.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    studies = [optuna.create_study() for _ in range(preferences)]
+    for trial in kept.all:
+        _learn(studies, trial, space)
+    on_trial(len(kept.all))
+    for number in range(len(kept.all), trials):
+        if number < len(starts):
+            options = dict(starts[number])
+        else:
+            options = _suggestion(studies[number % preferences], space, seed + number)
+        trial = Trial(options, tuple(objective(options)))
+        _learn(studies, trial, space)
+        kept.add(trial)
+        on_trial(number + 1)
+    return [min(kept.all, key=lambda trial: trial.costs[index]) for index in range(preferences)]
+
+
+def _learn(studies: Sequence[optuna.Study], trial: Trial, space: Space) -> None:
+    for study, cost in zip(studies, trial.costs, strict=True):
+        study.add_trial(create_trial(params=trial.options, distributions=dict(space), value=cost))
+
+
+def _suggestion(study: optuna.Study, space: Space, seed: int) -> dict[str, OptionValue]:
+    """What to try next, without meaningless digits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its interface may change
+        # The options depend on each other: one by one, the search ends in the wrong valley.
+        study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    trial = study.ask(dict(space))
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)  # what it costs is learned from the trial as it is kept
+    return {name: _rounded(value) for name, value in trial.params.items()}
+
+
+def _rounded(value: OptionValue) -> OptionValue:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
