@@ -7,7 +7,7 @@ tell apart).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,24 +114,30 @@ def _draw_throttle(axes: Axes, name: str, rows: Sequence[Row], style: Style) -> 
     strata = {key.preference: stratum for key, stratum in strata_of(rows).items()}
     means = {(float(one.time_over_t0.mean()), float(one.guest_runtime.mean())): c for c, one in strata.items()}
     _draw_line(axes, style, means, _legend_label(name, list(strata.values())))
+    _name_ends(axes, style, means)
 
 
-def _draw_line(axes: Axes, style: Style, points: Mapping[tuple[float, float], float], label: str) -> None:
-    """Points (T / T0, guest runtime) joined in their order; of several, the ends show the preference they are of."""
-    from matplotlib.patheffects import withStroke
-
+def _draw_line(axes: Axes, style: Style, points: Iterable[tuple[float, float]], label: str) -> None:
+    """Points (T / T0, guest runtime), joined in their order."""
+    time, runtime = zip(*points, strict=True)
     axes.plot(
-        [time for time, _ in points],
-        [runtime for _, runtime in points],
+        time,
+        runtime,
         color=style.colour,
         marker=style.marker,
         markersize=12,
         markeredgecolor="white",
         markeredgewidth=1.2,
-        linewidth=2 if len(points) > 1 else 0,
+        linewidth=2 if len(time) > 1 else 0,
         zorder=3,
         label=label,
     )
+
+
+def _name_ends(axes: Axes, style: Style, points: Mapping[tuple[float, float], float]) -> None:
+    """Write the preference at the first of several points, and at the last one."""
+    from matplotlib.patheffects import withStroke
+
     ends = list(points.items())[:: len(points) - 1] if len(points) > 1 else []
     for (point, preference), height in zip(ends, (-20, 10), strict=False):  # the ends may lie close together
         axes.annotate(
@@ -176,7 +182,9 @@ def fronts_figure(fronts: Sequence[Front]) -> Figure:
             axes.set_title("all suites" if suite == ALL else suite, loc="left")
         for axes in panels[len(suites) :]:
             axes.remove()
-        figure.supxlabel("mean migration time T / T0")
+        least, most = fronts[0].preferences[0], fronts[0].preferences[-1]
+        lines = f"; lines: c = {least:g} to {most:g}" if most > least else ""
+        figure.supxlabel(f"mean migration time T / T0{lines}")
         figure.supylabel("mean guest runtime")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
         return figure
@@ -190,7 +198,7 @@ def _draw_fronts(axes: Axes, fronts: Sequence[Front], styles: Mapping[str, Style
     best = pareto_front(time, runtime)
     axes.step(time[best], runtime[best], where="post", color="#BBBBBB", linewidth=5, zorder=1)
     for front in sorted(fronts, key=lambda front: front.throttle not in BASELINE_STYLES):  # policies on top
-        points = dict(zip(zip(front.time_over_t0, front.guest_runtime, strict=True), front.preferences, strict=True))
+        points = dict.fromkeys(zip(front.time_over_t0, front.guest_runtime, strict=True))
         _draw_line(axes, styles[front.throttle], points, front.throttle)
     axes.margins(0.12)
     label_log_axis(axes.xaxis)

@@ -97,8 +97,8 @@ class Watched:
             machine.pause(at_boundary=True)  # plays the batches to their end: some came after the survey
             self.after_s = time.monotonic() - began_s - self.found.length_s
             written = np.flatnonzero(machine.issued > before)
-            regions = [vcpu.trace._access.region for vcpu in machine.vcpus]
-            self.written_pages = [np.isin(written, region).sum() for region in regions]
+            traces = [vcpu.trace for vcpu in machine.vcpus]
+            self.written_pages = [np.isin(written, each._access.region).sum() if each.writes else 0 for each in traces]
 
 
 @pytest.mark.usefixtures("real_kvm", "blocked_signals")
@@ -169,7 +169,7 @@ def test_a_phase_is_found_where_it_is() -> None:
     took_s, found = surveyed_mib(guest(writer(60, 20, "sequential", schedule=schedule)), 1.0)
     np.testing.assert_allclose(found[:2, 0], 0.0, atol=0.01)
     assert found[2, 0] < 1.0
-    assert found[3, 0] == pytest.approx(20.0 * (took_s - 0.5), rel=0.05, abs=0.4)
+    assert found[3, 0] == pytest.approx(20.0 * (took_s - 0.5), abs=20.0 * 0.1)  # the warm-up is not to the millisecond
 
 
 @pytest.mark.usefixtures("real_kvm")
@@ -223,7 +223,7 @@ def test_a_survey_is_on_the_clock_and_the_guest_runs_in_it() -> None:
     outcomes, _, facts, seen = migrate(case, with_survey(Constant(control_interval=ControlInterval(0.1)), length_s))
     took_s = facts.survey.duration_s[0]
     assert took_s == pytest.approx(length_s, abs=0.2)
-    assert seen[0].vm[0, VmField.TIME_S] == pytest.approx(took_s + seen[0].vm[0, VmField.INTERVAL_S], abs=1e-6)
+    assert seen[0].vm[0, VmField.TIME_S] == pytest.approx(took_s + seen[0].vm[0, VmField.INTERVAL_S], abs=1e-3)
     assert seen[0].vm[0, VmField.SYNC_TIME_S] == took_s
     running_s = took_s + sum(one.vm[0, VmField.INTERVAL_S] for one in seen)
     assert running_s + outcomes.downtime_s[0] == pytest.approx(outcomes.total_time_s[0], abs=1e-3)
@@ -259,13 +259,13 @@ def test_nobody_pays_for_what_was_dirtied_in_the_survey() -> None:
 
 @pytest.mark.usefixtures("real_kvm")
 def test_an_episode_with_a_survey_costs_what_it_says_and_shows_it() -> None:
-    case = guest(writer(8, 60, demand="closed"), READER, memory_mib=64)
+    case = guest(writer(8, 60, "sequential", demand="closed"), READER, memory_mib=64)
     env = gym.make("dqgym/Migration-v0", backend="kvm", scenario=case, preference=0.2, vcpu_slots=4, survey="0.5 T0")
     with closing(env):
         observation, _ = env.reset(seed=0)
         first = len(GLOBAL_FEATURES) + PerVcpu.SURVEY_SET * 4
         found = (observation[first] + 0.1) ** 4 - 1e-4
-        assert found == pytest.approx(8 / 64, rel=0.02)
+        assert found == pytest.approx(8 / 64, rel=0.01)
         total, ended = 0.0, False
         while not ended:
             observation, reward, ended, _, info = env.step(np.full(env.action_space.shape, -0.2, np.float32))
