@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-LOG_2_PI = log(2 * pi)
+HALF_LOG_2_PI = 0.5 * log(2 * pi)
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,11 @@ class MaskedGaussian:
     def log_prob(self, actions: Tensor) -> Tensor:
         """[N] of the actions of all vCPUs together."""
         standard = (actions - self.mean) * torch.exp(-self.log_sd)
-        log_prob = ((-0.5 * standard.square() - self.log_sd - 0.5 * LOG_2_PI) * self.present).sum(dim=1)
+        log_prob = ((-0.5 * standard.square() - self.log_sd - HALF_LOG_2_PI) * self.present).sum(dim=1)
         if self.shared_sd is None:
             return log_prob
         # Sherman-Morrison, and the matrix determinant lemma.
-        ratio = (self.shared_sd * torch.exp(-self.log_sd)).square()
-        growth = 1.0 + ratio * self.present.sum(dim=1)
+        ratio, growth = self._shared_part(self.shared_sd)
         together = (standard * self.present).sum(dim=1).square()
         return log_prob + 0.5 * (ratio / growth * together - growth.log())
 
@@ -55,8 +54,13 @@ class MaskedGaussian:
         entropy = ((self.log_sd + 0.5 * log(2 * pi * e)) * self.present).sum(dim=1)
         if self.shared_sd is None:
             return entropy
-        ratio = (self.shared_sd * torch.exp(-self.log_sd)).square()
-        return entropy + 0.5 * (1.0 + ratio * self.present.sum(dim=1)).log()
+        _, growth = self._shared_part(self.shared_sd)
+        return entropy + 0.5 * growth.log()
+
+    def _shared_part(self, shared_sd: Tensor) -> tuple[Tensor, Tensor]:
+        """The shared variance over the own one, and the factor [N] by which it enlarges the determinant."""
+        ratio = (shared_sd * torch.exp(-self.log_sd)).square()
+        return ratio, 1.0 + ratio * self.present.sum(dim=1)
 
 
 def squash(gaussian: MaskedGaussian, raw_actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -94,10 +94,10 @@ class Sb3VecEnv(VecEnv):
         dones = terminated | truncated
         if self._reward_unit is not None:
             rewards = rewards / self._reward_unit(self._raw_observations)
+        observations = self._own(observations)
         if self._has_hidden:
-            self._raw_observations = observations
-            return self._with_hidden(observations, infos), rewards, dones, self._info_dicts(infos, truncated)
-        return self._own(observations), rewards, dones, self._info_dicts(infos, truncated)
+            observations = self._with_hidden(observations, infos)
+        return observations, rewards, dones, self._info_dicts(infos, truncated)
 
     @staticmethod
     def _with_hidden(observations: np.ndarray, infos: dict[str, Any], prefix: str = "") -> np.ndarray:

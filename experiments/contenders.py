@@ -41,7 +41,6 @@ class Contender:
         serves: how many vCPUs it can throttle; None: any number.
         tuned: a baseline that heeds the preference, as policies do; the others run once for all preferences.
         training_seed: of a policy: policies of one name that differ in it are one method, trained several times.
-        surveyed: it has a survey made before each migration.
     """
 
     name: str
@@ -50,7 +49,6 @@ class Contender:
     serves: VcpuSpec | None = None
     tuned: bool = False
     training_seed: int | None = None
-    surveyed: bool = False
 
     @property
     def heeds_preference(self) -> bool:
@@ -64,14 +62,8 @@ class Contender:
 
     def require_serves(self, scenarios: Iterable[Scenario]) -> None:
         """Raise a BadInputError where a scenario has more vCPUs than it serves, or fewer."""
-        if self.serves is None:
-            return
-        for scenario in scenarios:
-            if not self.serves.low <= scenario.vcpus <= self.serves.high:
-                raise BadInputError(
-                    f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs, policy {self.name!r} serves"
-                    f" {self.serves.low} .. {self.serves.high}"
-                )
+        if self.serves is not None:
+            require_served(self.name, self.serves, scenarios)
 
 
 def contender(source: str, survey: ControlInterval | None = None) -> Contender:
@@ -101,6 +93,16 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
         f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, names)};"
         f" throttles: {', '.join([*throttle_names(), ORACLE])}; the shipped policy: {SHIPPED}"
     )
+
+
+def require_served(policy: str, serves: VcpuSpec, scenarios: Iterable[Scenario]) -> None:
+    """Raise a BadInputError where a scenario has more vCPUs than a policy serves, or fewer."""
+    for scenario in scenarios:
+        if not serves.low <= scenario.vcpus <= serves.high:
+            raise BadInputError(
+                f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs,"
+                f" policy {policy!r} serves {serves.low} .. {serves.high}"
+            )
 
 
 def line_up(sources: Sequence[str], with_baselines: bool, survey: ControlInterval | None = None) -> list[Contender]:
@@ -159,7 +161,6 @@ def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
         lambda preference: guarded(bundle.throttle(preference, survey)),
         bundle.manifest.vcpus,
         training_seed=seed if isinstance(seed, int) else None,
-        surveyed=survey is not None,
     )
 
 
@@ -176,7 +177,6 @@ def _run(path: Path, survey: ControlInterval | None) -> Contender:
         lambda preference: guarded(policy.throttle(preference, survey)),
         policy.vcpus,
         training_seed=policy.config.seed,
-        surveyed=survey is not None,
     )
 
 

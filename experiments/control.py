@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,13 +26,10 @@ from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.throttles.registry import make_throttle
 from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
-from experiments.contenders import FALLBACK, bundle_folder, require_surveys
+from experiments.contenders import FALLBACK, bundle_folder, require_served, require_surveys
 from experiments.errors import BadInputError
 from experiments.results import json_safe
 from experiments.tables import Table, terminal
-
-if TYPE_CHECKING:
-    from dqgym.controller.bundle import Bundle
 
 DEFAULT_COUNT = 16
 """Scenarios taken of a suite that is a sampler."""
@@ -112,7 +109,7 @@ def control(
         fallback_reason = str(error)
         throttle, vcpu_slots, preference = fallback_throttle, None, None
     else:
-        _require_served(bundle, scenarios)
+        require_served(bundle.manifest.name, bundle.manifest.vcpus, scenarios)
         preference = bundle.manifest.preference.choose(preference)
         require_surveys(bundle.manifest.name, bundle.manifest.training_config, survey)
         throttle = Guard(bundle.throttle(preference, survey), fallback_throttle, guard)
@@ -188,16 +185,6 @@ def _chosen_scenarios(suite: str | None, scenario: Path | None, count: int | Non
     assert suite is not None
     chosen = get_suite(suite)
     return chosen.scenarios(DEFAULT_COUNT if count is None and chosen.kind == "sampler" else count, seed)
-
-
-def _require_served(bundle: Bundle, scenarios: Sequence[Scenario]) -> None:
-    served = bundle.manifest.vcpus
-    for scenario in scenarios:
-        if not served.low <= scenario.vcpus <= served.high:
-            raise BadInputError(
-                f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs,"
-                f" policy {bundle.manifest.name!r} serves {served.low} .. {served.high}"
-            )
 
 
 def _migrations(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import TypeAdapter
 
 from experiments.errors import BadInputError
 from experiments.files import write_text, writing
-from experiments.results import Row, Takeover, json_safe
+from experiments.results import Row, Takeover, json_safe, revived_row
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,10 @@ class Journal:
             if lines.pop():  # a line that was cut off
                 write_text(self._path, "\n".join([first, *lines, ""]))
             setting = dict(json.loads(first))
-            finished = [TypeAdapter(Finished).validate_python(_revived(json.loads(line))) for line in lines]
+            finished = [_finished(json.loads(line)) for line in lines]
         except FileNotFoundError:
             raise BadInputError(f"nothing to resume: there is no {self._path}") from None
-        except (OSError, ValueError, TypeError, IndexError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise BadInputError(f"{self._path}: not a journal of `dqgym evaluate`: {error!r}") from error
         for name, value in self._setting.items():
             if setting.get(name) != value:
@@ -91,20 +90,6 @@ def _key(finished: Finished) -> tuple[str, str, tuple[float, ...], int | None]:
     return finished.suite, finished.throttle, finished.preferences, finished.training_seed
 
 
-def _revived(run: dict[str, Any]) -> dict[str, Any]:
-    """A finished run as it was: NaN, which JSON does not know, where a number of a row is absent."""
-    rows = [{**_with_nan(row), "training_seed": row["training_seed"]} for row in run["rows"]]
-    return {**run, "rows": rows}
-
-
-def _with_nan(value: Any) -> Any:
-    """The same with NaN where a number is absent."""
-    match value:
-        case dict():
-            return {key: _with_nan(item) for key, item in value.items()}
-        case list():
-            return [_with_nan(item) for item in value]
-        case None:
-            return math.nan
-        case _:
-            return value
+def _finished(run: dict[str, Any]) -> Finished:
+    """A run from its line of the file."""
+    return TypeAdapter(Finished).validate_python({**run, "rows": [revived_row(row) for row in run["rows"]]})

@@ -44,7 +44,7 @@ def run_migrations(
     if survey is not None and not backend.capabilities.survey:
         raise ValueError(f"backend {backend.name!r} makes no surveys; throttle {throttle.name!r} wants one")
     try:
-        telemetry = backend.start(scenarios, seeds, survey) if survey is not None else backend.start(scenarios, seeds)
+        telemetry = backend.start(scenarios, seeds, survey)
         throttle.reset(backend.facts)
         interval_s = throttle.control_interval.seconds(backend.facts)
         while not telemetry.done.all():

@@ -23,7 +23,7 @@ from dqgym.scenario.suites import get_suite
 from dqgym.units import MIB
 from experiments.contenders import Contender
 from experiments.errors import BadInputError
-from experiments.results import Row, grouped, json_safe, rows_from_outcomes
+from experiments.results import Row, grouped, json_safe, revived_row, rows_from_outcomes
 from experiments.tables import Table
 
 RESULTS_FILE = "results.json"
@@ -180,11 +180,7 @@ def read_rows(folder: Path) -> list[Row]:
     path = folder / RESULTS_FILE
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        known = [
-            {name: math.nan if value is None and name != "training_seed" else value for name, value in row.items()}
-            for row in rows
-        ]
-        return TypeAdapter(list[Row]).validate_python(known)
+        return TypeAdapter(list[Row]).validate_python([revived_row(row) for row in rows])
     except OSError as error:
         raise BadInputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

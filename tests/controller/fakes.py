@@ -14,6 +14,7 @@ import numpy as np
 
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.telemetry.command import Command
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
 
 MIB = 2.0**20
@@ -52,7 +53,9 @@ class FakeBackend:
         self.closed = 0
         self.commands: list[Command] = []
 
-    def start(self, scenarios: Sequence[FakeMigration], seeds: Sequence[int]) -> Telemetry:
+    def start(
+        self, scenarios: Sequence[FakeMigration], seeds: Sequence[int], survey: ControlInterval | None = None
+    ) -> Telemetry:
         n = len(scenarios)
         slots = self.vcpu_slots or max(len(s.demand_bytes_per_s) for s in scenarios)
         self._demand, self._working_set = np.zeros((n, slots)), np.zeros((n, slots))
