@@ -94,7 +94,9 @@ def evaluate_command(
     preferences = sorted(set(preference))
     against = choose_opponent(contenders, opponent)
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}"
-    setting = {"backend": backend, "preferences": preferences, "migrations": _migrations(tasks)}
+    setting = {
+        "backend": backend, "preferences": preferences, "survey": survey, "migrations": _migrations(tasks),
+    }  # fmt: skip
     with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
         journal = Journal(folder.with_name(f".{folder.name}.journal"), setting, resume)
         runs = len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in contenders)

@@ -89,3 +89,21 @@ def test_resuming_needs_the_folder():
     result = evaluate("--resume")
     assert result.exit_code == 2
     assert "--resume needs the --out" in result.stderr
+
+
+def test_an_evaluation_with_another_survey_does_not_go_on(tmp_path, monkeypatch):
+    out, run_all, runs = tmp_path / "out", evaluation.run_all, []
+
+    def interrupted(*arguments, **options):
+        runs.append(arguments)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return run_all(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, "run_all", interrupted)
+        assert evaluate("--survey", "0.005 T0", "--out", out).exit_code == 130
+    other = evaluate("--survey", "0.01 T0", "--out", out, "--resume")
+    assert other.exit_code == 2
+    assert "its survey is '0.005 T0', not '0.01 T0'" in other.stderr
+    assert evaluate("--survey", "0.005 T0", "--out", out, "--resume").exit_code == 0
