@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -5,6 +7,7 @@ from dqgym.scenario.suites import get_suite
 from dqgym.throttles.contextual_weights import read_contextual
 from dqgym.throttles.tuned import read_tuned
 from experiments.cli import app
+from experiments.config import load_config
 from experiments.errors import BadInputError
 from experiments.tune import TUNING_SEED
 from experiments.tuning import evolution
@@ -23,6 +26,11 @@ def test_suites_have_the_weights_that_the_text_says_and_without_any_those_of_tra
     for text in ("mixed=two", "mixed=0", "mixed=-1", "mixed=nan", "mixed=inf"):
         with pytest.raises(BadInputError, match=text):
             parse_suites([text])
+
+
+def test_the_suites_of_training_are_those_that_the_shipped_policy_is_trained_on():
+    recipe = load_config(Path(__file__).parents[2] / "configs" / "default.yaml")
+    assert recipe.environment.suites == TRAINING_SUITES
 
 
 def test_a_distribution_has_so_many_scenarios_of_each_suite_and_all_of_a_fixed_one():
