@@ -25,6 +25,7 @@ from experiments.errors import BadInputError, describe_validation_error
 
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
 Preference = Annotated[float, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -43,6 +44,20 @@ class RandomisationConfig(_Section):
     late_commands: float = Field(
         default=0.0, ge=0, le=0.9, description="share of the intervals in which the limits before still hold"
     )
+    bandwidth_noise: float = Field(
+        default=0.0, ge=0, le=1, description="relative sd of the bandwidth that the policy is told"
+    )
+    latency: tuple[_Share, _Share] = Field(
+        default=(0.0, 0.0),
+        description="least and most share of an interval that is over before its limits hold; each migration draws one",
+    )
+
+    @field_validator("latency")
+    @classmethod
+    def _is_a_range(cls, latency: tuple[float, float]) -> tuple[float, float]:
+        if latency[0] > latency[1]:
+            raise ValueError("must be [least, most] with 0 <= least <= most <= 1")
+        return latency
 
 
 class EnvironmentConfig(_Section):

@@ -23,7 +23,6 @@ from agents.checkpoints import latest_checkpoint, save_algorithm
 from agents.config import PpoConfig
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
-from dqgym.envs.randomisation import Randomisation
 from dqgym.scenario.suites import get_suite
 from experiments.config import TrainingConfig
 from experiments.contenders import Contender
@@ -93,7 +92,7 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
             max_memory_bytes=environment.max_memory_bytes,
             pool_size=environment.pool_size,
             pool_seed=config.seed,
-            randomisation=Randomisation(**environment.randomisation.model_dump()),
+            randomisation=environment.randomisation.model_dump(),
             survey=environment.survey,
             survey_chance=environment.survey_chance,
             hidden_state=isinstance(config.algorithm, PpoConfig) and config.algorithm.privileged_critic,

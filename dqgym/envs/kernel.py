@@ -11,7 +11,8 @@ import numpy as np
 from dqgym.compile import kernel, part, routine
 from dqgym.envs.hidden import write_hidden_state
 from dqgym.envs.info import write_final_info
-from dqgym.envs.randomisation import misread_dirtied_bytes
+from dqgym.envs.latency import advance_late, run_free
+from dqgym.envs.randomisation import draw_latency, is_heeded, misread
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.random import mix, next_seed, uniform
@@ -51,9 +52,13 @@ def _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden): 
 @routine
 def _reset(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
+    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
+    observations, hidden,
 ):  # fmt: skip
-    """Begin another migration in place ``n`` and observe it; ``survey``: least_s, pass_times, chance."""
+    """Begin another migration in place ``n`` and observe it; ``survey``: least_s, pass_times, chance.
+
+    ``randomised``: a ``StepRandomisation``.
+    """
     seed, m, preference, surveyed = draw_episode(
         streams, n, pool_vm.shape[0], preferences[0], preferences[1], survey[2]
     )
@@ -62,6 +67,7 @@ def _reset(  # type: ignore[no-untyped-def]
     start_migration(
         vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference, survey_s
     )
+    draw_latency(at(vm, n), streams, n, randomised)
     facts[n, FactColumn.MEMORY] = vm[n, Vm.MEMORY_BYTES]
     facts[n, FactColumn.BANDWIDTH] = vm[n, Vm.NOMINAL_BANDWIDTH]
     facts[n, FactColumn.DOWNTIME_LIMIT] = vm[n, Vm.DOWNTIME_LIMIT_S]
@@ -78,7 +84,8 @@ def _reset(  # type: ignore[no-untyped-def]
 
 @kernel
 def reset_where(  # type: ignore[no-untyped-def]
-    mask, vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, observations, hidden
+    mask, vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, randomised,
+    observations, hidden,
 ):  # fmt: skip
     """Begin another migration wherever ``mask`` [N] says so."""
     facts, tiles, vm_state = encoder
@@ -87,7 +94,8 @@ def reset_where(  # type: ignore[no-untyped-def]
         if mask[n]:
             _reset(
                 vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
+                pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
+                observations, hidden,
             )  # fmt: skip
 
 
@@ -99,14 +107,13 @@ def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
 
 @kernel
 def step_all(  # type: ignore[no-untyped-def]
-    vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, parameters,
-    noise, late, actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
+    vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, parameters, randomised,
+    actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
     observations, hidden, rewards, terminated, final_observations, final_hidden, final_info,
 ):  # fmt: skip
     """One control interval of N environments; returns how many ended.
 
-    ``noise``, ``late``: of ``dqgym.envs.randomisation``.
-
+    ``randomised``: a ``StepRandomisation``.
     ``reset_now`` [N]: environments that ended in the step before and begin anew in this one, without acting.
     ``reset_ended``: whether those that end in this step begin anew in it; what they observed at their end is then in
     ``final_observations``, and likewise their hidden states. ``final_info`` [N, len(FINAL_INFO)] is filled for those
@@ -116,6 +123,8 @@ def step_all(  # type: ignore[no-untyped-def]
     facts, tiles, vm_state = encoder
     pool_vcpu, pool_vm, table_times, table_values = pool
     members = np.empty((2, BLOCK), dtype=np.int64)
+    limits_to_come = np.empty((BLOCK, len(slots)), dtype=np.float32)
+    comes_late = randomised.most_latency > 0.0
     ended = 0
     for first in range(0, vm.shape[0], BLOCK):
         count = 0
@@ -125,28 +134,34 @@ def step_all(  # type: ignore[no-untyped-def]
             if reset_now[n]:
                 _reset(
                     vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
+                    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
+                    observations, hidden,
                 )  # fmt: skip
                 continue
             tile, state = at(vcpu, n), at(vm, n)
-            if late == 0.0 or state[Vm.STEPS] == 0.0 or uniform(streams, n) >= late:
-                limits, cap = row(tile, Vcpu.LIMIT, slots), row(tile, Vcpu.CAP, slots)
+            if state[Vm.STEPS] == 0.0:
+                run_free(tile, slots)
+            limits = row(limits_to_come, count, slots) if comes_late else row(tile, Vcpu.LIMIT, slots)
+            if is_heeded(state, streams, n, randomised):
                 for i in range(len(slots)):
                     limits[i] = actions[n, i]
-                    cap[i] = 1.0
-                limits_of_actions(
-                    limits,
-                    state[Vm.MEASURED_BANDWIDTH] / vm_state[n, VmState.WRITERS],
-                    log_limits[0],
-                    log_limits[1],
-                    UNLIMITED_RATE,
-                )
+                fair_share = state[Vm.MEASURED_BANDWIDTH] / vm_state[n, VmState.WRITERS]
+                limits_of_actions(limits, fair_share, log_limits[0], log_limits[1], UNLIMITED_RATE)
+            elif comes_late:
+                for i in range(len(slots)):
+                    limits[i] = tile[Vcpu.LIMIT, i]
             rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
             interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
             begin_interval(tile, state, slots, interval_s, False)
             members[0, count] = n
             count += 1
-        advance(vcpu, vm, migration_streams, members, count, slots, parameters, table_times, table_values)
+        if comes_late:
+            advance_late(
+                vcpu, vm, migration_streams, members, count, slots, parameters, table_times, table_values,
+                limits_to_come,
+            )  # fmt: skip
+        else:
+            advance(vcpu, vm, migration_streams, members, count, slots, parameters, table_times, table_values)
         for k in range(count):
             n = members[0, k]
             state = at(vm, n)
@@ -159,8 +174,7 @@ def step_all(  # type: ignore[no-untyped-def]
             )
             state[Vm.STEPS] += 1.0
             state[Vm.RETURN] += rewards[n]
-            if noise > 0.0:
-                misread_dirtied_bytes(at(vcpu, n), streams, n, slots, noise)
+            misread(at(vcpu, n), state, streams, n, slots, randomised)
             _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden)
         for k in range(count):
             n = members[0, k]
@@ -173,6 +187,7 @@ def step_all(  # type: ignore[no-untyped-def]
                     _copy_row(hidden, final_hidden, n)
                     _reset(
                         vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                        pool_vcpu, pool_vm, table_times, table_values, preferences, survey, observations, hidden,
+                        pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
+                        observations, hidden,
                     )  # fmt: skip
     return ended

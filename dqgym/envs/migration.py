@@ -16,6 +16,8 @@ from dqgym.controller.trace import TraceRecorder
 from dqgym.envs.info import final_info_of
 from dqgym.envs.kernel import draw_episode
 from dqgym.envs.options import EnvironmentKeywords, resolve_options
+from dqgym.envs.randomisation import Randomisation
+from dqgym.envs.randomised_model import RandomisedModel, require_model
 from dqgym.envs.reward import TERMS, CostMeter
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.random import streams
@@ -113,6 +115,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     | ``reward_weights`` | None | weights of the reward terms by name; 1 where not given |
     | ``action_spec`` | None | another range of the limits |
     | ``parameters`` | None | of the model |
+    | ``randomisation`` | None | what is varied besides, in the model (``dqgym.envs.randomisation.Randomisation``) |
     | ``render_mode`` | None | ``"rgb_array"``: frames that show the migration so far |
 
     ```python
@@ -141,7 +144,11 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
             raise ValueError(f"render_mode={render_mode!r}; allowed: None, {self.metadata['render_modes']}")
         self.options = resolve_options(**keywords)
         slots = self.options.slots
-        self.backend = make_backend(backend, self.options.parameters, slots)
+        if self.options.randomisation == Randomisation():
+            self.backend = make_backend(backend, self.options.parameters, slots)
+        else:
+            require_model(backend)
+            self.backend = RandomisedModel(self.options.randomisation, slots)
         self.encoder = Encoder(slots)
         self.action_spec = self.options.action_spec
         # Gymnasium types Box by all dtypes that it might have.
@@ -167,6 +174,8 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
             self._streams, 0, len(scenarios), *preferences, survey_chance
         )
         survey = ControlInterval(least_s, pass_times) if surveyed else None
+        if isinstance(self.backend, RandomisedModel):
+            self.backend.begin_episode(self.options.constants[index], self._streams)
         self._telemetry = self.backend.start([scenarios[index]], [int(episode_seed)], survey)
         facts = self.backend.facts
         self._interval_s = self.options.interval.seconds(facts)

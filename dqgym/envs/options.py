@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from dqgym.cost import PREFERENCE_RANGE
+from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.reward import weights_of
 from dqgym.model.layout import slots_for
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -42,6 +43,7 @@ class EnvironmentKeywords(TypedDict, total=False):
     reward_weights: Mapping[str, float] | None
     action_spec: ActionSpec | None
     parameters: ModelParameters
+    randomisation: Randomisation | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class EnvironmentOptions:
         weights: float64 [4] of the reward terms.
         action_spec: what actions mean.
         parameters: of the model.
+        randomisation: what is varied beyond the scenarios.
+        constants: the parameters of each scenario: ``parameters``, as far as these are not randomised.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -67,6 +71,8 @@ class EnvironmentOptions:
     weights: FloatArray
     action_spec: ActionSpec
     parameters: ModelParameters
+    randomisation: Randomisation
+    constants: tuple[ModelParameters, ...]
 
 
 def resolve_options(
@@ -84,6 +90,7 @@ def resolve_options(
     reward_weights: Mapping[str, float] | None = None,
     action_spec: ActionSpec | None = None,
     parameters: ModelParameters = DEFAULT_PARAMETERS,
+    randomisation: Randomisation | Mapping[str, Any] | None = None,
 ) -> EnvironmentOptions:
     """Check the keyword arguments of an environment (documented at ``MigrationEnv``) and draw its scenarios.
 
@@ -106,6 +113,7 @@ def resolve_options(
     if not 0 <= survey_chance <= 1:
         raise ValueError(f"survey_chance={survey_chance!r} must be from 0 to 1")
     length = parse_survey(survey) if isinstance(survey, str) else survey
+    varied = Randomisation.of(randomisation)
     most = max(each.vcpus for each in scenarios)
     if vcpu_slots is not None and vcpu_slots < most:
         raise ValueError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")
@@ -118,6 +126,8 @@ def resolve_options(
         weights=weights_of(reward_weights),
         action_spec=action_spec or ActionSpec(),
         parameters=parameters,
+        randomisation=varied,
+        constants=tuple(varied.parameters(parameters, len(scenarios), pool_seed)),
     )
 
 

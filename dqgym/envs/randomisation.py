@@ -7,18 +7,34 @@ late. A policy that was trained with all of these varied expects none of them to
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dqgym.compile import part
-from dqgym.model.layout import Vcpu
+from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import ModelParameters
-from dqgym.random import normal
+from dqgym.names import did_you_mean
+from dqgym.random import normal, uniform
 
 CALIBRATED = ("write_bytes_per_s", "fault_s", "exit_bytes_per_s", "contention", "overshoot_bytes")
 """The constants of the model that were fitted, or depend on the host."""
+_MOST = {"calibration": 1.0, "measurement_noise": 1.0, "late_commands": 0.9, "bandwidth_noise": 1.0}
+_LEAST_FACTOR = 0.1
+"""A bandwidth is read as this share of what it is at least: it is divided by."""
 _f = np.float32
+
+
+class StepRandomisation(NamedTuple):
+    """What is random in the steps of an environment; a named tuple so that kernels take it as it is."""
+
+    measurement_noise: float
+    late_commands: float
+    bandwidth_noise: float
+    least_latency: float
+    most_latency: float
 
 
 @dataclass(frozen=True)
@@ -31,17 +47,46 @@ class Randomisation:
         measurement_noise: relative standard deviation of the dirtied bytes of each vCPU and interval that the policy
             is told; the migration goes by the true ones.
         late_commands: share of the control intervals in which the limits of the interval before still hold.
+        bandwidth_noise: relative standard deviation of the measured bandwidth, which limits are in units of.
+        latency: (least, most) share of a control interval that is over before its limits take effect; each migration
+            draws one, evenly. Until then the limits before hold; before the first ones the guest runs free.
+
+    Raises:
+        ValueError: a number is out of range; the message names it, its value and what is allowed.
     """
 
     calibration: float = 0.0
     measurement_noise: float = 0.0
     late_commands: float = 0.0
+    bandwidth_noise: float = 0.0
+    latency: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        for name, most in (("calibration", 1.0), ("measurement_noise", 1.0), ("late_commands", 0.9)):
+        for name, most in _MOST.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise ValueError(f"randomisation: {name}={value!r} must be from 0 to {most:g}")
+        if len(self.latency) != 2 or not 0 <= self.latency[0] <= self.latency[1] <= 1:
+            raise ValueError(f"randomisation: latency={self.latency!r} must be (least, most), 0 <= least <= most <= 1")
+        object.__setattr__(self, "latency", tuple(map(float, self.latency)))
+
+    @classmethod
+    def of(cls, given: Randomisation | Mapping[str, Any] | None) -> Randomisation:
+        """The one given, or that which a mapping of its attributes describes. ValueError for an unknown one."""
+        if isinstance(given, Randomisation):
+            return given
+        names = [field.name for field in fields(cls)]
+        for name in given or {}:
+            if name not in names:
+                raise ValueError(f"randomisation: unknown {name!r}{did_you_mean(name, names)}; known: {names}")
+        return cls(**given or {})
+
+    @property
+    def of_steps(self) -> StepRandomisation:
+        """All but the calibration."""
+        return StepRandomisation(
+            *map(float, (self.measurement_noise, self.late_commands, self.bandwidth_noise, *self.latency))
+        )
 
     def parameters(self, nominal: ModelParameters, count: int, seed: int) -> list[ModelParameters]:
         """The constants of each of ``count`` scenarios; the same ones for the same seed."""
@@ -58,8 +103,29 @@ class Randomisation:
 
 
 @part
-def misread_dirtied_bytes(tile, random_states, n, slots, sd):  # type: ignore[no-untyped-def]
-    """Put an error on what telemetry says of one migration's last interval."""
-    for i in range(len(slots)):
-        if tile[Vcpu.DIRTIED_BYTES, i] > 0.0:
-            tile[Vcpu.DIRTIED_BYTES, i] *= _f(max(1.0 + sd * normal(random_states, n), 0.0))
+def misread(tile, state, random_states, n, slots, randomised):  # type: ignore[no-untyped-def]
+    """Put errors on what telemetry says of one migration's last interval."""
+    if randomised.measurement_noise > 0.0:
+        for i in range(len(slots)):
+            if tile[Vcpu.DIRTIED_BYTES, i] > 0.0:
+                factor = 1.0 + randomised.measurement_noise * normal(random_states, n)
+                tile[Vcpu.DIRTIED_BYTES, i] *= _f(max(factor, 0.0))
+    # Where nothing was sent, the last reading stands, with its error.
+    if randomised.bandwidth_noise > 0.0 and state[Vm.SENDING_S] > 0.0:
+        factor = 1.0 + randomised.bandwidth_noise * normal(random_states, n)
+        state[Vm.MEASURED_BANDWIDTH] *= max(factor, _LEAST_FACTOR)
+
+
+@part
+def draw_latency(state, random_states, n, randomised):  # type: ignore[no-untyped-def]
+    """Decide how late the commands of a migration that begins will be."""
+    least, most = randomised.least_latency, randomised.most_latency
+    if most > 0.0:
+        state[Vm.LATENCY] = least + (most - least) * uniform(random_states, n)
+
+
+@part
+def is_heeded(state, random_states, n, randomised):  # type: ignore[no-untyped-def]
+    """Whether the command for the interval that begins comes in it at all. The first one always does."""
+    late = randomised.late_commands
+    return late == 0.0 or state[Vm.STEPS] == 0.0 or uniform(random_states, n) >= late

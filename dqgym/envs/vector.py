@@ -15,7 +15,6 @@ from dqgym.envs.hidden import hidden_size, hidden_space
 from dqgym.envs.info import FINAL_INFO, final_info_columns
 from dqgym.envs.kernel import reset_where, step_all
 from dqgym.envs.options import EnvironmentKeywords, resolve_options
-from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
@@ -39,7 +38,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
     The keys are absent where nothing ended. ``hidden_state=True`` adds ``infos["hidden_state"]`` float32 [N, P + Q * V]
     (``dqgym.envs.hidden``) to every reset and step, for a critic in training, and with ``SAME_STEP``
     ``infos["final_hidden_state"]`` where environments ended. With ``DISABLED`` the caller resets, with
-    ``options={"reset_mask": mask}``. ``randomisation`` varies more than the scenarios (``dqgym.envs.randomisation``).
+    ``options={"reset_mask": mask}``.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -51,12 +50,11 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         hidden_state: bool = False,
-        randomisation: Randomisation | None = None,
         **keywords: Unpack[EnvironmentKeywords],
     ) -> None:
         EzPickle.__init__(
             self, num_envs, autoreset_mode=autoreset_mode, render_mode=render_mode, hidden_state=hidden_state,
-            randomisation=randomisation, **keywords,
+            **keywords,
         )  # fmt: skip
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs!r} must be at least 1")
@@ -77,11 +75,8 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         self._slots = (0,) * slots
-        self.randomisation = randomisation or Randomisation()
-        constants = self.randomisation.parameters(
-            self.options.parameters, len(self.options.scenarios), keywords.get("pool_seed", 0)
-        )
-        pool = pack_scenarios(self.options.scenarios, constants, slots)
+        self._randomised = self.options.randomisation.of_steps
+        pool = pack_scenarios(self.options.scenarios, self.options.constants, slots)
         self._pool = (pool.vcpu, pool.vm, pool.table_times, pool.table_values)
         self._vcpu = np.zeros((num_envs, len(Vcpu), slots), dtype=np.float32)
         self._vm = np.zeros((num_envs, len(Vm)))
@@ -115,7 +110,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         hidden = self._hidden = self._hidden.copy()
         reset_where(
             mask, self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
-            self._pool, self.options.preferences, self.options.survey, observations, hidden,
+            self._pool, self.options.preferences, self.options.survey, self._randomised, observations, hidden,
         )  # fmt: skip
         self._ended = self._ended & ~mask
         return observations, {"hidden_state": hidden} if self.hidden_state else {}
@@ -138,8 +133,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         ended = step_all(
             self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
             self._pool, self.options.preferences, self.options.survey, self.options.parameters,
-            self.randomisation.measurement_noise, self.randomisation.late_commands,
-            np.ascontiguousarray(actions), self.action_spec.log_range,
+            self._randomised, np.ascontiguousarray(actions), self.action_spec.log_range,
             self.options.interval.least_s, self.options.interval.pass_times,
             self.options.weights, same_step, ended_before,
             observations, hidden, rewards, terminated, self._final_observations, self._final_hidden, self._final_info,

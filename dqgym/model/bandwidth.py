@@ -15,8 +15,8 @@ from dqgym.telemetry.telemetry import FloatArray
 def bandwidth_path(pool: ScenarioPool, index: int, seed: int, end_s: float) -> tuple[FloatArray, FloatArray]:
     """Times [K], from 0, and the bandwidth from each of them on [K], up to ``end_s``.
 
-    It is the path that the model takes with this seed, unless another random process of the scenario (a bursty
-    schedule) draws from the same stream between its steps.
+    It is the path that the model takes with this seed, unless another random process of the scenario (a schedule with
+    random periods) draws from the same stream between its steps.
     """
     capacity = 256
     while True:

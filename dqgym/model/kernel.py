@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym import cost
 from dqgym.compile import part, routine
 from dqgym.elementary import exp, log
+from dqgym.model.charges import charge_interval
 from dqgym.model.dirtying import (
     apply_quota,
     commit_writes,
@@ -32,7 +32,6 @@ from dqgym.model.recorded import set_recorded_rates
 from dqgym.model.schedules import begin_period, draw_periods
 from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
 from dqgym.model.survey import run_survey
-from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.tiles import at, row
 
 _f, _f64 = np.float32, np.float64
@@ -44,7 +43,6 @@ _SAME_WINDOW = 1e-6
 BLOCK = 16
 """Migrations that ``advance`` works on side by side: as many as the processor's first cache holds."""
 _LEAST_SHARE = _f(1e-30)
-_MISSED = cost.MISSED_DEADLINE_FACTOR - 1.0
 
 
 @routine
@@ -263,47 +261,6 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
 
 
 @part
-def charge_window(tile, state, slots):  # type: ignore[no-untyped-def]
-    """Add the stall cost of the window that ends now and begin another."""
-    run_s = row(tile, Vcpu.WINDOW_RUN_S, slots)
-    state[Vm.STALL_S] += window_stall(row(tile, Vcpu.PRESENT, slots), run_s, state[Vm.WINDOW_S], state[Vm.VCPUS])
-    for i in range(len(slots)):
-        run_s[i] = 0.0
-    state[Vm.WINDOW_S] = 0.0
-
-
-@part
-def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
-    """Bring the four terms of the cost (``dqgym.cost``) up to date."""
-    running_s = state[Vm.INTERVAL_S]
-    run_total, window_run, run_s = (
-        row(tile, Vcpu.RUN_TOTAL_S, slots),
-        row(tile, Vcpu.WINDOW_RUN_S, slots),
-        row(tile, Vcpu.RUN_S, slots),
-    )
-    total_run_s = _f(0.0)
-    for i in range(len(slots)):
-        run_total[i] += run_s[i]
-        window_run[i] += run_s[i]
-        total_run_s += run_s[i]
-    paused = total_run_s == 0.0 and state[Vm.SLEEPS] == 0.0
-    state[Vm.PAUSED_S] = state[Vm.PAUSED_S] + running_s if paused else 0.0
-    state[Vm.WINDOW_S] += running_s
-    done = state[Vm.DONE] > 0.0
-    if state[Vm.WINDOW_S] >= FULL_WINDOW_S or (done and state[Vm.WINDOW_S] > 0.0):
-        charge_window(tile, state, slots)
-    per_pass = 1.0 / state[Vm.PASS_TIME_S]
-    state[Vm.TIME_TERM] = state[Vm.TIME_S] * per_pass
-    state[Vm.STALL_TERM] = state[Vm.PREFERENCE] * state[Vm.STALL_S] * per_pass
-    if done:
-        beyond_s = max(state[Vm.DOWNTIME_S] - state[Vm.DOWNTIME_LIMIT_S], 0.0) * cost.MAX_STALL
-        state[Vm.STALL_S] += beyond_s
-        state[Vm.DOWNTIME_TERM] = state[Vm.PREFERENCE] * beyond_s * per_pass
-        if state[Vm.CONVERGED] == 0.0:
-            state[Vm.DEADLINE_TERM] = _MISSED * (state[Vm.TIME_TERM] + state[Vm.STALL_TERM] + state[Vm.DOWNTIME_TERM])
-
-
-@part
 def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-untyped-def]
     """Clear the telemetry of the last interval; LEFT_S is then what this one may take."""
     for i in range(len(slots)):
@@ -358,13 +315,22 @@ def end_interval(tile, state, slots):  # type: ignore[no-untyped-def]
 def advance(vcpu, vm, random_states, members, count, slots, parameters, table_times, table_values):  # type: ignore[no-untyped-def]
     """Run the migrations ``members[0, :count]``, each for the interval that ``begin_interval`` gave it.
 
-    Fills their telemetry and, where they end, their outcome. The pieces of different migrations have nothing to do with
-    each other, so they are computed pass by pass: while the processor waits for one, it works on the next.
-    ``members[1]`` is scratch.
+    Fills their telemetry and, where they end, their outcome. ``members[1]`` is scratch.
     """
-    active = count
     for k in range(count):
         members[1, k] = members[0, k]
+    run_pieces(vcpu, vm, random_states, members, count, slots, parameters, table_times, table_values)
+    for k in range(count):
+        end_interval(at(vcpu, members[0, k]), at(vm, members[0, k]), slots)
+
+
+@routine
+def run_pieces(vcpu, vm, random_states, members, active, slots, parameters, table_times, table_values):  # type: ignore[no-untyped-def]
+    """Run the migrations ``members[1, :active]``, which is scratch afterwards, for LEFT_S, or to their ends.
+
+    The pieces of different migrations have nothing to do with each other, so they are computed pass by pass: while the
+    processor waits for one, it works on the next.
+    """
     while active > 0:
         for k in range(active):
             tile, state = at(vcpu, members[1, k]), at(vm, members[1, k])
@@ -380,7 +346,7 @@ def advance(vcpu, vm, random_states, members, count, slots, parameters, table_ti
             n = members[1, k]
             tile, state = at(vcpu, n), at(vm, n)
             end_piece(tile, state, slots, parameters.window_s)
-            if state[Vm.BURSTY] > 0.0:
+            if state[Vm.RANDOM_PERIODS] > 0.0:
                 draw_periods(tile, random_states, n, slots, state[Vm.PIECE_S])
             if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.LINK_NEXT_S] - _EPSILON_S:
                 change_bandwidth(state, random_states, n, table_times, table_values)
@@ -388,5 +354,3 @@ def advance(vcpu, vm, random_states, members, count, slots, parameters, table_ti
                 members[1, still] = n
                 still += 1
         active = still
-    for k in range(count):
-        end_interval(at(vcpu, members[0, k]), at(vm, members[0, k]), slots)

@@ -32,7 +32,8 @@ class Vcpu(_Numbered):
     OPEN = auto()
     """1 for open-loop demand: what a stall kept from being written is made up for later."""
     RANDOM_PERIOD = auto()
-    """1 for bursty schedules: the length of every period is drawn anew."""
+    """How the length of the next period is drawn: 0: it is PERIOD; 1: exponentially; between them: uniformly, off by as
+    much of PERIOD at most; ``IN_STEP``: it is that of the slot before."""
     RATE = auto()
     """Demanded stores, bytes/s (a store dirties one page and counts as its size)."""
     LOW = auto()
@@ -146,8 +147,8 @@ class Vm(_Numbered):
     DEADLINE_S = auto()
     PASS_TIME_S = auto()
     VCPUS = auto()
-    BURSTY = auto()
-    """1 where any vCPU has a random period."""
+    RANDOM_PERIODS = auto()
+    """1 where any vCPU has one."""
     HOT = auto()
     """1 where any vCPU has a hot part."""
     LINE_SPEED = auto()
@@ -226,6 +227,10 @@ class Vm(_Numbered):
     """Control intervals so far, in an environment."""
     RETURN = auto()
     """Sum of the rewards so far, in an environment."""
+    LATENCY = auto()
+    """Share of a control interval that is over before its command takes effect, in an environment, and what is then
+    left of it."""
+    COMMANDED_S = auto()
     SENT_BEFORE = auto()
     """SENT_BYTES when the interval began."""
     LEFT_S = auto()
@@ -266,6 +271,9 @@ class LinkKind(IntEnum):
     ORNSTEIN_UHLENBECK = 3
     """A: mean and B: standard deviation of the bandwidth, C: correlation time in s, D: highest bandwidth."""
 
+
+IN_STEP = -1.0
+"""RANDOM_PERIOD of a vCPU whose schedule is that of the slot before, period by period."""
 
 UNLIMITED_RATE = 1e30
 """An absent dirty-rate limit inside the model (finite, so that 0 * limit is 0)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dqgym.model.layout import UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
+from dqgym.model.layout import IN_STEP, UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
 from dqgym.model.parameters import ModelParameters, run_slice_s
 from dqgym.scenario import (
     Bursty,
@@ -21,6 +21,7 @@ from dqgym.scenario import (
     Phased,
     Recorded,
     Scenario,
+    Schedule,
     StepsLink,
     TraceLink,
     VcpuGroup,
@@ -109,8 +110,8 @@ def pack_scenarios(
 
 def _vcpu_parameters(
     group: VcpuGroup, scenario: Scenario, parameters: ModelParameters, table: list[tuple[float, float]]
-) -> dict[Vcpu, float]:
-    """The parameter rows of each vCPU of a group.
+) -> dict[Vcpu, float | list[float]]:
+    """The parameter rows of the vCPUs of a group; a list has a number for each, in order.
 
     A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page
     with many stores and takes one fault for it.
@@ -121,7 +122,7 @@ def _vcpu_parameters(
     hot, working_set = group.hot_set, group.working_set_bytes
     hot_bytes = working_set * hot.fraction if hot else 0.0
     ring_stores = _stores_that_fill(scenario.ring_bytes, group)
-    rows = {
+    rows: dict[Vcpu, float | list[float]] = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),
         Vcpu.OPEN: float(group.demand == "open"),
@@ -142,7 +143,7 @@ def _vcpu_parameters(
     schedule = group.schedule
     if isinstance(schedule, Phased | Bursty):
         rows |= {
-            Vcpu.RANDOM_PERIOD: float(isinstance(schedule, Bursty)),
+            Vcpu.RANDOM_PERIOD: _random_periods(schedule, group.vcpus),
             Vcpu.LOW: schedule.low_rate_fraction,
             Vcpu.DUTY: schedule.duty,
             Vcpu.PERIOD: schedule.period_s,
@@ -158,6 +159,13 @@ def _vcpu_parameters(
         }
         table.extend(entries)
     return rows
+
+
+def _random_periods(schedule: Schedule, vcpus: int) -> float | list[float]:
+    """RANDOM_PERIOD of the vCPUs of a group."""
+    if isinstance(schedule, Phased) and schedule.jitter > 0:
+        return [schedule.jitter, *[IN_STEP] * (vcpus - 1)]
+    return float(isinstance(schedule, Bursty))
 
 
 def _integrated(schedule: Recorded) -> list[tuple[float, float]]:
@@ -207,7 +215,7 @@ def _vm_parameters(
         Vm.DEADLINE_S: scenario.deadline_s,
         Vm.PASS_TIME_S: scenario.pass_time_s,
         Vm.VCPUS: scenario.vcpus,
-        Vm.BURSTY: float(any(isinstance(group.schedule, Bursty) for group in scenario.workload)),
+        Vm.RANDOM_PERIODS: float(any(_random_periods(group.schedule, 1) != 0.0 for group in scenario.workload)),
         Vm.RECORDED: float(any(isinstance(group.schedule, Recorded) for group in scenario.workload)),
         Vm.LAZY_CLEAR: float(not scenario.dirty_log.cleared_at_sync),
         Vm.SYNC_WAITS: float(scenario.dirty_log.sync_waits),

@@ -27,9 +27,11 @@ DIRTY = np.uint8(2)
 IN_RING = np.uint8(4)
 """Bit of a page that its vCPU's dirty ring holds: stores to it are not noticed before the ring is emptied."""
 
-PAGES, LINK = 0, 1
-"""Streams of random numbers: one for stores, one for the bandwidth and for the lengths of bursty periods."""
+PAGES, LINK, PERIODS = 0, 1, 2
+"""Streams of random numbers: for stores, for the bandwidth and the lengths of bursty periods, and then one for each
+vCPU, for those of jittered ones; it is the same for the vCPUs of a group, which are in step."""
 _STORES_SEED = 0x5EED
+_PERIODS_SEED = 0x7EED
 
 VCPU = np.dtype(
     [
@@ -46,7 +48,9 @@ VCPU = np.dtype(
         ("schedule_first", np.int64),  # index into ``schedule``
         ("schedule_entries", np.int64),
         ("mean_period_s", np.float64),  # inf: never repeats
-        ("random_period", np.bool_),
+        ("random_period", np.bool_),  # exponential
+        ("jitter", np.float64),  # what a period may be longer or shorter, over the mean
+        ("periods", np.int64),  # stream of random numbers that jittered periods come from
         # Where it is.
         ("period_began_s", np.float64),
         ("period_s", np.float64),
@@ -146,7 +150,7 @@ class Migration(NamedTuple):
         link: float64 [len(Vm)], the link's row as ``dqgym.model.link`` works on it.
         link_times: float64, the tables of ``ScenarioPool``.
         link_values: float64.
-        random: uint64 [2], the streams ``PAGES`` and ``LINK``.
+        random: uint64 [2 + V], the streams ``PAGES``, ``LINK`` and, from ``PERIODS`` on, those of the vCPUs.
     """
 
     vm: NDArray[Any]
@@ -173,6 +177,7 @@ def new_migration(
     total = scenario.vm.memory_bytes // page_bytes
     groups = scenario.vcpu_groups
     vcpus = np.zeros(len(groups), VCPU)
+    vcpus["periods"] = PERIODS + np.arange(len(groups))
     schedules, laws, first_page = _Tables(), _Tables(), 0
     for vcpu, group in zip(vcpus, groups, strict=True):
         for name, value in _vcpu_fields(group, scenario, parameters, schedules, laws).items():
@@ -195,8 +200,15 @@ def new_migration(
         link=link,
         link_times=pool.table_times,
         link_values=pool.table_values,
-        random=streams([seed ^ _STORES_SEED, seed]),
+        random=streams([seed ^ _STORES_SEED, seed, *_period_seeds(scenario, seed)]),
     )
+
+
+def _period_seeds(scenario: Scenario, seed: int) -> list[int]:
+    """One for each vCPU; those of a group have the same."""
+    groups = range(len(scenario.workload))
+    of_group = streams(seed ^ _PERIODS_SEED + group for group in groups)
+    return [int(of_group[group]) for group in groups for _ in range(scenario.workload[group].vcpus)]
 
 
 class _Tables:
@@ -276,6 +288,7 @@ def _schedule_fields(group: VcpuGroup, schedules: _Tables) -> dict[str, Any]:
         "period_s": period_s,
         "period_began_s": -offset * period_s if offset > 0 else 0.0,
         "random_period": isinstance(schedule, Bursty),
+        "jitter": schedule.jitter if isinstance(schedule, Phased) else 0.0,
     }
 
 

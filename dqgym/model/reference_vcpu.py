@@ -119,7 +119,7 @@ def random_below(random, count):  # type: ignore[no-untyped-def]
 def rate_factor(vcpu, schedule, random, time_s):  # type: ignore[no-untyped-def]
     """What the schedule makes of the demand at this moment.
 
-    A schedule is a table that repeats after its period. A bursty one draws the length of every period but the first
+    A schedule is a table that repeats after its period. One of random periods draws the length of each but the first
     anew, and its table stretches with it.
     """
     while time_s >= vcpu.period_began_s + vcpu.period_s:
@@ -127,7 +127,10 @@ def rate_factor(vcpu, schedule, random, time_s):  # type: ignore[no-untyped-def]
         vcpu.entry = 0
         if vcpu.random_period:
             vcpu.period_s = exponential(random, LINK, vcpu.mean_period_s)
-    stretch = vcpu.period_s / vcpu.mean_period_s if vcpu.random_period else 1.0
+        elif vcpu.jitter > 0.0:
+            factor = 1.0 + vcpu.jitter * (2.0 * uniform(random, vcpu.periods) - 1.0)
+            vcpu.period_s = factor * vcpu.mean_period_s
+    stretch = vcpu.period_s / vcpu.mean_period_s if vcpu.random_period or vcpu.jitter > 0.0 else 1.0
     times_s, factors, first = schedule[0], schedule[1], vcpu.schedule_first
     while (
         vcpu.entry + 1 < vcpu.schedule_entries

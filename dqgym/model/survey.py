@@ -40,7 +40,7 @@ def run_survey(tile, state, random_states, n, slots, survey_s, table_times, tabl
         if state[Vm.HOT] > 0.0:
             natural_hot_writes(tile, slots, piece_s, 0.0, 0.0)
         commit_writes(tile, slots, piece_s)
-        if state[Vm.BURSTY] > 0.0:
+        if state[Vm.RANDOM_PERIODS] > 0.0:
             draw_periods(tile, random_states, n, slots, piece_s)
         state[Vm.TIME_S] = _MARKS[k] * survey_s
         for i in range(len(slots)):

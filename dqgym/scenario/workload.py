@@ -42,14 +42,16 @@ class _Alternating(Record):
 
 
 class Phased(_Alternating):
-    """Busy and quiet phases in strict alternation; all vCPUs of a group are in step.
+    """Busy and quiet phases in turn; all vCPUs of a group are in step.
 
     Attributes:
-        period_s: length of every period.
+        period_s: length of a period: of every one, or, with ``jitter``, of the first and on average.
+        jitter: the later periods are from 1 - ``jitter`` to 1 + ``jitter`` times as long, each equally likely.
     """
 
     kind: Literal["phased"] = "phased"
     period_s: Duration
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Bursty(_Alternating):

@@ -1,17 +1,23 @@
-"""Domain randomisation of the vector environment."""
+"""Domain randomisation of the environments."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from dqgym.envs import MigrationVectorEnv
+from dqgym.backends.base import Backend
+from dqgym.backends.model import ModelBackend
+from dqgym.envs import MigrationEnv, MigrationVectorEnv
+from dqgym.envs.options import resolve_options
 from dqgym.envs.randomisation import CALIBRATED, Randomisation
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.telemetry.features import GLOBAL_FEATURES
+from tests.model.migrations import scenario, writers
 
 SLOTS = 4
+CASE = scenario(writers(vcpus=SLOTS, set_mb=100.0, rate_mb_per_s=1.0))
+"""Four writers on a link of one bandwidth; T0 is 1000 s."""
 G = len(GLOBAL_FEATURES)
 
 
@@ -72,6 +78,51 @@ def test_noise_changes_what_is_observed_and_not_what_happens() -> None:
     np.testing.assert_array_equal(noisy._vcpu[:, Vcpu.COLD_DIRTY], plain._vcpu[:, Vcpu.COLD_DIRTY])
 
 
+def measured(env: MigrationVectorEnv) -> np.ndarray:
+    """[N] the bandwidth that the environments are told."""
+    return env._vm[:, Vm.MEASURED_BANDWIDTH].copy()
+
+
+def test_the_bandwidth_is_misread_anew_in_every_interval_and_sends_what_it_sends() -> None:
+    noisy, plain = env_of(Randomisation(bandwidth_noise=0.1), n=256), env_of(None, n=256)
+    actions = [constant(1.0, 256)] * 3
+    read = []
+    for env in (noisy, plain):
+        env.reset(seed=3)
+        read.append(np.array([measured(env) for action in actions if env.step(action)]))
+    error = read[0] / read[1]
+    assert error.mean() == pytest.approx(1.0, abs=0.02)
+    assert error.std() == pytest.approx(0.1, rel=0.1)
+    assert abs(np.corrcoef(error)[0, 1]) < 0.2
+    np.testing.assert_array_equal(noisy._vm[:, Vm.SENT_BYTES], plain._vm[:, Vm.SENT_BYTES])
+    np.testing.assert_array_equal(noisy._vm[:, Vm.BANDWIDTH], plain._vm[:, Vm.BANDWIDTH])
+
+
+def test_limits_are_in_units_of_the_bandwidth_as_it_was_read() -> None:
+    env = env_of(Randomisation(bandwidth_noise=0.1), suite=None, scenario=CASE)
+    env.reset(seed=3)
+    env.step(constant(1.0))
+    read = measured(env)
+    env.step(constant(0.0))
+    limits = env._vcpu[:, Vcpu.LIMIT, 0]
+    assert (limits / read).std() < 1e-5 * (limits / read).mean()
+    assert read.std() > 0.05 * read.mean()
+
+
+def test_a_bandwidth_that_was_not_measured_stays_as_it_was_read() -> None:
+    """In intervals in which nothing is sent: errors must not pile up."""
+    env = env_of(Randomisation(bandwidth_noise=0.5), suite=None, scenario=CASE, control_interval="50 ms")
+    env.reset(seed=3)
+    env.step(constant(1.0))
+    before = measured(env)
+    env._vm[:, Vm.ROUND_BYTES] = env._vm[:, Vm.ROUND_SENT] = 0.0  # nothing is left to send
+    env._vm[:, Vm.DOWNTIME_LIMIT_S] = -1.0  # and yet it does not end
+    env.step(constant(1.0))
+    unsent = env._vm[:, Vm.SENDING_S] == 0.0
+    assert unsent.any()
+    np.testing.assert_array_equal(measured(env)[unsent], before[unsent])
+
+
 def test_a_late_command_leaves_the_limits_as_they_were() -> None:
     env = env_of(Randomisation(late_commands=0.3), n=512)
     env.reset(seed=1)
@@ -83,17 +134,41 @@ def test_a_late_command_leaves_the_limits_as_they_were() -> None:
 
 
 def test_randomised_training_is_the_same_for_the_same_seed() -> None:
-    randomisation = Randomisation(0.2, 0.05, 0.2)
+    randomisation = Randomisation(0.2, 0.05, 0.2, 0.05, (0.1, 0.9))
     actions = [constant(value) for value in (-0.5, 0.2, -1.0, 0.7)]
     for one, two in zip(steps(env_of(randomisation), actions), steps(env_of(randomisation), actions), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("field", ["calibration", "measurement_noise", "late_commands"])
+@pytest.mark.parametrize("field", ["calibration", "measurement_noise", "late_commands", "bandwidth_noise"])
 @pytest.mark.parametrize("value", [-0.1, 1.5])
 def test_values_out_of_range_are_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field}={value}"):
         Randomisation(**{field: value})
+
+
+@pytest.mark.parametrize("latency", [(-0.1, 0.5), (0.5, 0.4), (0.5, 1.1), (0.5,), (float("nan"), 1.0)])
+def test_latencies_out_of_range_are_refused(latency: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"latency=\(.*must be \(least, most\)"):
+        Randomisation(latency=latency)
+
+
+def test_it_can_be_said_as_a_mapping() -> None:
+    given = {"calibration": 0.1, "latency": [0.2, 0.4]}
+    assert resolve_options(scenario=CASE, randomisation=given).randomisation == Randomisation(
+        calibration=0.1, latency=(0.2, 0.4)
+    )
+    assert (
+        resolve_options(scenario=CASE).randomisation == resolve_options(scenario=CASE, randomisation={}).randomisation
+    )
+    with pytest.raises(ValueError, match=r"unknown 'latencies' \(did you mean 'latency'\?\)"):
+        resolve_options(scenario=CASE, randomisation={"latencies": (0.0, 0.1)})
+
+
+@pytest.mark.parametrize("backend", ["reference", "kvm", ModelBackend()])
+def test_only_the_model_that_an_environment_makes_is_randomised(backend: str | Backend) -> None:
+    with pytest.raises(ValueError, match=r"randomisation: is of the model; backend="):
+        MigrationEnv(scenario=CASE, backend=backend, randomisation={"measurement_noise": 0.1})
 
 
 def test_scenarios_with_more_memory_are_left_out() -> None:

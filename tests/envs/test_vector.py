@@ -13,6 +13,7 @@ import dqgym  # noqa: F401  registers the environment
 from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.info import FINAL_INFO
 from dqgym.envs.migration import MigrationEnv
+from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.vector import MigrationVectorEnv
 from dqgym.telemetry.features import Global
 
@@ -83,6 +84,24 @@ def test_a_vector_is_single_environments_side_by_side(mode, seed):
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
 def test_a_vector_with_surveys_is_single_environments_side_by_side(chance, survey):
     assert_side_by_side(AutoresetMode.SAME_STEP, seed=5, survey=survey, survey_chance=chance)
+
+
+@pytest.mark.parametrize(
+    "randomisation",
+    [
+        {"calibration": 0.3},
+        {"measurement_noise": 0.1},
+        {"bandwidth_noise": 0.1},
+        {"late_commands": 0.3},
+        {"latency": (0.0, 1.0)},
+        {"latency": (0.5, 0.5)},
+        Randomisation(0.2, 0.05, 0.2, 0.05, (0.1, 0.6)),
+    ],
+    ids=["calibration", "noise", "bandwidth", "late", "any latency", "half latency", "all"],
+)
+def test_a_randomised_vector_is_single_environments_side_by_side(randomisation):
+    keywords = {"survey": "0.02 T0", "survey_chance": 0.5, "randomisation": randomisation}
+    assert_side_by_side(AutoresetMode.SAME_STEP, seed=5, **keywords)
 
 
 def assert_side_by_side(mode: AutoresetMode, seed: int, **keywords) -> None:

@@ -1,9 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from experiments.config import TrainingConfig, load_config
+from dqgym.envs.randomisation import Randomisation
+from experiments.config import RandomisationConfig, TrainingConfig, load_config
 from experiments.errors import BadInputError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -55,6 +57,13 @@ def test_the_resolved_config_holds_every_default(config_path):
     assert resolved["algorithm"]["policy"]["kind"] == "per-vcpu"
 
 
+def test_every_randomisation_of_the_environments_can_be_configured(config_path):
+    assert list(RandomisationConfig.model_fields) == [field.name for field in fields(Randomisation)]
+    assert Randomisation.of(RandomisationConfig().model_dump()) == Randomisation()
+    config = load_config(config_path, ["environment.randomisation.latency=[0, 0.2]"])
+    assert Randomisation.of(config.environment.randomisation.model_dump()).latency == (0.0, 0.2)
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
@@ -81,6 +90,9 @@ def test_an_unknown_key_is_told_its_path_and_the_nearest_key(config_path, overri
         ("environment.preference=[2, 1]", ["environment.preference", "low <= high"]),
         ("environment.control_interval=4 parsecs", ["environment.control_interval: '4 parsecs'", "'0.04 T0'"]),
         ("environment.control_interval=5", ["environment.control_interval: 5", "'0.04 T0'", "'100 ms'"]),
+        ("environment.randomisation.latency=[0.5, 0.1]", ["environment.randomisation.latency", "least <= most"]),
+        ("environment.randomisation.latency=[0, 2]", ["environment.randomisation.latency", "less than or equal to 1"]),
+        ("environment.randomisation.bandwidth_noise=-1", ["bandwidth_noise: -1", "greater than or equal to 0"]),
         ("algorithm.n_steps=0", ["algorithm.n_steps: 0", "greater than or equal to 1"]),
         ("algorithm.kind=dqn", ["algorithm.kind: 'dqn' is unknown", "allowed: ppo, sac"]),
         ("algorithm.kind=pppo", ["algorithm.kind: 'pppo' is unknown", "did you mean 'ppo'?"]),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dqgym.model.layout import SLOT_COUNTS, slots_for
+from dqgym.model.layout import SLOT_COUNTS, Vm, slots_for
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.model.pool import pack_scenarios
 from tests.model.migrations import READERS, scenario, writers
@@ -43,6 +43,26 @@ def test_more_vcpus_than_any_kernel_holds_are_refused():
 def test_a_scenario_that_is_too_wide_is_named():
     with pytest.raises(ValueError, match=r"'test' has 3 vCPUs, more than vcpu_slots=2"):
         pack(scenario(), scenario(writers(vcpus=3)), slots=2)
+
+
+def test_each_scenario_can_have_constants_of_its_own():
+    case = scenario(writers(vcpus=2))
+    slow = DEFAULT_PARAMETERS._replace(
+        exit_bytes_per_s=1e6, contention=0.5, overshoot_bytes=8192.0, write_bytes_per_s=1e6, fault_s=1e-3
+    )
+    together = pack_scenarios([case, case], [DEFAULT_PARAMETERS, slow])
+    for m, parameters in enumerate((DEFAULT_PARAMETERS, slow)):
+        alone = pack_scenarios([case], parameters)
+        np.testing.assert_array_equal(together.vcpu[m], alone.vcpu[0])
+        np.testing.assert_array_equal(together.vm[m], alone.vm[0])
+        host = together.vm[m, [Vm.EXIT_BYTES_PER_S, Vm.CONTENTION, Vm.OVERSHOOT_BYTES]]
+        np.testing.assert_array_equal(host, [parameters[k] for k in (2, 3, 5)])
+    assert (together.vcpu[0] != together.vcpu[1]).any()
+
+
+def test_constants_for_another_number_of_scenarios_are_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        pack_scenarios([scenario(), scenario()], [DEFAULT_PARAMETERS])
 
 
 def test_no_scenarios_are_refused():

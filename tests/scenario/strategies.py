@@ -40,7 +40,8 @@ def schedules(draw: st.DrawFn) -> Schedule:
         times_s = (0.0, *sorted(draw(st.sets(_times, max_size=5))))
         factors = draw(st.lists(_inner, min_size=len(times_s), max_size=len(times_s)))
         return Recorded(times_s=times_s, rate_factors=tuple(factors), period_s=draw(st.none() | st.just(2e6)))
-    return kind(period_s=draw(_times), duty=draw(_inner), low_rate_fraction=draw(_inner), offset=draw(_inner))
+    fields = {"period_s": draw(_times), "duty": draw(_inner), "low_rate_fraction": draw(_inner), "offset": draw(_inner)}
+    return Phased(**fields, jitter=draw(st.just(0.0) | _inner)) if kind is Phased else Bursty(**fields)
 
 
 @st.composite

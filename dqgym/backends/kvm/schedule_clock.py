@@ -18,7 +18,7 @@ _PERIOD_MULTIPLES = (1e-6, 1e3)
 class ScheduleClock:
     """The factor that a schedule makes of the rate, summed over time; keeps track of the period that it is in.
 
-    A schedule is a table of factors that repeats after its period. A bursty one draws the length of every period but
+    A schedule is a table of factors that repeats after its period. One of random periods draws the length of each but
     the first anew, and its table stretches with it. Before the migration the factor is the one at its start.
 
     Attributes:
@@ -32,8 +32,9 @@ class ScheduleClock:
     def __init__(self, schedule: Schedule, random: np.random.Generator) -> None:
         table = _table_of(schedule)
         self.mean_period_s = table.period_s
-        self._redraws = isinstance(schedule, Bursty)
-        least, most = _PERIOD_MULTIPLES if self._redraws else (1.0, 1.0)
+        self._exponential = isinstance(schedule, Bursty)
+        jitter = schedule.jitter if isinstance(schedule, Phased) else 0.0
+        least, most = _PERIOD_MULTIPLES if self._exponential else (1.0 - jitter, 1.0 + jitter)
         self.period_bounds_s = (least * table.period_s, most * table.period_s)
         self.period_began_s = 0.0 - table.offset * table.period_s
         self.period_s = table.period_s
@@ -54,9 +55,11 @@ class ScheduleClock:
 
     def _next_period(self) -> None:
         self.period_began_s += self.period_s
-        if self._redraws:
-            least_s, most_s = self.period_bounds_s
+        least_s, most_s = self.period_bounds_s
+        if self._exponential:
             self.period_s = min(max(self.random.exponential(self.mean_period_s), least_s), most_s)
+        elif least_s < most_s:
+            self.period_s = self.random.uniform(least_s, most_s)
 
     def _within_period(self, begin_s: float, end_s: float) -> float:
         """The integral between two instants of the present period."""

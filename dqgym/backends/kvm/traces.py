@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from dqgym.backends.kvm.page_law import PageLaw, page_law
 from dqgym.backends.kvm.schedule_clock import ScheduleClock
-from dqgym.scenario import MAX_VCPUS, Scenario, Schedule, Steady, VcpuGroup
+from dqgym.scenario import MAX_VCPUS, Phased, Scenario, Schedule, Steady, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
 READS_PER_S = 25_600.0
@@ -36,7 +36,7 @@ CATCH_UP_S = 0.05
 """Closed-loop demand that a busy host kept a vCPU from meeting is made up to this much; beyond it, it is lost."""
 
 _PAGES, _PERIODS = 0, 1
-"""Streams of random numbers of a vCPU: where it writes, and how long its bursty periods are."""
+"""Streams of random numbers of a vCPU: where it writes, and how long its periods are, where they are random."""
 _DEVICE, _LAYOUT = MAX_VCPUS, MAX_VCPUS + 1
 """What the random numbers of the devices and of the layout go by, beside the numbers of the vCPUs."""
 _MOST = float(2**53)
@@ -199,12 +199,14 @@ def workload_of(scenario: Scenario, seed: int) -> Workload:
         raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
     memory = np.arange(scenario.vm.memory_bytes // BASE_PAGE_BYTES, dtype=np.uint32)
     scattered = _random(seed, _LAYOUT, _PAGES).permutation(memory)
-    traces, taken_pages = [], 0
-    for vcpu, group in enumerate(scenario.vcpu_groups):
-        pages = group.working_set_bytes // BASE_PAGE_BYTES
-        region = scattered if group.pattern == "read-only" else scattered[taken_pages : taken_pages + pages]
-        traces.append(PageTrace(_vcpu_access(group, region, seed, vcpu)))
-        taken_pages += pages
+    traces: list[PageTrace] = []
+    taken_pages = 0
+    for group in scenario.workload:
+        pages, first_vcpu = group.working_set_bytes // BASE_PAGE_BYTES, len(traces)
+        for vcpu in range(first_vcpu, first_vcpu + group.vcpus):
+            region = scattered if group.pattern == "read-only" else scattered[taken_pages : taken_pages + pages]
+            traces.append(PageTrace(_vcpu_access(group, region, seed, vcpu, first_vcpu)))
+            taken_pages += pages
     device_pages = scenario.device.working_set_bytes // BASE_PAGE_BYTES
     if device_pages == 0:
         return Workload(tuple(traces), None)
@@ -216,6 +218,7 @@ def workload_of(scenario: Scenario, seed: int) -> Workload:
         open_loop=True,
         seed=seed,
         stream=_DEVICE,
+        period_stream=_DEVICE,
         schedule=Steady(),
         position=0,
         writes=True,
@@ -238,6 +241,7 @@ class _Access:
         open_loop: accesses fall due whether the vCPU runs or not.
         seed: of the workload.
         stream: what sets its random numbers apart from those of the others.
+        period_stream: likewise, for the lengths of its periods; vCPUs that are in step have the same.
         schedule: of the rate.
         position: sequential: the number in the region that comes first.
         writes: it stores.
@@ -250,16 +254,18 @@ class _Access:
     open_loop: bool
     seed: int
     stream: int
+    period_stream: int
     schedule: Schedule
     position: int
     writes: bool
 
     def random(self, purpose: int) -> np.random.Generator:
         """The generator of its numbers for this purpose, at its start."""
-        return _random(self.seed, self.stream, purpose)
+        return _random(self.seed, self.period_stream if purpose == _PERIODS else self.stream, purpose)
 
 
-def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int) -> _Access:
+def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int, first_vcpu: int) -> _Access:
+    """Of a vCPU of a group, of which ``first_vcpu`` is the first."""
     rates_per_s = {"read-only": READS_PER_S, "idle": 0.0}
     return _Access(
         region=region,
@@ -269,6 +275,7 @@ def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int) -> _Acce
         open_loop=group.demand == "open",
         seed=seed,
         stream=vcpu,
+        period_stream=first_vcpu if isinstance(group.schedule, Phased) else vcpu,
         schedule=group.schedule,
         position=int(group.position * len(region)),
         writes=group.writes,

@@ -47,3 +47,10 @@ def chance(rng: np.random.Generator, probability: float) -> bool:
 def split(rng: np.random.Generator, total: int, parts: int) -> list[int]:
     """``total`` in ``parts`` whole numbers of at least 1 each."""
     return [1 + int(extra) for extra in rng.multinomial(total - parts, [1.0 / parts] * parts)]
+
+
+def split_time(rng: np.random.Generator, total_s: float, parts: int) -> tuple[float, ...]:
+    """When each of ``parts`` parts of a time begins; their lengths are random, none below a tenth of the mean."""
+    shares = 0.1 + 0.9 * rng.dirichlet(np.ones(parts)) * parts
+    ends_s = total_s * np.cumsum(shares)[:-1] / parts
+    return (0.0, *ends_s.tolist())

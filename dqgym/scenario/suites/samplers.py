@@ -1,8 +1,11 @@
 """Seeded samplers: one recipe for each, made of workloads, schedules and links.
 
-Common to all: memory log-uniform in 1 .. 512 GB, 1 .. 32 vCPUs (log-uniform), bandwidth log-uniform in
-64 .. 2560 MiB/s. The pressure l/B (full write rate of all vCPUs over the nominal bandwidth) is log-uniform in the
+Unless a recipe says otherwise: memory log-uniform in 1 .. 512 GB, 1 .. 32 vCPUs (log-uniform), bandwidth log-uniform
+in 64 .. 2560 MiB/s. The pressure l/B (full write rate of all vCPUs over the nominal bandwidth) is log-uniform in the
 range that each recipe states.
+
+``large``, ``other-links`` and ``other-patterns`` are for policies that were trained without them: each is ``mixed`` but
+for one respect (sizes; links; schedules and hot parts), in which it has nothing that another sampler draws.
 """
 
 from __future__ import annotations
@@ -21,14 +24,19 @@ from dqgym.scenario.suites.links import (
     constant_link,
     markov_link,
     ornstein_uhlenbeck_link,
+    outage_link,
+    stairs_link,
     steps_link,
+    trace_link,
 )
-from dqgym.scenario.suites.schedules import bursty, phased, steady
+from dqgym.scenario.suites.schedules import bursty, jittered, other_bursty, other_phased, phased, recorded, steady
 from dqgym.scenario.suites.suite import SampledSuite
 from dqgym.scenario.suites.workloads import (
     Host,
     equal_writers,
+    hot_part,
     noisy_neighbours,
+    other_hot_part,
     streaming_writers,
     unequal_writers,
 )
@@ -59,6 +67,7 @@ class Recipe:
         fewest_vcpus: lower end of the range of vCPUs (as far as the caller's cap allows).
         device_chance: how often there are device writes.
         open_demand_chance: how often the demand is open.
+        hot_part: of hot-cold patterns: how hot.
     """
 
     pressure: Range
@@ -70,6 +79,7 @@ class Recipe:
     fewest_vcpus: int = 1
     device_chance: float = 0.0
     open_demand_chance: float = 0.0
+    hot_part: Callable[[np.random.Generator], dict[str, float]] = hot_part
 
     def scenario(self, rng: np.random.Generator, name: str, most_vcpus: int) -> Scenario:
         """One scenario."""
@@ -86,6 +96,7 @@ class Recipe:
             schedule=lambda: pick(rng, self.schedules)(rng, pass_time_s),
             patterns=self.patterns,
             demand="open" if chance(rng, self.open_demand_chance) else "closed",
+            hot_part=self.hot_part,
         )
         workload = pick(rng, self.workloads)(rng, host)
         return Scenario(name=name, vm=vm, workload=workload, link=link, device=device)
@@ -115,7 +126,7 @@ MIXED = Recipe(
     device_chance=0.25,
     open_demand_chance=0.25,
 )
-
+PHASES = Recipe(pressure=(1.0, 50.0), workloads=(equal_writers, streaming_writers), schedules=(phased,))
 
 SAMPLERS = (
     _sampler(
@@ -139,7 +150,12 @@ SAMPLERS = (
         "phases",
         "Writers that are busy and quiet in turn, with periods of 0.4 to 4 pass times (l/B 1 to 50 when busy);"
         " constant bandwidth.",
-        Recipe(pressure=(1.0, 50.0), workloads=(equal_writers, streaming_writers), schedules=(phased,)),
+        PHASES,
+    ),
+    _sampler(
+        "phases-jittered",
+        "As phases, but periods vary by up to 50 %.",
+        replace(PHASES, schedules=(jittered,)),
     ),
     _sampler(
         "bandwidth-steps",
@@ -158,8 +174,8 @@ SAMPLERS = (
     ),
     _sampler(
         "mixed",
-        "All of the other samplers' workloads, schedules and links in any combination (l/B 0.05 to 1000), with"
-        " hot-cold patterns, bursts, device writes, open demand and wandering bandwidth.",
+        "The workloads, schedules and links of the samplers before it in any combination (l/B 0.05 to 1000), but for"
+        " jittered phases; with hot-cold patterns, bursts, device writes, open demand and wandering bandwidth.",
         MIXED,
     ),
     _sampler(
@@ -172,5 +188,22 @@ SAMPLERS = (
         "As mixed, with 256 to 1024 GB and 33 to 64 vCPUs: sizes for a policy that was trained on smaller ones.",
         replace(MIXED, memory_bytes=(256e9, 1024e9), fewest_vcpus=33),
         most_vcpus=64,
+    ),
+    _sampler(
+        "other-links",
+        "As mixed, on links that it has none of: recordings, stairs of 3 to 6 levels, short outages.",
+        replace(MIXED, links=(trace_link, stairs_link, outage_link)),
+    ),
+    _sampler(
+        "other-patterns",
+        "As mixed, with rates and skews that it has none of: recorded rates, peaks in very short or very long periods"
+        " on a base of 20 to 60 %, nearly even and spiky hot-cold patterns; open demand as often as closed.",
+        replace(
+            MIXED,
+            patterns=("sequential", "hot-cold"),
+            schedules=(recorded, other_phased, other_bursty),
+            hot_part=other_hot_part,
+            open_demand_chance=0.5,
+        ),
     ),
 )

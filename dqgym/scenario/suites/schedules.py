@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.scenario.suites.draws import log_uniform, uniform
-from dqgym.scenario.workload import Bursty, Phased, Schedule, Steady
+from dqgym.scenario.suites.draws import Range, log_uniform, pick, split_time, uniform
+from dqgym.scenario.workload import Bursty, Phased, Recorded, Schedule, Steady
 
 PERIOD_PASS_TIMES = (0.4, 4.0)
 """Length of a period, or its mean (log-uniform)."""
@@ -13,6 +13,15 @@ DUTY = (0.2, 0.8)
 """Busy share of a period (uniform)."""
 LOW_RATE_FRACTION = (0.0, 0.2)
 """Rate in the quiet part (uniform)."""
+JITTER = (0.0, 0.5)
+"""Of a period (uniform)."""
+OTHER_PERIOD_PASS_TIMES: tuple[Range, Range] = ((0.1, 0.4), (4.0, 12.0))
+OTHER_DUTY = (0.05, 0.2)
+OTHER_LOW_RATE_FRACTION = (0.2, 0.6)
+"""The same where a schedule shall be unlike those above: shorter or longer periods, peaks on a base that counts."""
+RECORDED_PASS_TIMES = (1.0, 6.0)
+RECORDED_PARTS = 12
+"""Length of a recording (log-uniform), which then repeats, and how many rates it has."""
 
 
 def steady(rng: np.random.Generator, pass_time_s: float) -> Schedule:
@@ -37,4 +46,44 @@ def bursty(rng: np.random.Generator, pass_time_s: float) -> Schedule:
         duty=uniform(rng, DUTY),
         low_rate_fraction=uniform(rng, LOW_RATE_FRACTION),
         offset=rng.random(),
+    )
+
+
+def jittered(rng: np.random.Generator, pass_time_s: float) -> Schedule:
+    """Busy and quiet phases in periods that are not exactly alike."""
+    return Phased(
+        period_s=pass_time_s * log_uniform(rng, PERIOD_PASS_TIMES),
+        duty=uniform(rng, DUTY),
+        low_rate_fraction=uniform(rng, LOW_RATE_FRACTION),
+        offset=rng.random(),
+        jitter=uniform(rng, JITTER),
+    )
+
+
+def other_phased(rng: np.random.Generator, pass_time_s: float) -> Schedule:
+    """Peaks in periods as no other sampler has them, exactly alike or not."""
+    return Phased(**_other_peaks(rng, pass_time_s), jitter=uniform(rng, JITTER))
+
+
+def other_bursty(rng: np.random.Generator, pass_time_s: float) -> Schedule:
+    """Peaks in periods of random length, as no other sampler has them."""
+    return Bursty(**_other_peaks(rng, pass_time_s))
+
+
+def _other_peaks(rng: np.random.Generator, pass_time_s: float) -> dict[str, float]:
+    return {
+        "period_s": pass_time_s * log_uniform(rng, pick(rng, OTHER_PERIOD_PASS_TIMES)),
+        "duty": uniform(rng, OTHER_DUTY),
+        "low_rate_fraction": uniform(rng, OTHER_LOW_RATE_FRACTION),
+        "offset": rng.random(),
+    }
+
+
+def recorded(rng: np.random.Generator, pass_time_s: float) -> Schedule:
+    """A rate that takes any level from nothing to full, for times of any length; then all repeats."""
+    period_s = pass_time_s * log_uniform(rng, RECORDED_PASS_TIMES)
+    return Recorded(
+        times_s=split_time(rng, period_s, RECORDED_PARTS),
+        rate_factors=tuple(float(factor) for factor in rng.random(RECORDED_PARTS)),
+        period_s=period_s,
     )

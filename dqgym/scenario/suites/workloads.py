@@ -24,6 +24,9 @@ HOT_FRACTION = (0.02, 0.3)
 HOT_SHARE = (0.6, 0.98)
 ZIPF_SKEW = (0.4, 1.4)
 """Hot-cold writers (uniform)."""
+OTHER_HOT_FRACTION = (0.3, 0.6)
+OTHER_ZIPF_SKEWS = ((0.1, 0.4), (1.4, 2.2))
+"""The same where they shall be unlike those: a larger hot part, or a law that is nearly even, or next to a spike."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Host:
         schedule: draws one for a group.
         patterns: of writers, to pick from.
         demand: of all writers.
+        hot_part: draws the fields of a ``VcpuGroup`` that are for hot-cold patterns.
     """
 
     memory_bytes: int
@@ -45,13 +49,14 @@ class Host:
     schedule: Callable[[], Schedule]
     patterns: tuple[Pattern, ...]
     demand: Demand
+    hot_part: Callable[[np.random.Generator], dict[str, float]]
 
     def writers(
         self, rng: np.random.Generator, vcpus: int, pattern: Pattern, memory_share: float, rate_share: float
     ) -> VcpuGroup:
         """A group that has these shares of the memory and of the rate, divided equally among its vCPUs."""
         pages = int(self.memory_bytes * memory_share) // vcpus // BASE_PAGE_BYTES
-        hot = _hot_part(rng) if pattern == "hot-cold" else {}
+        hot = self.hot_part(rng) if pattern == "hot-cold" else {}
         return VcpuGroup(
             vcpus=vcpus,
             pattern=pattern,
@@ -99,7 +104,15 @@ def _with_readers(host: Host, groups: tuple[VcpuGroup, ...]) -> tuple[VcpuGroup,
     return (*groups, VcpuGroup(vcpus=readers, pattern="read-only")) if readers else groups
 
 
-def _hot_part(rng: np.random.Generator) -> dict[str, float]:
+def hot_part(rng: np.random.Generator) -> dict[str, float]:
+    """A Zipf law, or a hot part and a cold one."""
     if pick(rng, ("zipf", "two classes")) == "zipf":
         return {"zipf_skew": uniform(rng, ZIPF_SKEW)}
     return {"hot_fraction": uniform(rng, HOT_FRACTION), "hot_share": uniform(rng, HOT_SHARE)}
+
+
+def other_hot_part(rng: np.random.Generator) -> dict[str, float]:
+    """Likewise, with skews that ``hot_part`` never draws."""
+    if pick(rng, ("zipf", "two classes")) == "zipf":
+        return {"zipf_skew": uniform(rng, pick(rng, OTHER_ZIPF_SKEWS))}
+    return {"hot_fraction": uniform(rng, OTHER_HOT_FRACTION), "hot_share": uniform(rng, HOT_SHARE)}

@@ -350,6 +350,34 @@ def test_a_bursty_period_is_drawn_anew_and_the_quiet_part_stretches_with_it() ->
     assert periods_s.std() == pytest.approx(periods_s.mean(), rel=0.15)  # as an exponential distribution has it
 
 
+def test_a_jittered_period_is_drawn_anew_within_its_bounds() -> None:
+    schedule = Phased(period_s=0.5, duty=0.4, jitter=0.3)
+    step_s, steps = 0.001, 200_000
+    sums = np.array(demanded_at(schedule, [step_s * (step + 1) for step in range(steps)]))
+    busy = np.diff(sums, prepend=0.0) > 0.5 * step_s
+    begins = np.flatnonzero(np.diff(busy.astype(int)) == 1) + 1
+    assert begins[0] == pytest.approx(500, abs=1)  # the first period has the mean length
+    periods_s = np.diff(begins) * step_s
+    assert len(periods_s) > 350
+    assert periods_s.min() >= 0.35 - 2 * step_s
+    assert periods_s.max() <= 0.65 + 2 * step_s
+    assert periods_s.mean() == pytest.approx(0.5, rel=0.03)
+    assert periods_s.std() == pytest.approx(0.15 / np.sqrt(3.0), rel=0.1)
+    assert busy.mean() == pytest.approx(0.4, abs=0.01)
+
+
+def test_the_vcpus_of_a_jittered_group_are_in_step_and_groups_are_not() -> None:
+    group = writer(vcpus=3, demand="open", schedule=Phased(period_s=0.2, duty=0.5, jitter=0.5))
+    traces = workload_of(scenario(group, group), 0).traces
+    for step in range(300):
+        for trace in traces:
+            trace.accrue(step / 100, (step + 1) / 100, 0.01)
+    demanded = [trace.demanded for trace in traces]
+    assert demanded[:3] == [demanded[0]] * 3
+    assert demanded[3:] == [demanded[3]] * 3
+    assert demanded[3] != demanded[0]
+
+
 def test_equal_bursty_vcpus_are_out_of_step_whatever_they_are_let_to_do() -> None:
     group = writer(vcpus=2, demand="open", schedule=Bursty(period_s=0.2, duty=0.5))
 
@@ -379,7 +407,10 @@ def some_schedules(draw: st.DrawFn) -> Schedule:
         times_s = (0.0, 0.3 * period_s, 0.8 * period_s)
         factors = tuple(draw(st.floats(0.0, 2.0)) for _ in times_s)
         return Recorded(times_s=times_s, rate_factors=factors, period_s=draw(st.none() | st.just(period_s)))
-    return kind(period_s=period_s, duty=draw(_inner), low_rate_fraction=draw(_inner), offset=draw(_inner))
+    fields = {"duty": draw(_inner), "low_rate_fraction": draw(_inner), "offset": draw(_inner)}
+    if kind is Phased:
+        return Phased(period_s=period_s, **fields, jitter=draw(st.just(0.0) | _inner))
+    return Bursty(period_s=period_s, **fields)
 
 
 @given(schedule=some_schedules(), spans_s=st.lists(st.floats(0.0, 2.0), min_size=1, max_size=20))

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from dqgym.scenario import Scenario, scenario_from_yaml, scenario_to_yaml
+from dqgym.scenario import Link, Scenario, VcpuGroup, scenario_from_yaml, scenario_to_yaml
 from dqgym.scenario.suites import describe, get_suite, suite_names
 from dqgym.scenario.suites.samplers import SAMPLERS
 
@@ -22,10 +23,15 @@ PRESSURES = {
     "mixed": (0.05, 1000),
     "medium": (0.05, 1000),
     "large": (0.05, 1000),
+    "phases-jittered": (1, 50),
+    "other-links": (0.05, 1000),
+    "other-patterns": (0.05, 1000),
 }
 MEMORY_BYTES = {"medium": (1e9, 256e9), "large": (256e9, 1024e9)}
 VCPUS = {"large": (33, 64)}
 """Where they are not 1 to 512 GB and 1 to 32."""
+LOWEST_MEANS = {"other-links": 0.1}
+"""The time mean of a link, over the bandwidth drawn for it, where it may be below a third."""
 
 
 def pressure(scenario: Scenario) -> float:
@@ -72,8 +78,8 @@ def test_samples_are_valid_and_within_the_documented_ranges(name: str) -> None:
         assert scenario_from_yaml(scenario_to_yaml(scenario)) == scenario
         assert 0.999 * smallest <= scenario.vm.memory_bytes <= largest
         assert fewest <= scenario.vcpus <= most
-        # The time mean of a link with two levels may be as low as its low one.
-        assert 64 * 2**20 / 3 <= scenario.bandwidth_bytes_per_s <= 2560 * 2**20 * 1.001
+        # The time mean of a link with several levels may be as low as its lowest one.
+        assert 64 * 2**20 * LOWEST_MEANS.get(name, 1 / 3) <= scenario.bandwidth_bytes_per_s <= 2560 * 2**20 * 1.001
         assert low * 0.999 <= pressure(scenario) <= high * 1.001
 
 
@@ -118,6 +124,73 @@ def test_phases_last_0_4_to_4_pass_times() -> None:
         schedules = [group.schedule for group in scenario.workload if group.writes]
         assert all(schedule.kind == "phased" for schedule in schedules)
         assert all(0.399 < schedule.period_s / scenario.pass_time_s < 4.001 for schedule in schedules)
+
+
+def test_jittered_phases_are_phases_that_vary_by_up_to_half() -> None:
+    jitters = []
+    for scenario in get_suite("phases-jittered").scenarios(200, seed=0):
+        schedules = [group.schedule for group in scenario.workload if group.writes]
+        assert all(schedule.kind == "phased" for schedule in schedules)
+        assert all(0.399 < schedule.period_s / scenario.pass_time_s < 4.001 for schedule in schedules)
+        jitters += [schedule.jitter for schedule in schedules]
+    assert stats.kstest(jitters, stats.uniform(0.0, 0.5).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("phases-jittered", "other-patterns")])
+def test_elsewhere_phases_are_exactly_periodic(name: str) -> None:
+    groups = [group for scenario in get_suite(name).scenarios(100, seed=0) for group in scenario.workload]
+    assert not any(getattr(group.schedule, "jitter", 0.0) for group in groups)
+
+
+def level_of(link: Link) -> float:
+    """The low level of a link that falls to one at random, over its high one."""
+    return link.low_bandwidth_bytes_per_s / link.high_bandwidth_bytes_per_s
+
+
+def test_other_links_are_none_that_mixed_has() -> None:
+    known = [scenario.link for scenario in get_suite("mixed").scenarios(300, seed=0)]
+    other = [scenario.link for scenario in get_suite("other-links").scenarios(300, seed=0)]
+    assert {link.kind for link in other} == {"trace", "steps", "markov"}
+    assert "trace" not in {link.kind for link in known}
+    assert min(len(link.times_s) for link in other if link.kind == "steps") == 3
+    assert max(len(link.times_s) for link in known if link.kind == "steps") == 2
+    assert max(level_of(link) for link in other if link.kind == "markov") < 0.151
+    assert min(level_of(link) for link in known if link.kind == "markov") > 0.33
+
+
+def test_a_recorded_link_wanders_around_the_bandwidth_drawn_for_it() -> None:
+    links = [each.link for each in get_suite("other-links").scenarios(200, seed=3) if each.link.kind == "trace"]
+    spreads = [np.log(link.bandwidths_bytes_per_s).std() for link in links]
+    assert min(spreads) > 0.05
+    assert np.median(spreads) == pytest.approx(0.43, abs=0.08)
+    for link in links:
+        assert np.mean(link.bandwidths_bytes_per_s) == pytest.approx(link.nominal_bandwidth_bytes_per_s)
+        assert 64 * 2**20 * 0.999 <= link.nominal_bandwidth_bytes_per_s <= 2560 * 2**20 * 1.001
+
+
+def test_other_patterns_are_none_that_mixed_has() -> None:
+    def periods(name: str) -> list[float]:
+        return [
+            group.schedule.period_s / scenario.pass_time_s
+            for scenario in get_suite(name).scenarios(300, seed=0)
+            for group in scenario.workload
+            if group.schedule.kind in ("phased", "bursty")
+        ]
+
+    def writers(name: str) -> list[VcpuGroup]:
+        return [group for each in get_suite(name).scenarios(300, seed=0) for group in each.workload if group.writes]
+
+    other, known = writers("other-patterns"), writers("mixed")
+    assert {group.schedule.kind for group in other} == {"recorded", "phased", "bursty"}
+    assert "recorded" not in {group.schedule.kind for group in known}
+    assert not any(0.4001 < period < 3.999 for period in periods("other-patterns"))
+    assert all(0.3999 < period < 4.001 for period in periods("mixed"))
+    assert not any(0.4 < group.zipf_skew < 1.4 for group in other if group.zipf_skew is not None)
+    assert all(0.4 <= group.zipf_skew <= 1.4 for group in known if group.zipf_skew is not None)
+    assert min(group.hot_fraction for group in other if group.hot_fraction is not None) >= 0.3
+    assert max(group.hot_fraction for group in known if group.hot_fraction is not None) <= 0.3
+    open_share = np.mean([group.demand == "open" for group in other])
+    assert open_share == pytest.approx(0.5, abs=0.1)
 
 
 def test_bandwidth_steps_fall_to_a_third_in_turn_or_at_random() -> None:
