@@ -127,6 +127,11 @@ class Machine:
         for vcpu, cap, sleep_s in zip(self.vcpus, caps, sleeps_s, strict=True):
             vcpu.command(cap, sleep_s)
 
+    def tick_every(self, tick_s: float = TICK_S) -> None:
+        """How often every vCPU gets what is due, from its next batch on."""
+        for vcpu in self.vcpus:
+            vcpu.tick_every(tick_s)
+
     def free(self) -> None:
         """Throttle nobody."""
         n = len(self.vcpus)

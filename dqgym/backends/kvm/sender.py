@@ -35,7 +35,7 @@ from dqgym.backends.kvm.frames import (
 from dqgym.backends.kvm.link import BandwidthPath, TokenBucket
 from dqgym.backends.kvm.machine import Machine
 from dqgym.backends.kvm.proof import Proof, prove
-from dqgym.backends.kvm.survey import Surveyed, survey
+from dqgym.backends.kvm.survey import Surveyed, begin_survey, survey
 from dqgym.scenario import Scenario
 
 WINDOW_S = 0.1
@@ -210,7 +210,7 @@ class Sender:
         machine, surveyed = self.machine, None
         machine.pause()
         if survey_s > 0.0:
-            machine.log.begin_survey()
+            begin_survey(machine, survey_s)
         else:
             machine.log.begin()
         self._began_s = time.monotonic()

@@ -96,6 +96,7 @@ class Vcpu:
         self._halting_since_s: float | None = None
         self._accrued_s = 0.0
         self._accrued_halted_s = 0.0
+        self._tick_s = TICK_S
         self._next_tick_s = 0.0
         self._wake = threading.Event()
         self._parked = threading.Event()
@@ -124,6 +125,10 @@ class Vcpu:
         if ring_sleep_s == 0.0:
             self._ring_wakes_s = 0.0
         self._wake.set()
+
+    def tick_every(self, tick_s: float) -> None:
+        """From the next batch on, give it what is due this often."""
+        self._tick_s = tick_s
 
     def charge_first_writes(self, now_s: float) -> None:
         """Where the ring is the quota: charge to the limit in force what has come out of the ring so far."""
@@ -255,7 +260,7 @@ class Vcpu:
         self._accrued_s, self._accrued_halted_s = now_s, self._halted_s
         due = self.trace.due()
         if now_s >= self._next_tick_s:
-            self._next_tick_s = max(self._next_tick_s + TICK_S, now_s)
+            self._next_tick_s = max(self._next_tick_s + self._tick_s, now_s)
         elif due < guest.MOST_ACCESSES:
             self._wake.wait(self._next_tick_s - now_s)
             self._wake.clear()

@@ -326,6 +326,7 @@ def migration(
     on_this_host: bool = True,
     kernel: type[Kernel] = Kernel,
     path: BandwidthPath | None = None,
+    survey_s: float = 0.0,
     via: Callable[[tuple[str, int]], tuple[str, int]] = lambda address: address,
 ) -> Iterator[Migration]:
     """Begin to migrate a guest.
@@ -338,6 +339,7 @@ def migration(
         on_this_host: whether the source can watch the destination's process.
         kernel: the source's.
         path: of the bandwidth.
+        survey_s: length of the survey before it.
         via: given the destination's address, says where to connect to instead.
     """
     senders: list[HeldSender] = []
@@ -356,7 +358,8 @@ def migration(
             patch.object(source_module, "Sender", make_sender),
             patch.object(source_module, "Kernel", kernel),
         ):
-            source = Source(Begin(scenario, seed, path, *via(destination.address), pidfd, warm_up_s=0.05))
+            begin = Begin(scenario, seed, path, *via(destination.address), pidfd, warm_up_s=0.05, survey_s=survey_s)
+            source = Source(begin)
         stack.callback(source.close)
         (sender,) = senders
         stack.callback(sender.release)

@@ -16,6 +16,7 @@ import pytest
 
 from dqgym.backends.kvm import api
 from dqgym.backends.kvm import destination as destination_module
+from dqgym.backends.kvm import sender as sender_module
 from dqgym.backends.kvm import source as source_module
 from dqgym.backends.kvm.api import Kernel
 from dqgym.backends.kvm.destination import SWITCH_INTERVAL_S
@@ -25,6 +26,7 @@ from dqgym.backends.kvm.machine import Machine, fill_memory
 from dqgym.backends.kvm.messages import Step
 from dqgym.backends.kvm.proof import require_exactly_once
 from dqgym.backends.kvm.sender import Ending, Phase, Sender
+from dqgym.backends.kvm.survey import Surveyed, survey
 from dqgym.backends.kvm.vm import new_memory
 from dqgym.units import MIB
 from tests.backends.kvm.faults import (
@@ -111,6 +113,27 @@ def test_a_storm_of_kicks_during_the_migration_loses_no_page_and_no_store(attemp
     assert storm.kicks > 1000 * took_s
     assert CountingKernel.interrupted > 200 * took_s
     assert CountingKernel.resets > 20
+
+
+def test_a_storm_of_kicks_during_the_survey_loses_no_page_and_no_store(
+    attempt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storms: list[Storm] = []
+
+    def stormy(machine: Machine, length_s: float, began_s: float) -> Surveyed:
+        storms.append(Storm(machine))
+        storms[0].start()
+        try:
+            return survey(machine, length_s, began_s)
+        finally:
+            storms[0].end()
+
+    monkeypatch.setattr(sender_module, "survey", stormy)
+    with migration(FAST, attempt, survey_s=0.4) as under_way:
+        final = under_way.finish()
+    assert final.ending is Ending.CONVERGED
+    assert final.proof is not None
+    assert storms[0].kicks > 200
 
 
 # --- called off ------------------------------------------------------------------------------------------------------

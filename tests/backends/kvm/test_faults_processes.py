@@ -25,6 +25,7 @@ from dqgym.backends.kvm.backend import KvmBackend, MigrationFailedError
 from dqgym.backends.kvm.frames import listen
 from dqgym.scenario import save_scenario
 from dqgym.telemetry.command import free_command
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.units import MIB
 from tests.backends.kvm.faults import (
     CONTEXT,
@@ -147,6 +148,25 @@ def test_a_source_that_is_told_to_end_takes_everything_with_it(
             step_to_the_end(backend)
         killing.join()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "both are gone", ENDS_WITHIN_S)
+    family.require_gone()
+
+
+def test_a_source_that_is_told_to_end_in_the_midst_of_a_survey_takes_everything_with_it(family: Family) -> None:
+    """It has no time to answer: whatever it is doing, it is gone within two seconds."""
+
+    def end_source() -> None:
+        wait_until(lambda: bool(family.pids("dqgym.backends.kvm.source")), "the source starts")
+        time.sleep(2.0)  # by then it surveys
+        os.kill(family.source(), signal.SIGTERM)
+
+    killing = threading.Thread(target=end_source, daemon=True)
+    with closing(KvmBackend()) as backend:
+        killing.start()
+        began_s = time.monotonic()
+        with pytest.raises(MigrationFailedError, match=GONE):
+            backend.start([LONG], [0], ControlInterval(30.0))
+        assert time.monotonic() - began_s < 15.0
+    killing.join()
     family.require_gone()
 
 

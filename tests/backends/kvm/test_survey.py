@@ -15,7 +15,8 @@ from dqgym.backends.kvm.api import PAGE_BYTES, Kernel
 from dqgym.backends.kvm.backend import KvmBackend
 from dqgym.backends.kvm.machine import Machine, fill_memory
 from dqgym.backends.kvm.sender import Ending
-from dqgym.backends.kvm.survey import LONGEST_S, Surveyed, _at_marks, survey
+from dqgym.backends.kvm.survey import LONGEST_S, Surveyed, _at_marks, _tick_s, begin_survey, survey
+from dqgym.backends.kvm.vcpu import TICK_S
 from dqgym.backends.kvm.vm import new_memory
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
@@ -70,6 +71,25 @@ def test_counts_that_were_taken_late_are_as_they_were_at_the_marks() -> None:
     np.testing.assert_allclose(counts[1:, 1], 50.0)
 
 
+@pytest.mark.parametrize(
+    ("length_s", "vcpus", "expected_s"), [(1.0, 1, 0.0025), (8.0, 1, 0.01), (0.01, 1, 0.00025), (0.01, 8, 0.002)]
+)
+def test_batches_are_small_beside_the_first_mark_where_the_host_can(
+    length_s: float, vcpus: int, expected_s: float
+) -> None:
+    assert _tick_s(length_s, vcpus) == pytest.approx(expected_s)
+
+
+@pytest.mark.usefixtures("real_kvm", "blocked_signals")
+def test_after_a_survey_batches_come_as_before() -> None:
+    with running(guest(writer(8, 30))) as machine:
+        machine.pause()
+        begin_survey(machine, 0.1)
+        machine.resume()
+        survey(machine, 0.1, time.monotonic())
+        assert [vcpu._tick_s for vcpu in machine.vcpus] == [TICK_S]
+
+
 @contextmanager
 def running(scenario: Scenario, seed: int = 0) -> Iterator[Machine]:
     """A guest that runs in this process."""
@@ -90,7 +110,7 @@ class Watched:
             time.sleep(0.1)
             machine.pause(at_boundary=True)
             before = machine.issued.copy()
-            machine.log.begin_survey()
+            begin_survey(machine, length_s)
             began_s = time.monotonic()
             machine.resume()
             self.found: Surveyed = survey(machine, length_s, began_s)
