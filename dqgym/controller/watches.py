@@ -15,9 +15,9 @@ class DemandWatch:
 
     Each interval gives one estimate: the sum over the vCPUs of bytes dirtied per second of running time. A fast writer
     that has dirtied its whole working set looks idle until the next sync makes its pages clean; hence the demand is the
-    largest estimate of the current and the previous round. At the start of the first round every writer looks idle,
-    because a page that was not sent yet need not be sent again; no estimate is made before ``FIRST_SENT_SHARE`` of the
-    memory is sent.
+    largest estimate of the current and the previous round. In the first round only stores to pages that are sent
+    already count, so an estimate is over the share of the memory that was sent: where stores fall evenly, that is the
+    demand. None is made before ``FIRST_SENT_SHARE`` is sent.
     """
 
     def __init__(self, facts: Facts) -> None:
@@ -38,9 +38,10 @@ class DemandWatch:
         self._rate_bytes_per_s = np.divide(dirtied_bytes, run_s, out=self._rate_bytes_per_s.copy(), where=ran)
         sent_share = telemetry.per_vm(VmField.SENT_BYTES) / self._memory_bytes
         measured = (telemetry.per_vm(VmField.INTERVAL_S) > 0) & ~(sent_share < FIRST_SENT_SHARE)
-        estimate = np.where(measured, self._rate_bytes_per_s.sum(axis=1), np.nan)
-
         rounds = telemetry.per_vm(VmField.ROUND)
+        counted_share = np.where(rounds <= 1, np.clip(sent_share, FIRST_SENT_SHARE, 1.0), 1.0)
+        estimate = np.where(measured, self._rate_bytes_per_s.sum(axis=1) / counted_share, np.nan)
+
         new_round = rounds > self._round
         self._round = rounds.copy()
         self._most_in_previous_round = np.where(new_round, self._most_in_round, self._most_in_previous_round)
