@@ -52,6 +52,10 @@ class RandomisationConfig(_Section):
         description="least and most share of an interval that is over before its limits hold; each migration draws one",
     )
 
+    period_jitter: float = Field(
+        default=0.0, ge=0, le=0.9, description="phases are longer or shorter by up to this share of their period"
+    )
+
     @field_validator("latency")
     @classmethod
     def _is_a_range(cls, latency: tuple[float, float]) -> tuple[float, float]:

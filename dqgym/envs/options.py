@@ -107,13 +107,14 @@ def resolve_options(
     else:
         choice = {suite: 1.0} if isinstance(suite, str) else dict(suite or {"mixed": 1.0})
         scenarios = _draw(tuple(choice.items()), pool_size, pool_seed, max_vcpus, max_memory_bytes)
+    varied = Randomisation.of(randomisation)
+    scenarios = varied.scenarios(scenarios, pool_seed)
     lowest, highest = preference if isinstance(preference, tuple | list) else (preference, preference)
     if not 0 < lowest <= highest:
         raise ValueError(f"preference={preference!r} must be positive: a number, or (lowest, highest)")
     if not 0 <= survey_chance <= 1:
         raise ValueError(f"survey_chance={survey_chance!r} must be from 0 to 1")
     length = parse_survey(survey) if isinstance(survey, str) else survey
-    varied = Randomisation.of(randomisation)
     most = max(each.vcpus for each in scenarios)
     if vcpu_slots is not None and vcpu_slots < most:
         raise ValueError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")

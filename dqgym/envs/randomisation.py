@@ -7,7 +7,7 @@ late. A policy that was trained with all of these varied expects none of them to
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -18,10 +18,17 @@ from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import ModelParameters
 from dqgym.names import did_you_mean
 from dqgym.random import normal, uniform
+from dqgym.scenario import Phased, Scenario, VcpuGroup
 
 CALIBRATED = ("write_bytes_per_s", "fault_s", "exit_bytes_per_s", "contention", "overshoot_bytes")
 """The constants of the model that were fitted, or depend on the host."""
-_MOST = {"calibration": 1.0, "measurement_noise": 1.0, "late_commands": 0.9, "bandwidth_noise": 1.0}
+_MOST = {
+    "calibration": 1.0,
+    "measurement_noise": 1.0,
+    "late_commands": 0.9,
+    "bandwidth_noise": 1.0,
+    "period_jitter": 0.9,
+}
 _LEAST_FACTOR = 0.1
 """A bandwidth is read as this share of what it is at least: it is divided by."""
 _f = np.float32
@@ -50,6 +57,8 @@ class Randomisation:
         bandwidth_noise: relative standard deviation of the measured bandwidth, which limits are in units of.
         latency: (least, most) share of a control interval that is over before its limits take effect; each migration
             draws one, evenly. Until then the limits before hold; before the first ones the guest runs free.
+        period_jitter: phases are not exactly periodic: each group of vCPUs that has phases draws, evenly, how much of
+            its period they may be longer or shorter, up to this.
 
     Raises:
         ValueError: a number is out of range; the message names it, its value and what is allowed.
@@ -60,6 +69,7 @@ class Randomisation:
     late_commands: float = 0.0
     bandwidth_noise: float = 0.0
     latency: tuple[float, float] = (0.0, 0.0)
+    period_jitter: float = 0.0
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -83,10 +93,26 @@ class Randomisation:
 
     @property
     def of_steps(self) -> StepRandomisation:
-        """All but the calibration."""
+        """What kernels need in every step."""
         return StepRandomisation(
             *map(float, (self.measurement_noise, self.late_commands, self.bandwidth_noise, *self.latency))
         )
+
+    def scenarios(self, given: Sequence[Scenario], seed: int) -> tuple[Scenario, ...]:
+        """The scenarios with jitter in their phases; the same one for the same seed."""
+        if self.period_jitter == 0.0:
+            return tuple(given)
+        rng = np.random.default_rng(seed)
+        return tuple(
+            scenario.model_copy(update={"workload": tuple(self._jittered(group, rng) for group in scenario.workload)})
+            for scenario in given
+        )
+
+    def _jittered(self, group: VcpuGroup, rng: np.random.Generator) -> VcpuGroup:
+        if not isinstance(group.schedule, Phased):
+            return group
+        jitter = max(group.schedule.jitter, self.period_jitter * rng.random())
+        return group.model_copy(update={"schedule": group.schedule.model_copy(update={"jitter": jitter})})
 
     def parameters(self, nominal: ModelParameters, count: int, seed: int) -> list[ModelParameters]:
         """The constants of each of ``count`` scenarios; the same ones for the same seed."""

@@ -12,6 +12,7 @@ from dqgym.envs.options import resolve_options
 from dqgym.envs.randomisation import CALIBRATED, Randomisation
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS
+from dqgym.scenario import Phased
 from dqgym.telemetry.features import GLOBAL_FEATURES
 from tests.model.migrations import scenario, writers
 
@@ -64,6 +65,26 @@ def test_no_randomisation_is_the_environment_without() -> None:
     actions = [constant(-0.5)] * 5
     for ours, plain in zip(steps(env_of(Randomisation()), actions), steps(env_of(None), actions), strict=True):
         np.testing.assert_array_equal(ours, plain)
+
+
+def jitters(suite: str, **randomisation: float) -> list[float]:
+    """Of every group that has phases."""
+    env = MigrationVectorEnv(1, suite=suite, pool_size=32, randomisation=randomisation)
+    groups = [group for scenario in env.options.scenarios for group in scenario.workload]
+    return [group.schedule.jitter for group in groups if isinstance(group.schedule, Phased)]
+
+
+def test_phases_are_jittered_up_to_the_bound_and_differ_from_scenario_to_scenario() -> None:
+    assert set(jitters("phases")) == {0.0}
+    drawn = jitters("phases", period_jitter=0.3)
+    assert len(set(drawn)) == len(drawn) == 32
+    assert 0 < min(drawn) < 0.1 < 0.2 < max(drawn) < 0.3
+    assert drawn == jitters("phases", period_jitter=0.3)
+
+
+def test_phases_that_are_jittered_more_stay_so() -> None:
+    more = zip(jitters("phases-jittered"), jitters("phases-jittered", period_jitter=0.1), strict=True)
+    assert all(after == before or before < after < 0.1 for before, after in more)
 
 
 def test_noise_changes_what_is_observed_and_not_what_happens() -> None:
@@ -140,7 +161,9 @@ def test_randomised_training_is_the_same_for_the_same_seed() -> None:
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("field", ["calibration", "measurement_noise", "late_commands", "bandwidth_noise"])
+@pytest.mark.parametrize(
+    "field", ["calibration", "measurement_noise", "late_commands", "bandwidth_noise", "period_jitter"]
+)
 @pytest.mark.parametrize("value", [-0.1, 1.5])
 def test_values_out_of_range_are_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field}={value}"):
