@@ -20,6 +20,7 @@ from agents.per_vcpu_policy import PerVcpuPolicy
 from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
 from agents.vec_env import Sb3VecEnv
 from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu
+from dqgym.telemetry.features import REMEMBERED_GLOBALS, REMEMBERED_PER_VCPU
 
 ADAM_EPSILON = 1e-5
 SEEDS = 2**31
@@ -106,7 +107,8 @@ def network_shape(config: PolicyConfig, env: Sb3VecEnv) -> NetworkShape:
     """The shape of a per-vcpu network for the environment's observations."""
     (encoder,) = env.get_attr("encoder", indices=0)
     features = len(encoder.global_features), len(encoder.vcpu_features)
-    return NetworkShape(*features, config.width, config.layers, config.shared_output)
+    unseen = ((), ()) if config.history else (REMEMBERED_GLOBALS, REMEMBERED_PER_VCPU)
+    return NetworkShape(*features, config.width, config.layers, config.shared_output, *unseen)
 
 
 def hidden_shape(config: PolicyConfig) -> NetworkShape:

@@ -27,6 +27,9 @@ class PolicyConfig(_Section):
     shared_output: bool = Field(
         True, description="per-vcpu: one output that all vCPUs of a migration share is added to each one's own"
     )
+    history: bool = Field(
+        True, description="per-vcpu: the networks see what the encoder remembers of earlier intervals"
+    )
     layers: int = Field(
         2, ge=2, le=8, description="hidden layers; per-vcpu: those that a vCPU's features pass, the last after pooling"
     )

@@ -34,6 +34,8 @@ class NetworkShape:
         width: of every hidden layer.
         layers: hidden layers that a vCPU's features pass, the last one after the pooling; at least 2.
         shared_output: an actor adds one output that all vCPUs of a migration share to each vCPU's own.
+        unseen_globals: global features that count as 0.
+        unseen_per_vcpu: features of the vCPUs that count as 0.
     """
 
     global_features: int
@@ -41,6 +43,8 @@ class NetworkShape:
     width: int
     layers: int
     shared_output: bool = True
+    unseen_globals: tuple[int, ...] = ()
+    unseen_per_vcpu: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.layers < 2:
@@ -84,16 +88,32 @@ class HiddenLayers(nn.ModuleList):
 class Trunk(nn.Module):
     """Embeds each vCPU and sums up each migration."""
 
+    seen_globals: Tensor
+    seen_per_vcpu: Tensor
+
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         width = shape.width
         self.embed = HiddenLayers(shape.vcpu_features, *[width] * (shape.layers - 1))
         self.context = HiddenLayers(shape.global_features + 2 * width, width, width)
+        self.sees_all = not shape.unseen_globals and not shape.unseen_per_vcpu
+        self.register_buffer("seen_globals", _seen(shape.global_features, shape.unseen_globals), persistent=False)
+        self.register_buffer("seen_per_vcpu", _seen(shape.vcpu_features, shape.unseen_per_vcpu), persistent=False)
 
     def forward(self, global_features: Tensor, vcpus: VcpuLayout) -> tuple[Tensor, Tensor]:
         """Embeddings of the vCPUs [*R, W] and contexts of the migrations [N, W]."""
-        embeddings = self.embed(vcpus.rows)
+        rows = vcpus.rows
+        if not self.sees_all:
+            global_features, rows = global_features * self.seen_globals, rows * self.seen_per_vcpu
+        embeddings = self.embed(rows)
         return embeddings, self.context(torch.cat((global_features, *vcpus.pool(embeddings)), dim=1))
+
+
+def _seen(features: int, unseen: tuple[int, ...]) -> Tensor:
+    """[features] 1 for a feature that is seen, 0 for one that is not."""
+    seen = torch.ones(features)
+    seen[list(unseen)] = 0.0
+    return seen
 
 
 class VcpuHead(nn.Module):

@@ -72,6 +72,15 @@ class PerVcpu(IntEnum):
     SURVEY_SET = 11
 
 
+REMEMBERED_GLOBALS = (Global.DEMAND, Global.ROUND_DIRTY, Global.SYNC_DIRTY, Global.BANDWIDTH_MEAN)
+REMEMBERED_PER_VCPU = (
+    PerVcpu.PEAK_DEMAND,
+    PerVcpu.MEAN_DEMAND,
+    PerVcpu.ROUND_DIRTY,
+    PerVcpu.LARGEST_ROUND,
+)
+"""The history in an observation: what the encoder keeps of intervals before the last one."""
+
 SQUASHED_HIGH = 6.0
 
 GLOBAL_FEATURES: tuple[Feature, ...] = (

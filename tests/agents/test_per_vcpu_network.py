@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.export import Dim, export
@@ -49,6 +51,20 @@ def test_packed_and_padded_forms_agree(actor: ActorNetwork, slots: int) -> None:
     torch.testing.assert_close(packed, padded, atol=1e-6, rtol=0)
     assert packed.abs().max() <= 1
     assert packed.std() > 0.05
+
+
+def test_features_that_are_not_seen_change_nothing() -> None:
+    blind = replace(SHAPE, unseen_globals=(1,), unseen_per_vcpu=(2,))
+    actor, value = lively(ActorNetwork(blind, squashed=False)), lively(ValueNetwork(blind))
+    obs = observations(16, 8)
+    for index, seen in ((1, False), (2, True), (G + 2 * 8, False), (G + 3 * 8, True)):
+        changed = obs.clone()
+        changed[:, index] += 1.0
+        with torch.no_grad():
+            acts = torch.equal(actor(changed), actor(obs))
+            values = [value(SHAPE.split(o)[0], PackedVcpus.of(slots_of(o))) for o in (changed, obs)]
+        assert acts is not seen
+        assert torch.equal(*values) is not seen
 
 
 def test_permuting_vcpus_permutes_actions_and_keeps_values(actor: ActorNetwork) -> None:
