@@ -13,6 +13,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
+from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.per_vcpu_network import ActorNetwork
 from agents.per_vcpu_policy import PerVcpuPolicy
 from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
@@ -49,7 +50,7 @@ def deterministic_actor(policy: BasePolicy) -> nn.Module:
     It shares the policy's weights: it follows while the training goes on.
     """
     match policy:
-        case PerVcpuPolicy():
+        case PerVcpuPolicy() | PerVcpuActorPolicy():
             return policy.actor
         case PerVcpuSacPolicy():
             return policy.actor.network

@@ -14,7 +14,9 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.utils import LinearSchedule
 
 from agents.checkpoints import replay_buffer_path
-from agents.config import AlgorithmConfig, PolicyConfig, PpoConfig, SacConfig
+from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, PpoConfig, SacConfig
+from agents.paired_rollouts import PairedRollouts
+from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.per_vcpu_network import NetworkShape
 from agents.per_vcpu_policy import PerVcpuPolicy
 from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
@@ -22,7 +24,10 @@ from agents.vec_env import Sb3VecEnv
 from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu
 from dqgym.telemetry.features import REMEMBERED_GLOBALS, REMEMBERED_PER_VCPU
 
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"paired": PairedRollouts, "ppo": PPO, "sac": SAC}
+"""By the ``kind`` of their configuration."""
 ADAM_EPSILON = 1e-5
+ADAM_BETAS_OF_PAIRS = (0.9, 0.99)
 SEEDS = 2**31
 
 
@@ -40,7 +45,7 @@ def make_algorithm(
     """A fresh algorithm; the same arguments give the same training, number for number, on one machine.
 
     Args:
-        config: PPO or SAC, with its policy.
+        config: of the algorithm, with its policy.
         env: a per-vcpu policy takes the layout of the observation from the environment's ``encoder``.
         tensorboard_log: folder for TensorBoard's files, or None.
         seed: of the weights, the exploration, the minibatches and the environments.
@@ -48,7 +53,6 @@ def make_algorithm(
     prepare_torch(config)
     common: dict[str, Any] = {
         "env": env,
-        "gamma": config.gamma,
         "learning_rate": LinearSchedule(
             config.learning_rate, config.learning_rate * config.final_learning_rate_share, end_fraction=1.0
         ),
@@ -56,9 +60,13 @@ def make_algorithm(
         "seed": seed,
         "tensorboard_log": None if tensorboard_log is None else str(tensorboard_log),
     }
-    if isinstance(config, PpoConfig):
-        return _make_ppo(config, env, common)
-    return _make_sac(config, env, common)
+    match config:
+        case PairedConfig():
+            return _make_paired(config, env, common)
+        case PpoConfig():
+            return _make_ppo(config, env, common | {"gamma": config.gamma})
+        case SacConfig():
+            return _make_sac(config, env, common | {"gamma": config.gamma})
 
 
 def load_algorithm(
@@ -72,7 +80,7 @@ def load_algorithm(
         ValueError: the environment does not fit the checkpoint.
     """
     prepare_torch(config)
-    algorithm_class = PPO if isinstance(config, PpoConfig) else SAC
+    algorithm_class = ALGORITHMS[config.kind]
     spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
     any_vcpus = config.policy.kind == "per-vcpu"
     try:
@@ -114,6 +122,20 @@ def network_shape(config: PolicyConfig, env: Sb3VecEnv) -> NetworkShape:
 def hidden_shape(config: PolicyConfig) -> NetworkShape:
     """The hidden state of ``dqgym.envs.hidden``, as the shape of a network for it alone."""
     return NetworkShape(len(HiddenGlobal), len(HiddenVcpu), config.width, config.layers)
+
+
+def _make_paired(config: PairedConfig, env: Sb3VecEnv, common: dict[str, Any]) -> PairedRollouts:
+    return PairedRollouts(
+        PerVcpuActorPolicy,
+        deviation_sd=config.deviation_sd,
+        minibatches=config.minibatches,
+        largest_difference=config.largest_difference,
+        policy_kwargs={
+            "network": network_shape(config.policy, env),
+            "optimizer_kwargs": {"betas": ADAM_BETAS_OF_PAIRS, "fused": True},
+        },
+        **common,
+    )
 
 
 def _make_ppo(config: PpoConfig, env: Sb3VecEnv, common: dict[str, Any]) -> PPO:

@@ -41,10 +41,32 @@ class _AlgorithmSection(_Section):
     torch_threads: int = Field(
         1, ge=1, description="threads of torch on the CPU; more than one loses speed where the machine is not idle"
     )
+    final_learning_rate_share: Share = Field(0.05, description="what is left of the learning rate at the end (linear)")
+
+
+class _DiscountedSection(_AlgorithmSection):
     gamma: float = Field(1.0, gt=0, le=1, description="discount for each decision; 1: the return is minus the cost")
 
 
-class PpoConfig(_AlgorithmSection):
+class PairedConfig(_AlgorithmSection):
+    """Policy gradients from pairs of migrations with opposite deviations (``agents.paired_rollouts``)."""
+
+    kind: Literal["paired"] = "paired"
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
+    deviation_sd: float = Field(0.1, gt=0, le=1, description="of the actions, of each vCPU's own and of all together")
+    minibatches: int = Field(2, ge=1, description="steps of Adam for each rollout")
+    largest_difference: float = Field(
+        0.4, gt=0, le=2, description="of a pair's costs, over their mean; larger ones count as this"
+    )
+
+    @model_validator(mode="after")
+    def _is_of_a_per_vcpu_policy(self) -> PairedConfig:
+        if self.policy.kind != "per-vcpu":
+            raise ValueError(f"kind: paired goes with policy.kind per-vcpu, not {self.policy.kind!r}")
+        return self
+
+
+class PpoConfig(_DiscountedSection):
     """Proximal policy optimisation (Schulman et al., 2017)."""
 
     kind: Literal["ppo"] = "ppo"
@@ -53,7 +75,6 @@ class PpoConfig(_AlgorithmSection):
     n_epochs: int = Field(3, ge=1, description="passes over the collected decisions in an update")
     gae_lambda: Share = Field(0.97, description="bias against variance of the advantages")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
-    final_learning_rate_share: Share = Field(0.05, description="what is left of the learning rate at the end (linear)")
     clip_range: float = Field(0.2, gt=0, description="how far the probability ratio may move in an update")
     entropy_coefficient: float = Field(0.0, ge=0, description="bonus for the actions' entropy")
     value_coefficient: float = Field(0.1, ge=0, description="weight of the critic's loss")
@@ -71,12 +92,11 @@ class PpoConfig(_AlgorithmSection):
         return self
 
 
-class SacConfig(_AlgorithmSection):
+class SacConfig(_DiscountedSection):
     """Soft actor-critic (Haarnoja et al., 2018) with a learned temperature."""
 
     kind: Literal["sac"] = "sac"
     learning_rate: float = Field(3e-4, gt=0, description="of Adam, at the start")
-    final_learning_rate_share: Share = Field(0.05, description="what is left of the learning rate at the end (linear)")
     buffer_size: int = Field(300_000, ge=1, description="decisions that the replay buffer holds")
     learning_starts: int = Field(10_000, ge=0, description="decisions made at random before the first update")
     batch_size: int = Field(512, ge=2, description="decisions in a minibatch")
@@ -85,4 +105,4 @@ class SacConfig(_AlgorithmSection):
     tau: float = Field(0.005, gt=0, le=1, description="share of the critics that their targets take over per minibatch")
 
 
-AlgorithmConfig = Annotated[PpoConfig | SacConfig, Field(discriminator="kind")]
+AlgorithmConfig = Annotated[PairedConfig | PpoConfig | SacConfig, Field(discriminator="kind")]

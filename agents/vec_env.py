@@ -8,7 +8,7 @@ the dict holds what Stable-Baselines3 expects (``terminal_observation``, ``TimeL
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,12 @@ class Sb3VecEnv(VecEnv):
         observations, infos = self.env.reset(seed=self._seeds[0], options=self._options[0] or None)
         self._reset_seeds()
         self._reset_options()
+        self._raw_observations = observations
+        return self._with_hidden(observations, infos) if self._has_hidden else observations.copy()
+
+    def begin(self, seeds: Sequence[int]) -> np.ndarray:
+        """[N, D] the first observations of new migrations everywhere: those of equal seeds are alike."""
+        observations, infos = self.env.reset(seed=list(seeds))  # type: ignore[arg-type]  # gymnasium's own environments take lists
         self._raw_observations = observations
         return self._with_hidden(observations, infos) if self._has_hidden else observations.copy()
 

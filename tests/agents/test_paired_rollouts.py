@@ -1,0 +1,152 @@
+"""Policy gradients from pairs of migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+from pydantic import ValidationError
+
+from agents.actor import load_actor
+from agents.algorithms import load_algorithm, make_algorithm
+from agents.callbacks import CheckpointCallback
+from agents.checkpoints import save_algorithm
+from agents.config import PairedConfig, PolicyConfig
+from agents.paired_rollouts import PairedRollouts, Rollout
+from agents.training import train
+from agents.vec_env import Sb3VecEnv, typical_cost
+from dqgym.envs import MigrationVectorEnv
+
+CONFIG = PairedConfig(policy=PolicyConfig(width=16), learning_rate=3e-3)
+
+
+def env_of(n: int = 16, **keywords) -> Sb3VecEnv:
+    keywords = {"suite": "stationary", "pool_size": 16, "max_vcpus": 4, **keywords}
+    return Sb3VecEnv(MigrationVectorEnv(n, autoreset_mode=AutoresetMode.SAME_STEP, **keywords), typical_cost)
+
+
+def made(seed: int = 1, **keywords) -> PairedRollouts:
+    algorithm = make_algorithm(CONFIG, env_of(**keywords), None, seed)
+    assert isinstance(algorithm, PairedRollouts)
+    return algorithm
+
+
+def weights(algorithm: PairedRollouts) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in algorithm.policy.state_dict().values()]
+
+
+def equal(one: PairedRollouts, other: PairedRollouts) -> bool:
+    return all(map(torch.equal, weights(one), weights(other)))
+
+
+def rollout_of(algorithm: PairedRollouts) -> Rollout:
+    """The first rollout of a training."""
+    kept: list[Rollout] = []
+    algorithm._update = lambda rollout, rng: kept.append(rollout)  # type: ignore[method-assign]
+    algorithm.learn(1)
+    return kept[0]
+
+
+def test_the_two_of_a_pair_are_the_same_migration_with_opposite_deviations() -> None:
+    rollout = rollout_of(made())
+    first = rollout.observations[:16]  # the first decisions of all
+    assert rollout.migration[:16].tolist() == list(range(16))
+    np.testing.assert_array_equal(first[:8], first[8:])
+    assert len(np.unique(first[:8], axis=0)) > 4
+    np.testing.assert_array_equal(rollout.deviations[:8], -rollout.deviations[8:16])
+
+
+def test_costs_are_those_of_the_migrations_that_ended_in_units_of_the_reward() -> None:
+    algorithm = made()
+    outcomes = []
+    inner = algorithm.env.step_wait
+
+    def step_wait():
+        stepped = inner()
+        outcomes.extend((i, info["outcome"]) for i, info in enumerate(stepped[3]) if info)
+        return stepped
+
+    algorithm.env.step_wait = step_wait
+    rollout = rollout_of(algorithm)
+    first = {}
+    for index, outcome in outcomes:
+        first.setdefault(index, outcome["cost"] / (1.0 + outcome["preference"]))
+    assert rollout.cost == pytest.approx([first[i] for i in range(16)], rel=1e-5)
+
+
+def test_without_deviations_a_pair_costs_the_same() -> None:
+    algorithm = made()
+    algorithm.deviation_sd = 0.0
+    rollout = rollout_of(algorithm)
+    assert not rollout.lead.any()
+    assert not rollout.differences(1.0).any()
+
+
+def test_a_decision_is_charged_with_what_came_after_it() -> None:
+    # Migrations 0 and 1 are a pair that ends at 3.0 and 1.0; before its last decision 0 was 0.5 ahead, and 1 had ended.
+    rollout = Rollout(
+        observations=np.zeros((4, 1), np.float32),
+        deviations=np.zeros((4, 1), np.float32),
+        migration=np.array([0, 1, 0, 0]),
+        lead=np.array([0.0, 0.0, 0.5, 0.0]),
+        cost=np.array([3.0, 1.0]),
+    )
+    assert rollout.differences(5.0) == pytest.approx([1.0, -1.0, 0.75, 1.0])
+    assert rollout.differences(0.8) == pytest.approx([0.8, -0.8, 0.75, 0.8])
+
+
+def test_the_same_seed_gives_exactly_the_same_weights() -> None:
+    one, same, other = (made(seed).learn(2000) for seed in (3, 3, 4))
+    assert equal(one, same)
+    assert not equal(one, other)
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    whole = made()
+    train(whole, 4000, [CheckpointCallback(tmp_path, 1000, keep=9)])
+    first = min(tmp_path.glob("*.zip"))
+    resumed = load_algorithm(CONFIG, first, env_of(), None, seed=1)
+    assert isinstance(resumed, PairedRollouts)
+    assert 0 < resumed.num_timesteps < whole.num_timesteps
+    assert not equal(whole, resumed)
+    train(resumed, 4000)
+    assert resumed.num_timesteps == whole.num_timesteps
+    assert equal(whole, resumed)
+
+
+def test_where_time_counts_it_learns_to_hand_out_less() -> None:
+    # The best constant quota is 0.05 of the bandwidth here; a network that has learned nothing hands out 0.3.
+    algorithm = made(n=64, suite="working-sets", preference=0.05)
+    before = rollout_of(algorithm).cost.mean()
+    algorithm = made(n=64, suite="working-sets", preference=0.05).learn(60_000)
+    after = rollout_of(algorithm).cost.mean()
+    assert after < 0.98 * before
+
+
+def test_its_actor_is_loaded_from_the_saved_model(tmp_path: Path) -> None:
+    algorithm = made().learn(500)
+    save_algorithm(algorithm, tmp_path / "model.zip")
+    _, act = load_actor(tmp_path / "model.zip")
+    observations = algorithm.env.reset()
+    np.testing.assert_allclose(act(observations), algorithm.predict(observations)[0], atol=1e-6)
+
+
+def test_an_odd_number_of_environments_is_refused() -> None:
+    with pytest.raises(ValueError, match="7 environments: must be even"):
+        made(n=7)
+
+
+def test_a_plain_network_is_refused() -> None:
+    with pytest.raises(ValidationError, match="per-vcpu"):
+        PairedConfig(policy=PolicyConfig(kind="mlp"))
+
+
+def test_what_is_no_number_ends_the_training() -> None:
+    algorithm = made()
+    with torch.no_grad():
+        algorithm.policy.actor.head.own.bias.fill_(float("nan"))
+    with pytest.raises((FloatingPointError, ValueError)):
+        algorithm.learn(100)
