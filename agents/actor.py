@@ -50,8 +50,10 @@ def deterministic_actor(policy: BasePolicy) -> nn.Module:
     It shares the policy's weights: it follows while the training goes on.
     """
     match policy:
-        case PerVcpuPolicy() | PerVcpuActorPolicy():
+        case PerVcpuPolicy():
             return policy.actor
+        case PerVcpuActorPolicy():
+            return policy.averaged_actor
         case PerVcpuSacPolicy():
             return policy.actor.network
         case ActorCriticPolicy():

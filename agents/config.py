@@ -52,11 +52,11 @@ class PairedConfig(_AlgorithmSection):
     """Policy gradients from pairs of migrations with opposite deviations (``agents.paired_rollouts``)."""
 
     kind: Literal["paired"] = "paired"
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
-    deviation_sd: float = Field(0.1, gt=0, le=1, description="of the actions, of each vCPU's own and of all together")
+    learning_rate: float = Field(3e-3, gt=0, description="of Adam, at the start")
+    deviation_sd: float = Field(0.05, gt=0, le=1, description="of the actions, of each vCPU's own and of all together")
     minibatches: int = Field(2, ge=1, description="steps of Adam for each rollout")
     largest_difference: float = Field(
-        0.4, gt=0, le=2, description="of a pair's costs, over their mean; larger ones count as this"
+        0.06, gt=0, le=2, description="of a pair's costs, over their mean; larger ones count as this"
     )
 
     @model_validator(mode="after")

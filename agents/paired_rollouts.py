@@ -71,7 +71,8 @@ class PairedRollouts(BaseAlgorithm):
         learning_rate: of Adam.
         deviation_sd: sd of each vCPU's own deviation and of the one that the vCPUs of a migration share.
         minibatches: steps of Adam for each rollout.
-        largest_difference: of a pair's costs, over their mean; larger ones (a missed deadline) count as this.
+        largest_difference: of a pair's costs, over their mean; larger ones (another round, a missed deadline) count as
+            this, or few pairs would decide.
         **kwargs: what ``BaseAlgorithm`` takes.
     """
 
@@ -82,10 +83,10 @@ class PairedRollouts(BaseAlgorithm):
         self,
         policy: type[PerVcpuActorPolicy],
         env: Sb3VecEnv | None,
-        learning_rate: float | Schedule = 1e-3,
-        deviation_sd: float = 0.1,
+        learning_rate: float | Schedule = 3e-3,
+        deviation_sd: float = 0.05,
         minibatches: int = 2,
-        largest_difference: float = 0.4,
+        largest_difference: float = 0.06,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -188,6 +189,7 @@ class PairedRollouts(BaseAlgorithm):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        self.policy.average.update_parameters(self.policy.actor)
         self._n_updates += 1
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/difference", float(differences.std()))

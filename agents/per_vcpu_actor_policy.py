@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from agents.per_vcpu_network import ActorNetwork, NetworkShape
 from agents.vcpu_layout import PackedVcpus
 
+AVERAGED_UPDATES = 100
+"""Length of the running mean of the weights."""
+
+
+def _running_mean(mean: Tensor, weights: Tensor, updates: Tensor | int) -> Tensor:
+    return mean + (weights - mean) / min(int(updates) + 1, AVERAGED_UPDATES)
+
 
 class PerVcpuActorPolicy(BasePolicy):
     """A weight-shared, permutation-equivariant actor for any number of vCPUs.
+
+    Attributes:
+        actor: what is trained.
+        average: the running mean of its weights, which answers: the last update's noise is no part of it (Polyak and
+            Juditsky, 1992).
 
     Args:
         observation_space: flat, as for ``agents.per_vcpu_policy.PerVcpuPolicy``.
@@ -36,10 +48,16 @@ class PerVcpuActorPolicy(BasePolicy):
         super().__init__(observation_space, action_space, optimizer_kwargs=optimizer_kwargs)
         self.network = network
         self.actor = ActorNetwork(network, squashed=False)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.average = AveragedModel(self.actor, avg_fn=_running_mean)
+        self.optimizer = self.optimizer_class(self.actor.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+
+    @property
+    def averaged_actor(self) -> ActorNetwork:
+        """The actor with the averaged weights."""
+        return cast(ActorNetwork, self.average.module)
 
     def means(self, obs: Tensor) -> Tensor:
-        """[N, V] actions before they are clipped to -1 .. 1; zero in absent slots."""
+        """[N, V] actions of the actor that is trained, before they are clipped to -1 .. 1; zero in absent slots."""
         global_features, features = self.network.split(obs)
         return self.actor.outputs(global_features, PackedVcpus.of(features))[..., 0]
 
@@ -48,7 +66,7 @@ class PerVcpuActorPolicy(BasePolicy):
         return self._predict(obs, deterministic)
 
     def _predict(self, observation: Tensor, deterministic: bool = True) -> Tensor:
-        return torch.clamp(self.means(observation), -1.0, 1.0)
+        return self.averaged_actor.deterministic_actions(observation)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {

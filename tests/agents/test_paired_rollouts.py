@@ -20,7 +20,7 @@ from agents.training import train
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.envs import MigrationVectorEnv
 
-CONFIG = PairedConfig(policy=PolicyConfig(width=16), learning_rate=3e-3)
+CONFIG = PairedConfig(policy=PolicyConfig(width=16))
 
 
 def env_of(n: int = 16, **keywords) -> Sb3VecEnv:
@@ -132,6 +132,22 @@ def test_its_actor_is_loaded_from_the_saved_model(tmp_path: Path) -> None:
     _, act = load_actor(tmp_path / "model.zip")
     observations = algorithm.env.reset()
     np.testing.assert_allclose(act(observations), algorithm.predict(observations)[0], atol=1e-6)
+
+
+def test_the_policy_answers_with_the_mean_of_its_weights_over_the_updates(tmp_path: Path) -> None:
+    algorithm = made()
+    kept = [[tensor.clone() for tensor in algorithm.policy.actor.parameters()]]
+    update = algorithm._update
+
+    def watched(rollout: Rollout, rng: np.random.Generator) -> None:
+        update(rollout, rng)
+        kept.append([tensor.clone() for tensor in algorithm.policy.actor.parameters()])
+
+    algorithm._update = watched  # type: ignore[method-assign]
+    algorithm.learn(2000)
+    assert len(kept) > 3
+    for averaged, *weights in zip(algorithm.policy.averaged_actor.parameters(), *kept[1:], strict=True):
+        torch.testing.assert_close(averaged.detach(), torch.stack(weights).mean(dim=0).detach())
 
 
 def test_an_odd_number_of_environments_is_refused() -> None:
