@@ -124,9 +124,11 @@ class PairedRollouts(BaseAlgorithm):
         callbacks.on_training_start(locals(), globals())
         while self.num_timesteps < total:
             callbacks.on_rollout_start()
+            begun_at = self.num_timesteps
             rng = np.random.default_rng((self.first_seed, self._n_updates))
             rollout = self._rollout(rng, callbacks)
             if rollout is None:
+                self.num_timesteps = begun_at  # nothing was learned of these: a resumed training repeats them
                 break
             callbacks.on_rollout_end()
             self._update_current_progress_remaining(self.num_timesteps, total)

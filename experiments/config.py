@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from agents.config import AlgorithmConfig, PolicyConfig
+from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig
 from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
@@ -180,6 +180,12 @@ class TrainingConfig(_Section):
     def _held_out(self) -> TrainingConfig:
         if self.seed == self.evaluation.seed:
             raise ValueError(f"seed={self.seed} and evaluation.seed must differ: evaluation is on held-out scenarios")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_paired(self) -> TrainingConfig:
+        if isinstance(self.algorithm, PairedConfig) and self.environment.n_envs % 2:
+            raise ValueError(f"environment.n_envs={self.environment.n_envs} must be even: algorithm.kind is paired")
         return self
 
     @model_validator(mode="after")

@@ -99,7 +99,7 @@ def test_configs_refuse_unknown_keys_and_kinds() -> None:
     assert adapter.validate_python({"kind": "sac", "policy": {"kind": "mlp"}}).policy.kind == "mlp"
     with pytest.raises(ValidationError, match="learning_rat"):
         adapter.validate_python({"kind": "ppo", "learning_rat": 1e-3})
-    with pytest.raises(ValidationError, match="'ppo', 'sac'"):
+    with pytest.raises(ValidationError, match="'paired', 'ppo', 'sac'"):
         adapter.validate_python({"kind": "dqn"})
     with pytest.raises(ValidationError, match="gae_lambda"):
         adapter.validate_python({"kind": "ppo", "gae_lambda": 1.5})

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 from pydantic import ValidationError
+from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.actor import load_actor
 from agents.algorithms import load_algorithm, make_algorithm
@@ -112,6 +113,31 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> Non
     assert isinstance(resumed, PairedRollouts)
     assert 0 < resumed.num_timesteps < whole.num_timesteps
     assert not equal(whole, resumed)
+    train(resumed, 4000)
+    assert resumed.num_timesteps == whole.num_timesteps
+    assert equal(whole, resumed)
+
+
+class StopAt(BaseCallback):
+    """Ends the training in the middle of a rollout."""
+
+    def __init__(self, frames: int) -> None:
+        super().__init__()
+        self.frames = frames
+
+    def _on_step(self) -> bool:
+        return self.model.num_timesteps < self.frames
+
+
+def test_frames_of_a_rollout_that_was_not_finished_are_repeated(tmp_path: Path) -> None:
+    whole = made()
+    train(whole, 4000)
+    stopped = made()
+    train(stopped, 4000, [CheckpointCallback(tmp_path, 10_000), StopAt(2000)])
+    assert 0 < stopped.num_timesteps < 2000
+    (path,) = tmp_path.glob("*.zip")
+    resumed = load_algorithm(CONFIG, path, env_of(), None, seed=1)
+    assert isinstance(resumed, PairedRollouts)
     train(resumed, 4000)
     assert resumed.num_timesteps == whole.num_timesteps
     assert equal(whole, resumed)

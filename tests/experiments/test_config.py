@@ -31,9 +31,9 @@ def mistakes(path, *overrides):
     return [line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines()]
 
 
-def test_there_are_configs_for_both_algorithms_and_both_policies():
+def test_there_are_configs_for_every_algorithm_and_both_policies():
     found = {(config.algorithm.kind, config.policy.kind) for config in map(load_config, CONFIGS)}
-    assert found == {("ppo", "mlp"), ("ppo", "per-vcpu"), ("sac", "mlp"), ("sac", "per-vcpu")}
+    assert found == {("paired", "per-vcpu"), ("ppo", "mlp"), ("ppo", "per-vcpu"), ("sac", "mlp"), ("sac", "per-vcpu")}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -94,11 +94,12 @@ def test_an_unknown_key_is_told_its_path_and_the_nearest_key(config_path, overri
         ("environment.randomisation.latency=[0, 2]", ["environment.randomisation.latency", "less than or equal to 1"]),
         ("environment.randomisation.bandwidth_noise=-1", ["bandwidth_noise: -1", "greater than or equal to 0"]),
         ("algorithm.n_steps=0", ["algorithm.n_steps: 0", "greater than or equal to 1"]),
-        ("algorithm.kind=dqn", ["algorithm.kind: 'dqn' is unknown", "allowed: ppo, sac"]),
+        ("algorithm.kind=dqn", ["algorithm.kind: 'dqn' is unknown", "allowed: paired, ppo, sac"]),
         ("algorithm.kind=pppo", ["algorithm.kind: 'pppo' is unknown", "did you mean 'ppo'?"]),
         ("algorithm.policy.kind=cnn", ["algorithm.policy.kind: 'cnn'", "'per-vcpu' or 'mlp'"]),
         ("evaluation.suites=[mixed, cover-leter]", ["evaluation.suites", "did you mean 'cover-letter'?"]),
         ("evaluation.preferences=[5]", ["evaluation.preferences: 5.0 is outside", "0.05 .. 2.0"]),
+        ("algorithm={kind: paired, policy: {kind: mlp}}", ["algorithm", "kind: paired goes with policy.kind per-vcpu"]),
         ("seed=1000003", ["seed=1000003 and evaluation.seed must differ"]),
         ("name=../x", ["name: '../x'"]),
     ],
@@ -160,3 +161,8 @@ def test_a_missing_file_is_named(tmp_path):
     assert mistakes(tmp_path / "none.yaml") == [
         f"cannot read config {tmp_path / 'none.yaml'}: No such file or directory"
     ]
+
+
+def test_pairs_need_an_even_number_of_environments(config_path):
+    (line,) = mistakes(config_path, "algorithm={kind: paired}", "environment.n_envs=7")
+    assert "environment.n_envs=7 must be even: algorithm.kind is paired" in line
