@@ -11,6 +11,7 @@ import torch
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import LinearSchedule
 
 from agents.checkpoints import replay_buffer_path
@@ -39,15 +40,12 @@ class UncopiedRolloutBuffer(RolloutBuffer):
         return super().to_torch(array, copy)
 
 
-def make_algorithm(
-    config: AlgorithmConfig, env: Sb3VecEnv, tensorboard_log: str | Path | None, seed: int
-) -> BaseAlgorithm:
-    """A fresh algorithm; the same arguments give the same training, number for number, on one machine.
+def make_algorithm(config: AlgorithmConfig, env: Sb3VecEnv, seed: int) -> BaseAlgorithm:
+    """A fresh algorithm without a logger; the same arguments give the same training, number for number, on one machine.
 
     Args:
         config: of the algorithm, with its policy.
         env: a per-vcpu policy takes the layout of the observation from the environment's ``encoder``.
-        tensorboard_log: folder for TensorBoard's files, or None.
         seed: of the weights, the exploration, the minibatches and the environments.
     """
     prepare_torch(config)
@@ -58,23 +56,23 @@ def make_algorithm(
         ),
         "device": config.device,
         "seed": seed,
-        "tensorboard_log": None if tensorboard_log is None else str(tensorboard_log),
     }
+    algorithm: BaseAlgorithm
     match config:
         case PairedConfig():
-            return _make_paired(config, env, common)
+            algorithm = _make_paired(config, env, common)
         case PpoConfig():
-            return _make_ppo(config, env, common | {"gamma": config.gamma})
+            algorithm = _make_ppo(config, env, common | {"gamma": config.gamma})
         case SacConfig():
-            return _make_sac(config, env, common | {"gamma": config.gamma})
+            algorithm = _make_sac(config, env, common | {"gamma": config.gamma})
+    algorithm.set_logger(_silent())
+    return algorithm
 
 
-def load_algorithm(
-    config: AlgorithmConfig, path: Path, env: Sb3VecEnv, tensorboard_log: str | Path | None, seed: int
-) -> BaseAlgorithm:
+def load_algorithm(config: AlgorithmConfig, path: Path, env: Sb3VecEnv, seed: int) -> BaseAlgorithm:
     """An algorithm that goes on where the checkpoint was written: weights, optimiser, frames, replay buffer.
 
-    A per-vcpu policy goes on with any number of vCPU slots.
+    It has no logger yet. A per-vcpu policy goes on with any number of vCPU slots.
 
     Raises:
         ValueError: the environment does not fit the checkpoint.
@@ -90,7 +88,6 @@ def load_algorithm(
             device=config.device,
             # Stable-Baselines3 compares the environment's spaces with these.
             custom_objects=spaces if any_vcpus else None,
-            tensorboard_log=None if tensorboard_log is None else str(tensorboard_log),
         )
     except ValueError as error:
         raise ValueError(f"{path}: was trained in another environment: {error}") from error
@@ -102,7 +99,13 @@ def load_algorithm(
             )
     # The first seed would repeat the random numbers of the first part of the training.
     algorithm.set_random_seed((seed + algorithm.num_timesteps) % SEEDS)
+    algorithm.set_logger(_silent())
     return algorithm
+
+
+def _silent() -> Logger:
+    """Without a logger, Stable-Baselines3 leaves a folder in the directory for temporary files."""
+    return Logger(folder=None, output_formats=[])
 
 
 def prepare_torch(config: AlgorithmConfig) -> None:

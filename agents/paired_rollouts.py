@@ -78,6 +78,7 @@ class PairedRollouts(BaseAlgorithm):
 
     env: Sb3VecEnv
     policy: PerVcpuActorPolicy
+    num_timesteps: int
 
     def __init__(
         self,

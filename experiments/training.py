@@ -144,8 +144,8 @@ def _algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv) -> Bas
     """A fresh algorithm, or the one of the latest checkpoint."""
     checkpoint = latest_checkpoint(run.checkpoints_path)
     if checkpoint is None:
-        return make_algorithm(config.algorithm, env, None, config.seed)
-    return load_algorithm(config.algorithm, checkpoint, env, None, config.seed)
+        return make_algorithm(config.algorithm, env, config.seed)
+    return load_algorithm(config.algorithm, checkpoint, env, config.seed)
 
 
 class HeldOutEvaluation:

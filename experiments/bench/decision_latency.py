@@ -45,9 +45,7 @@ def _forms(vcpu_slots: int) -> dict[str, Act]:
     env = MigrationVectorEnv(
         1, suite=SUITE, max_vcpus=vcpu_slots, vcpu_slots=vcpu_slots, pool_size=1, autoreset_mode=AutoresetMode.SAME_STEP
     )
-    actor = deterministic_actor(
-        make_algorithm(PpoConfig(batch_size=64), Sb3VecEnv(env), tensorboard_log=None, seed=0).policy
-    )
+    actor = deterministic_actor(make_algorithm(PpoConfig(batch_size=64), Sb3VecEnv(env), seed=0).policy)
     exported = load_network(actor_to_onnx(actor, vcpu_slots=None))
     return {"torch": as_function(actor), "ONNX Runtime": exported.act}
 

@@ -66,7 +66,7 @@ def _algorithm(kind: Literal["mlp", "per-vcpu"], n_envs: int, vcpus: int, shape:
         n_epochs=shape.epochs,
         batch_size=max(2, n_envs * shape.n_steps // shape.minibatches),
     )
-    return make_algorithm(config, Sb3VecEnv(env), tensorboard_log=None, seed=0)
+    return make_algorithm(config, Sb3VecEnv(env), seed=0)
 
 
 def _update_rate(algorithm: BaseAlgorithm, shape: UpdateShape) -> float:

@@ -22,6 +22,6 @@ def small_config(algorithm: str, policy: str) -> PpoConfig | SacConfig:
 def make_small() -> Callable[..., BaseAlgorithm]:
     def make(algorithm: str, policy: str, n_envs: int = 8, seed: int = 1, **env_options: object) -> BaseAlgorithm:
         env = Sb3VecEnv(FakeMigrationVectorEnv(n_envs, **env_options))
-        return make_algorithm(small_config(algorithm, policy), env, None, seed)
+        return make_algorithm(small_config(algorithm, policy), env, seed)
 
     return make

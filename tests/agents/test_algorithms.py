@@ -35,7 +35,7 @@ def test_goes_on_from_a_checkpoint(make_small, tmp_path, algorithm: str, policy:
     path = save_checkpoint(first, tmp_path, keep=1)
     assert latest_checkpoint(tmp_path) == path
     env = Sb3VecEnv(FakeMigrationVectorEnv(8))
-    second = load_algorithm(small_config(algorithm, policy), path, env, None, seed=1)
+    second = load_algorithm(small_config(algorithm, policy), path, env, seed=1)
     assert second.num_timesteps == 512
     assert all(torch.equal(tensor, weights(second)[name]) for name, tensor in weights(first).items())
     for name in first._get_torch_save_params()[0]:
@@ -55,21 +55,21 @@ def test_a_per_vcpu_policy_goes_on_with_another_number_of_slots(make_small, tmp_
     path = save_checkpoint(make_small(algorithm, "per-vcpu").learn(128), tmp_path, keep=1)
     (tmp_path / "replay_buffer.pkl").unlink(missing_ok=True)
     env = Sb3VecEnv(FakeMigrationVectorEnv(8, vcpu_slots=20, least_vcpus=1))
-    second = load_algorithm(small_config(algorithm, "per-vcpu"), path, env, None, seed=1)
+    second = load_algorithm(small_config(algorithm, "per-vcpu"), path, env, seed=1)
     assert second.learn(128, reset_num_timesteps=False).num_timesteps == 256
 
 
 def test_an_mlp_policy_says_that_another_number_of_slots_does_not_fit(make_small, tmp_path) -> None:
     path = save_checkpoint(make_small("ppo", "mlp").learn(128), tmp_path, keep=1)
     with pytest.raises(ValueError, match="another environment"):
-        load_algorithm(small_config("ppo", "mlp"), path, Sb3VecEnv(FakeMigrationVectorEnv(8, 9)), None, seed=1)
+        load_algorithm(small_config("ppo", "mlp"), path, Sb3VecEnv(FakeMigrationVectorEnv(8, 9)), seed=1)
 
 
 def test_ppo_learns_what_each_vcpu_should_do() -> None:
     # An action decides the next reward and nothing after it.
     config = PpoConfig(policy=PolicyConfig(width=32), n_steps=16, batch_size=128, n_epochs=4, gamma=0.5, gae_lambda=0)
     env = Sb3VecEnv(FakeMigrationVectorEnv(64, vcpu_slots=4, least_vcpus=1))
-    algorithm = make_algorithm(config, env, None, seed=0).learn(25_000)
+    algorithm = make_algorithm(config, env, seed=0).learn(25_000)
     obs = env.reset()
     features = obs[:, len(GLOBAL_FEATURES) :].reshape(64, len(VCPU_FEATURES), 4)
     with torch.no_grad():

@@ -30,7 +30,7 @@ def env_of(n: int = 16, **keywords) -> Sb3VecEnv:
 
 
 def made(seed: int = 1, **keywords) -> PairedRollouts:
-    algorithm = make_algorithm(CONFIG, env_of(**keywords), None, seed)
+    algorithm = make_algorithm(CONFIG, env_of(**keywords), seed)
     assert isinstance(algorithm, PairedRollouts)
     return algorithm
 
@@ -109,7 +109,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> Non
     whole = made()
     train(whole, 4000, [CheckpointCallback(tmp_path, 1000, keep=9)])
     first = min(tmp_path.glob("*.zip"))
-    resumed = load_algorithm(CONFIG, first, env_of(), None, seed=1)
+    resumed = load_algorithm(CONFIG, first, env_of(), seed=1)
     assert isinstance(resumed, PairedRollouts)
     assert 0 < resumed.num_timesteps < whole.num_timesteps
     assert not equal(whole, resumed)
@@ -136,7 +136,7 @@ def test_frames_of_a_rollout_that_was_not_finished_are_repeated(tmp_path: Path) 
     train(stopped, 4000, [CheckpointCallback(tmp_path, 10_000), StopAt(2000)])
     assert 0 < stopped.num_timesteps < 2000
     (path,) = tmp_path.glob("*.zip")
-    resumed = load_algorithm(CONFIG, path, env_of(), None, seed=1)
+    resumed = load_algorithm(CONFIG, path, env_of(), seed=1)
     assert isinstance(resumed, PairedRollouts)
     train(resumed, 4000)
     assert resumed.num_timesteps == whole.num_timesteps

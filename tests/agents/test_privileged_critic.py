@@ -30,7 +30,7 @@ def env() -> Sb3VecEnv:
 
 @pytest.fixture
 def algorithm(env):
-    return make_algorithm(PpoConfig(privileged_critic=True, n_steps=8, batch_size=32), env, None, seed=1)
+    return make_algorithm(PpoConfig(privileged_critic=True, n_steps=8, batch_size=32), env, seed=1)
 
 
 def test_training_observations_carry_the_hidden_state_behind_the_observation(env) -> None:

@@ -39,7 +39,7 @@ def make_run(path: Path, policy: str) -> Path:
         path, settings.to_yaml(), "dqgym train untrained.yaml", describe_run(settings.name, settings.seed)
     )
     env = Sb3VecEnv(FakeMigrationVectorEnv(2, vcpu_slots=MLP_SLOTS))
-    algorithm = make_algorithm(settings.algorithm, env, None, settings.seed)
+    algorithm = make_algorithm(settings.algorithm, env, settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.no_grad():
         for parameter in algorithm.policy.parameters():
