@@ -15,7 +15,7 @@ from experiments.config import load_config
 from experiments.run_directory import RunDirectory
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
-QUICKSTART = CONFIGS[0].with_name("quickstart.yaml")
+RECIPE = CONFIGS[0].with_name("ppo-per-vcpu.yaml")
 TINY = [
     "environment.n_envs=4",
     "environment.pool_size=8",
@@ -52,7 +52,7 @@ def weights(path):
 def finished(tmp_path_factory):
     """A finished tiny run."""
     run = RunDirectory(tmp_path_factory.mktemp("train") / "run")
-    train(QUICKSTART, run.path, *SHORT_PPO, *SCHEDULE)
+    train(RECIPE, run.path, *SHORT_PPO, *SCHEDULE)
     return run
 
 
@@ -94,7 +94,7 @@ def test_a_finished_run_holds_all_that_its_layout_promises(finished):
     meta = finished.read_meta()
     assert meta.frames == 128
     assert meta.ended_at is not None
-    assert load_config(finished.config_path) == load_config(QUICKSTART, [*SHORT_PPO, *SCHEDULE])
+    assert load_config(finished.config_path) == load_config(RECIPE, [*SHORT_PPO, *SCHEDULE])
 
 
 def test_the_evaluation_file_tells_the_best_of_all_evaluations(finished):
@@ -114,8 +114,8 @@ def test_learning_curves_are_logged(finished):
 
 def test_the_same_seed_and_config_give_the_same_weights(finished, tmp_path):
     again, other = RunDirectory(tmp_path / "again"), RunDirectory(tmp_path / "other")
-    train(QUICKSTART, again.path, *SHORT_PPO, *SCHEDULE)
-    train(QUICKSTART, other.path, *SHORT_PPO, *SCHEDULE, "seed=2")
+    train(RECIPE, again.path, *SHORT_PPO, *SCHEDULE)
+    train(RECIPE, other.path, *SHORT_PPO, *SCHEDULE, "seed=2")
 
     expected = weights(finished.final_model_path)
     same, different = weights(again.final_model_path), weights(other.final_model_path)
@@ -127,7 +127,7 @@ def test_an_interrupted_run_tells_how_to_resume_it_and_is_resumed(tmp_path, monk
     run = RunDirectory(tmp_path / "run")
     with monkeypatch.context() as patch:
         interrupt_after(patch, frames=80)
-        result = dqgym("train", QUICKSTART, "--run-dir", run.path, "--json", *sets([*SHORT_PPO, *SCHEDULE]))
+        result = dqgym("train", RECIPE, "--run-dir", run.path, "--json", *sets([*SHORT_PPO, *SCHEDULE]))
     assert result.exit_code == 130
     assert f"go on with: dqgym train --resume {run.path}" in result.stderr
     assert "80 of 128 frames" in result.stderr
@@ -151,7 +151,7 @@ def test_a_finished_run_says_so_and_is_left_as_it_is(finished):
 
 def test_reuse_keeps_a_finished_run_and_sets_aside_one_of_another_config(tmp_path):
     path = tmp_path / "run"
-    arguments = ["train", QUICKSTART, "--run-dir", path, "--reuse", *sets([*SHORT_PPO, *SCHEDULE])]
+    arguments = ["train", RECIPE, "--run-dir", path, "--reuse", *sets([*SHORT_PPO, *SCHEDULE])]
     assert "finished: 128 frames" in dqgym(*arguments).stdout
     assert "was finished already" in dqgym(*arguments).stdout
     assert "finished: 128 frames" in dqgym(*arguments, *sets(["seed=2"])).stdout
@@ -162,11 +162,11 @@ def test_reuse_keeps_a_finished_run_and_sets_aside_one_of_another_config(tmp_pat
 
 def test_show_config_prints_a_config_that_loads_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = dqgym("train", QUICKSTART, "--show-config", "--set", "seed=5")
+    result = dqgym("train", RECIPE, "--show-config", "--set", "seed=5")
     assert result.exit_code == 0
     copy = tmp_path / "copy.yaml"
     copy.write_text(result.stdout)
-    assert load_config(copy) == load_config(QUICKSTART, ["seed=5"])
+    assert load_config(copy) == load_config(RECIPE, ["seed=5"])
     assert os.listdir(tmp_path) == ["copy.yaml"]
 
 
@@ -176,11 +176,11 @@ def test_show_config_prints_a_config_that_loads_and_writes_nothing(tmp_path, mon
         ([], "give a config, or --resume RUN"),
         (["--resume", "run", "--set", "seed=1"], "takes no config, --set, --run-dir or --reuse"),
         (["--resume", "nowhere"], "nowhere is not a training run"),
-        ([QUICKSTART, "--reuse"], "--reuse needs --run-dir"),
+        ([RECIPE, "--reuse"], "--reuse needs --run-dir"),
         (["none.yaml"], "cannot read config none.yaml"),
-        ([QUICKSTART, "--set", "sed=1"], "did you mean 'seed'?"),
+        ([RECIPE, "--set", "sed=1"], "did you mean 'seed'?"),
         (
-            [QUICKSTART, "--set", "evaluation.suites=[cover-letter]", "--set", "environment.max_vcpus=2"],
+            [RECIPE, "--set", "evaluation.suites=[cover-letter]", "--set", "environment.max_vcpus=2"],
             "more than max_vcpus=2",
         ),
     ],
@@ -198,14 +198,14 @@ def test_a_training_that_breaks_down_fails_with_a_message(tmp_path, monkeypatch)
         raise ValueError("expected parameter loc to be finite")
 
     monkeypatch.setattr(training.OutcomeLogger, "_on_rollout_end", break_down)
-    result = dqgym("train", QUICKSTART, "--run-dir", tmp_path / "run", *sets([*SHORT_PPO, *SCHEDULE]))
+    result = dqgym("train", RECIPE, "--run-dir", tmp_path / "run", *sets([*SHORT_PPO, *SCHEDULE]))
     assert result.exit_code == 1
     assert "training broke down after 32 frames: expected parameter loc to be finite" in result.stderr
     assert not RunDirectory(tmp_path / "run").finished
 
 
 def test_a_device_that_torch_cannot_use_is_refused_before_a_run_directory_is_made(tmp_path):
-    result = dqgym("train", QUICKSTART, "--run-dir", tmp_path / "run", *sets([*TINY, "algorithm.device=cuda:99"]))
+    result = dqgym("train", RECIPE, "--run-dir", tmp_path / "run", *sets([*TINY, "algorithm.device=cuda:99"]))
     assert result.exit_code == 2
     assert "algorithm.device: 'cuda:99' cannot be used here" in result.output
     assert list(tmp_path.iterdir()) == []
