@@ -7,6 +7,7 @@ from stable_baselines3.common.monitor import Monitor
 
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
+from dqgym.envs import MigrationVectorEnv
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.encoder import Encoder
 from tests.agents.fakes import OUTCOME_FIELDS, FakeMigrationVectorEnv
@@ -74,6 +75,21 @@ def test_seed_and_options_hold_for_one_reset() -> None:
     assert env.env.last_reset == (11, {"suite": "mixed"})
     env.reset()
     assert env.env.last_reset == (None, None)
+
+
+@pytest.mark.parametrize("hidden_state", [False, True])
+def test_migrations_that_begin_with_equal_seeds_are_alike(hidden_state: bool) -> None:
+    env = Sb3VecEnv(
+        MigrationVectorEnv(
+            3, suite="mixed", pool_size=64, max_vcpus=4, hidden_state=hidden_state, autoreset_mode="SameStep"
+        )
+    )
+    first = env.begin([5, 5, 9])
+    assert first.shape == (3, *env.observation_space.shape)
+    np.testing.assert_array_equal(first[0], first[1])
+    assert (first[0] != first[2]).any()
+    env.step(np.zeros((3, 4), dtype=np.float32))
+    np.testing.assert_array_equal(env.begin([9, 5, 5])[[1, 2, 0]], first)
 
 
 def test_attributes_and_methods_are_those_of_the_vector_environment() -> None:
