@@ -50,7 +50,7 @@ def bench_train_command(
     minibatches: Annotated[int, typer.Option(help="Minibatches in a pass.", min=1)] = 4,
     as_json: AsJson = False,
 ) -> None:
-    """Frames/s of PPO, environment and updates together, with MlpPolicy and with the per-vCPU policy."""
+    """Frames/s, environment and updates together: PPO with either policy, paired rollouts with the per-vCPU one."""
     from experiments.bench.training_rate import UpdateShape, measure_training_rates
 
     shape = UpdateShape(n_steps, epochs, minibatches)
@@ -107,12 +107,19 @@ def _train_table(document: dict[str, Any]) -> Table:
     settings = document["settings"]
     return Table.of(
         "Training frames per second [thousand/s], median",
-        ("policy", "environments", "vCPU slots", "frames/s"),
+        ("algorithm", "policy", "environments", "vCPU slots", "frames/s"),
         [
-            (result["policy"], str(result["n_envs"]), str(result["vcpus"]), f"{result['frames_per_s'] / 1e3:.1f}")
+            (
+                result["algorithm"],
+                result["policy"],
+                str(result["n_envs"]),
+                str(result["vcpus"]),
+                f"{result['frames_per_s'] / 1e3:.1f}",
+            )
             for result in document["results"]
         ],
         ["PPO: " + ", ".join(f"{name} = {value}" for name, value in settings.items()), *_hardware_notes(document)],
+        text_columns=2,
     )
 
 

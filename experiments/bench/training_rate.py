@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from gymnasium.vector import AutoresetMode
 
 from agents.algorithms import make_algorithm
-from agents.config import PolicyConfig, PpoConfig
+from agents.config import PairedConfig, PolicyConfig, PpoConfig
+from agents.paired_rollouts import PairedRollouts
 from agents.vec_env import Sb3VecEnv
 from dqgym.envs.vector import MigrationVectorEnv
 from experiments.bench.hardware import hardware
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 SUITE = "mixed"
-KINDS: tuple[Literal["mlp", "per-vcpu"], ...] = ("mlp", "per-vcpu")
+PolicyKind = Literal["mlp", "per-vcpu"]
+CONTESTANTS: tuple[tuple[Literal["ppo", "paired"], PolicyKind], ...] = (
+    ("ppo", "mlp"),
+    ("ppo", "per-vcpu"),
+    ("paired", "per-vcpu"),
+)
+"""Algorithm and policy."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +40,29 @@ class UpdateShape:
 
 
 def measure_training_rates(n_envs: Sequence[int], vcpus: int, repeats: int, shape: UpdateShape) -> dict[str, Any]:
-    """Median frames/s over updates, by policy and number of environments; the updates of all take turns."""
-    algorithms = {(kind, n): _algorithm(kind, n, vcpus, shape) for kind in KINDS for n in n_envs}
+    """Median frames/s over updates, by contestant and number of environments; the updates of all take turns."""
+    algorithms = {
+        (contestant, n): _algorithm(*contestant, n, vcpus, shape)
+        for contestant in CONTESTANTS
+        for n in n_envs
+        if contestant[0] != "paired" or n % 2 == 0
+    }
     for algorithm in algorithms.values():
         _update_rate(algorithm, shape)  # compiles and allocates
-    rates: dict[tuple[str, int], list[float]] = {key: [] for key in algorithms}
+    rates: dict[Any, list[float]] = {key: [] for key in algorithms}
     for _ in range(repeats):
         for key, algorithm in algorithms.items():
             rates[key].append(_update_rate(algorithm, shape))
     return {
         "results": [
-            {"policy": kind, "n_envs": n, "vcpus": vcpus, "frames_per_s": median(rates[kind, n])}
-            for kind, n in algorithms
+            {
+                "algorithm": contestant[0],
+                "policy": contestant[1],
+                "n_envs": n,
+                "vcpus": vcpus,
+                "frames_per_s": median(rates[contestant, n]),
+            }
+            for contestant, n in algorithms
         ],
         "settings": {
             **asdict(shape),
@@ -56,22 +74,24 @@ def measure_training_rates(n_envs: Sequence[int], vcpus: int, repeats: int, shap
     }
 
 
-def _algorithm(kind: Literal["mlp", "per-vcpu"], n_envs: int, vcpus: int, shape: UpdateShape) -> BaseAlgorithm:
+def _algorithm(
+    algorithm: Literal["ppo", "paired"], kind: PolicyKind, n_envs: int, vcpus: int, shape: UpdateShape
+) -> BaseAlgorithm:
     env = MigrationVectorEnv(
         n_envs, suite=SUITE, max_vcpus=vcpus, vcpu_slots=vcpus, autoreset_mode=AutoresetMode.SAME_STEP
     )
-    config = PpoConfig(
-        policy=PolicyConfig(kind=kind),
-        n_steps=shape.n_steps,
-        n_epochs=shape.epochs,
-        batch_size=max(2, n_envs * shape.n_steps // shape.minibatches),
-    )
+    policy = PolicyConfig(kind=kind)
+    config: PpoConfig | PairedConfig
+    if algorithm == "paired":
+        config = PairedConfig(policy=policy)
+    else:
+        batch_size = max(2, n_envs * shape.n_steps // shape.minibatches)
+        config = PpoConfig(policy=policy, n_steps=shape.n_steps, n_epochs=shape.epochs, batch_size=batch_size)
     return make_algorithm(config, Sb3VecEnv(env), seed=0)
 
 
 def _update_rate(algorithm: BaseAlgorithm, shape: UpdateShape) -> float:
-    """Frames/s of one rollout and the update that follows it."""
-    frames = algorithm.n_envs * shape.n_steps
+    """Frames/s of one rollout and the update that follows it; paired rollouts run whole migrations."""
     start_s = time.perf_counter()
-    algorithm.learn(frames)
-    return frames / (time.perf_counter() - start_s)
+    algorithm.learn(1 if isinstance(algorithm, PairedRollouts) else algorithm.n_envs * shape.n_steps)
+    return algorithm.num_timesteps / (time.perf_counter() - start_s)

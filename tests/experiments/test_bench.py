@@ -71,9 +71,13 @@ def test_env_command_prints_every_size_beside_cartpole():
     assert "CartPoleVectorEnv" in table.stdout
 
 
-def test_training_rates_cover_both_policies():
+def test_training_rates_cover_ppo_with_both_policies_and_paired_rollouts():
     document = measure_training_rates([2], vcpus=8, repeats=1, shape=UpdateShape(n_steps=8, epochs=1, minibatches=2))
-    assert [(result["policy"], result["n_envs"]) for result in document["results"]] == [("mlp", 2), ("per-vcpu", 2)]
+    assert [(result["algorithm"], result["policy"], result["n_envs"]) for result in document["results"]] == [
+        ("ppo", "mlp", 2),
+        ("ppo", "per-vcpu", 2),
+        ("paired", "per-vcpu", 2),
+    ]
     assert all(result["frames_per_s"] > 0 for result in document["results"])
 
 
