@@ -16,7 +16,7 @@ from stable_baselines3.common.utils import LinearSchedule
 
 from agents.checkpoints import replay_buffer_path
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, PpoConfig, SacConfig
-from agents.paired_rollouts import PairedRollouts
+from agents.paired_rollouts import SEEDS, PairedRollouts
 from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.per_vcpu_network import NetworkShape
 from agents.per_vcpu_policy import PerVcpuPolicy
@@ -29,7 +29,6 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"paired": PairedRollouts, "ppo": P
 """By the ``kind`` of their configuration."""
 ADAM_EPSILON = 1e-5
 ADAM_BETAS_OF_PAIRS = (0.9, 0.99)
-SEEDS = 2**31
 
 
 class UncopiedRolloutBuffer(RolloutBuffer):

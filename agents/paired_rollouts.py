@@ -26,6 +26,7 @@ from agents.vec_env import Sb3VecEnv
 from dqgym.telemetry.telemetry import Float32Array, FloatArray
 
 SEEDS = 2**31
+"""How many seeds there are for Stable-Baselines3, and for migrations here."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,6 @@ class PairedRollouts(BaseAlgorithm):
         self.deviation_sd = deviation_sd
         self.minibatches = minibatches
         self.largest_difference = largest_difference
-        self.first_seed = self.seed or 0
         if _init_setup_model:
             self._setup_model()
 
@@ -126,7 +126,7 @@ class PairedRollouts(BaseAlgorithm):
         while self.num_timesteps < total:
             callbacks.on_rollout_start()
             begun_at = self.num_timesteps
-            rng = np.random.default_rng((self.first_seed, self._n_updates))
+            rng = np.random.default_rng((self.seed or 0, self._n_updates))
             rollout = self._rollout(rng, callbacks)
             if rollout is None:
                 self.num_timesteps = begun_at  # nothing was learned of these: a resumed training repeats them

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from agents.per_vcpu_network import ActorNetwork, NetworkShape
-from agents.vcpu_layout import PackedVcpus
 
 AVERAGED_UPDATES = 100
 """Length of the running mean of the weights."""
@@ -58,8 +57,7 @@ class PerVcpuActorPolicy(BasePolicy):
 
     def means(self, obs: Tensor) -> Tensor:
         """[N, V] actions of the actor that is trained, before they are clipped to -1 .. 1; zero in absent slots."""
-        global_features, features = self.network.split(obs)
-        return self.actor.outputs(global_features, PackedVcpus.of(features))[..., 0]
+        return self.actor.means(obs)
 
     def forward(self, obs: Tensor, deterministic: bool = True) -> Tensor:
         """Actions [N, V]."""

@@ -166,8 +166,12 @@ class ActorNetwork(nn.Module):
 
     def deterministic_actions(self, obs: Tensor) -> Tensor:
         """What ``forward`` gives, faster where slots are absent."""
+        return self._bounded(self.means(obs))
+
+    def means(self, obs: Tensor) -> Tensor:
+        """[N, V] the same before it is bounded."""
         global_features, features = self.shape.split(obs)
-        return self._bounded(self.outputs(global_features, PackedVcpus.of(features))[..., 0])
+        return self.outputs(global_features, PackedVcpus.of(features))[..., 0]
 
     def _bounded(self, mean: Tensor) -> Tensor:
         return torch.tanh(mean) if self.squashed else mean.clamp(-1.0, 1.0)

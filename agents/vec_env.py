@@ -81,12 +81,15 @@ class Sb3VecEnv(VecEnv):
         observations, infos = self.env.reset(seed=self._seeds[0], options=self._options[0] or None)
         self._reset_seeds()
         self._reset_options()
-        self._raw_observations = observations
-        return self._with_hidden(observations, infos) if self._has_hidden else observations.copy()
+        return self._first(observations, infos)
 
     def begin(self, seeds: Sequence[int]) -> np.ndarray:
         """[N, D] the first observations of new migrations everywhere: those of equal seeds are alike."""
         observations, infos = self.env.reset(seed=list(seeds))  # type: ignore[arg-type]  # gymnasium's own environments take lists
+        return self._first(observations, infos)
+
+    def _first(self, observations: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
+        """What is handed on of the observations that a reset gave."""
         self._raw_observations = observations
         return self._with_hidden(observations, infos) if self._has_hidden else observations.copy()
 

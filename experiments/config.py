@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig
+from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
 from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
@@ -25,7 +25,6 @@ from experiments.errors import BadInputError, describe_validation_error
 
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
 Preference = Annotated[float, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -47,11 +46,10 @@ class RandomisationConfig(_Section):
     bandwidth_noise: float = Field(
         default=0.0, ge=0, le=1, description="relative sd of the bandwidth that the policy is told"
     )
-    latency: tuple[_Share, _Share] = Field(
+    latency: tuple[Share, Share] = Field(
         default=(0.0, 0.0),
         description="least and most share of an interval that is over before its limits hold; each migration draws one",
     )
-
     period_jitter: float = Field(
         default=0.0, ge=0, le=0.9, description="phases are longer or shorter by up to this share of their period"
     )

@@ -31,33 +31,17 @@ def steady(rng: np.random.Generator, pass_time_s: float) -> Schedule:
 
 def phased(rng: np.random.Generator, pass_time_s: float) -> Schedule:
     """Busy and quiet phases, begun anywhere in a period."""
-    return Phased(
-        period_s=pass_time_s * log_uniform(rng, PERIOD_PASS_TIMES),
-        duty=uniform(rng, DUTY),
-        low_rate_fraction=uniform(rng, LOW_RATE_FRACTION),
-        offset=rng.random(),
-    )
+    return Phased(**_phases(rng, pass_time_s))
 
 
 def bursty(rng: np.random.Generator, pass_time_s: float) -> Schedule:
     """Busy and quiet phases of random length."""
-    return Bursty(
-        period_s=pass_time_s * log_uniform(rng, PERIOD_PASS_TIMES),
-        duty=uniform(rng, DUTY),
-        low_rate_fraction=uniform(rng, LOW_RATE_FRACTION),
-        offset=rng.random(),
-    )
+    return Bursty(**_phases(rng, pass_time_s))
 
 
 def jittered(rng: np.random.Generator, pass_time_s: float) -> Schedule:
     """Busy and quiet phases in periods that are not exactly alike."""
-    return Phased(
-        period_s=pass_time_s * log_uniform(rng, PERIOD_PASS_TIMES),
-        duty=uniform(rng, DUTY),
-        low_rate_fraction=uniform(rng, LOW_RATE_FRACTION),
-        offset=rng.random(),
-        jitter=uniform(rng, JITTER),
-    )
+    return Phased(**_phases(rng, pass_time_s), jitter=uniform(rng, JITTER))
 
 
 def other_phased(rng: np.random.Generator, pass_time_s: float) -> Schedule:
@@ -70,11 +54,23 @@ def other_bursty(rng: np.random.Generator, pass_time_s: float) -> Schedule:
     return Bursty(**_other_peaks(rng, pass_time_s))
 
 
+def _phases(rng: np.random.Generator, pass_time_s: float) -> dict[str, float]:
+    return _alternating(rng, pass_time_s, PERIOD_PASS_TIMES, DUTY, LOW_RATE_FRACTION)
+
+
 def _other_peaks(rng: np.random.Generator, pass_time_s: float) -> dict[str, float]:
+    period_pass_times = pick(rng, OTHER_PERIOD_PASS_TIMES)
+    return _alternating(rng, pass_time_s, period_pass_times, OTHER_DUTY, OTHER_LOW_RATE_FRACTION)
+
+
+def _alternating(
+    rng: np.random.Generator, pass_time_s: float, period_pass_times: Range, duty: Range, low_rate_fraction: Range
+) -> dict[str, float]:
+    """What schedules with a busy and a quiet part have in common."""
     return {
-        "period_s": pass_time_s * log_uniform(rng, pick(rng, OTHER_PERIOD_PASS_TIMES)),
-        "duty": uniform(rng, OTHER_DUTY),
-        "low_rate_fraction": uniform(rng, OTHER_LOW_RATE_FRACTION),
+        "period_s": pass_time_s * log_uniform(rng, period_pass_times),
+        "duty": uniform(rng, duty),
+        "low_rate_fraction": uniform(rng, low_rate_fraction),
         "offset": rng.random(),
     }
 
