@@ -23,6 +23,7 @@ from agents.per_vcpu_policy import PerVcpuPolicy
 from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
 from agents.vec_env import Sb3VecEnv
 from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu
+from dqgym.errors import BadInputError
 from dqgym.telemetry.features import REMEMBERED_GLOBALS, REMEMBERED_PER_VCPU
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"paired": PairedRollouts, "ppo": PPO, "sac": SAC}
@@ -74,7 +75,7 @@ def load_algorithm(config: AlgorithmConfig, path: Path, env: Sb3VecEnv, seed: in
     It has no logger yet. A per-vcpu policy goes on with any number of vCPU slots.
 
     Raises:
-        ValueError: the environment does not fit the checkpoint.
+        BadInputError: the environment does not fit the checkpoint.
     """
     prepare_torch(config)
     algorithm_class = ALGORITHMS[config.kind]
@@ -89,11 +90,11 @@ def load_algorithm(config: AlgorithmConfig, path: Path, env: Sb3VecEnv, seed: in
             custom_objects=spaces if any_vcpus else None,
         )
     except ValueError as error:
-        raise ValueError(f"{path}: was trained in another environment: {error}") from error
+        raise BadInputError(f"{path}: was trained in another environment: {error}") from error
     if isinstance(config, SacConfig) and replay_buffer_path(path).exists():
         algorithm.load_replay_buffer(replay_buffer_path(path))
         if algorithm.replay_buffer.n_envs != env.num_envs:
-            raise ValueError(
+            raise BadInputError(
                 f"{path}: its replay buffer is of {algorithm.replay_buffer.n_envs} environments, not of {env.num_envs}"
             )
     # The first seed would repeat the random numbers of the first part of the training.

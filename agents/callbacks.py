@@ -20,7 +20,8 @@ from rich.text import Text
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.checkpoints import save_algorithm, save_checkpoint, write_atomically
+from agents.checkpoints import save_algorithm, save_checkpoint
+from dqgym.files import write_text
 
 LOGGED_OUTCOMES = {
     "term_time": "reward/time",
@@ -123,7 +124,7 @@ class BestModelCallback(PeriodicCallback):
             self.best_cost = math.inf if math.isnan(cost) else cost
             save_algorithm(self.model, self.path)
             record = json.dumps({"cost": self.best_cost, "frames": self.model.num_timesteps})
-            write_atomically(self._record_path, lambda file: file.write(record.encode()))
+            write_text(self._record_path, record)
         self.logger.record("eval/cost", cost)
         self.logger.record("eval/best_cost", self.best_cost)
 

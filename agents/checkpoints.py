@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from dqgym.files import write_binary
 
 PATTERN = "checkpoint-*.zip"
 ENVIRONMENT_STATE = ("_last_obs", "_last_original_obs", "_last_episode_starts")
 """A training goes on with fresh episodes, so the last observations need not be kept."""
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under a temporary name in its folder, then rename it: readers see all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def save_algorithm(algorithm: BaseAlgorithm, path: Path) -> None:
     """Write weights, optimiser state, settings and the number of frames."""
-    write_atomically(path, lambda file: algorithm.save(file, exclude=ENVIRONMENT_STATE))
+    write_binary(path, lambda file: algorithm.save(file, exclude=ENVIRONMENT_STATE))
 
 
 def save_checkpoint(algorithm: BaseAlgorithm, folder: Path, keep: int) -> Path:
@@ -39,7 +26,7 @@ def save_checkpoint(algorithm: BaseAlgorithm, folder: Path, keep: int) -> Path:
     """
     path = folder / f"checkpoint-{algorithm.num_timesteps:012d}.zip"
     if isinstance(algorithm, OffPolicyAlgorithm):
-        write_atomically(replay_buffer_path(path), algorithm.save_replay_buffer)
+        write_binary(replay_buffer_path(path), algorithm.save_replay_buffer)
     save_algorithm(algorithm, path)
     for old in sorted(folder.glob(PATTERN))[:-keep]:
         old.unlink()

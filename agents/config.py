@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dqgym.errors import BadInputError
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -62,7 +64,7 @@ class PairedConfig(_AlgorithmSection):
     @model_validator(mode="after")
     def _is_of_a_per_vcpu_policy(self) -> PairedConfig:
         if self.policy.kind != "per-vcpu":
-            raise ValueError(f"kind: paired goes with policy.kind per-vcpu, not {self.policy.kind!r}")
+            raise BadInputError(f"kind: paired goes with policy.kind per-vcpu, not {self.policy.kind!r}")
         return self
 
 
@@ -88,7 +90,7 @@ class PpoConfig(_DiscountedSection):
     @model_validator(mode="after")
     def _is_of_a_per_vcpu_policy(self) -> PpoConfig:
         if self.privileged_critic and self.policy.kind != "per-vcpu":
-            raise ValueError(f"privileged_critic: true goes with policy.kind per-vcpu, not {self.policy.kind!r}")
+            raise BadInputError(f"privileged_critic: true goes with policy.kind per-vcpu, not {self.policy.kind!r}")
         return self
 
 

@@ -23,6 +23,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 
 from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.vec_env import Sb3VecEnv
+from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import Float32Array, FloatArray
 
 SEEDS = 2**31
@@ -94,7 +95,7 @@ class PairedRollouts(BaseAlgorithm):
     ) -> None:
         super().__init__(policy, env, learning_rate, support_multi_env=True, **kwargs)
         if env is not None and env.num_envs % 2:
-            raise ValueError(f"{env.num_envs} environments: must be even, for pairs")
+            raise BadInputError(f"{env.num_envs} environments: must be even, for pairs")
         self.deviation_sd = deviation_sd
         self.minibatches = minibatches
         self.largest_difference = largest_difference

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.vcpu_layout import PackedVcpus, PaddedVcpus, VcpuLayout
+from dqgym.errors import BadInputError
 
 OWN_SHARE = 0.5
 """Weight of a vCPU's own output beside the one output that all vCPUs of a migration share."""
@@ -48,7 +49,7 @@ class NetworkShape:
 
     def __post_init__(self) -> None:
         if self.layers < 2:
-            raise ValueError(f"layers={self.layers}: at least 2 (one before the pooling, one after it)")
+            raise BadInputError(f"layers={self.layers}: at least 2 (one before the pooling, one after it)")
 
     def split(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """[N, G + F * V] -> global features [N, G], features of the vCPU slots [N, F, V]."""

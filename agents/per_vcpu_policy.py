@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from agents.distributions import MaskedGaussian
 from agents.per_vcpu_network import ActorNetwork, NetworkShape, ValueNetwork
 from agents.vcpu_layout import PackedVcpus
+from dqgym.errors import BadInputError
 
 LEAST_SD = 0.05
 """Floor of the exploration: without one the sd collapses before the training ends."""
@@ -64,7 +65,7 @@ class PerVcpuPolicy(ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         if initial_sd <= LEAST_SD:
-            raise ValueError(f"initial_sd={initial_sd}: more than the floor, {LEAST_SD}")
+            raise BadInputError(f"initial_sd={initial_sd}: more than the floor, {LEAST_SD}")
         # The base class builds the networks in its constructor, from these.
         self.network = network
         self.hidden = hidden

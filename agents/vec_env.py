@@ -16,6 +16,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.encoder import MIDDLE_PREFERENCE
 from dqgym.telemetry.features import Global
 
@@ -57,13 +58,13 @@ class Sb3VecEnv(VecEnv):
         reward_unit: scales the rewards; None hands them on as they are.
 
     Raises:
-        ValueError: the environment does not reset in the same step.
+        BadInputError: the environment does not reset in the same step.
     """
 
     def __init__(self, env: VectorEnv, reward_unit: RewardUnit | None = None) -> None:
         mode = env.metadata.get("autoreset_mode")
         if mode != AutoresetMode.SAME_STEP:
-            raise ValueError(
+            raise BadInputError(
                 f"autoreset_mode is {mode!r}; Stable-Baselines3 needs AutoresetMode.SAME_STEP: "
                 "make the environment with autoreset_mode=AutoresetMode.SAME_STEP"
             )
@@ -174,6 +175,6 @@ class Sb3VecEnv(VecEnv):
 
     def _refuse_subset(self, call: str, indices: Indices) -> None:
         if self._count(indices) != self.num_envs:
-            raise ValueError(
+            raise BadInputError(
                 f"{call}: indices={indices!r}, but a native vector environment has one state for all: None"
             )

@@ -1,23 +1,117 @@
-"""Writing files so that a reader, or an interruption, never sees half of one."""
+"""Reading files that a user names, with bounds, and writing files that are whole or not there.
+
+A reader here never waits for a pipe, never fills the memory, and raises ``BadInputError`` (or the subclass that it is
+given) with the file's name. A writer writes under another name and renames, so that no reader and no interruption ever
+sees half of a file.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from dqgym.errors import BadInputError
+
+MOST_BYTES = 64 * 2**20
+"""Of a file that is read whole, unless the reader says otherwise."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file; it is complete or, where writing fails, as it was before.
+def read_bytes(
+    path: str | Path, what: str = "file", most_bytes: int = MOST_BYTES, error: type[BadInputError] = BadInputError
+) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: the file.
+        what: what it should hold, for messages: ``cannot read WHAT PATH: ...``.
+        most_bytes: a larger file is refused.
+        error: raised where the file cannot be used.
+    """
+    try:
+        # Opening a pipe without O_NONBLOCK waits for its writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise error(f"cannot read {what} {path}: it is {_kind(status.st_mode)}, not a regular file")
+            content = file.read(most_bytes + 1)
+    except OSError as failure:
+        raise error(f"cannot read {what} {path}: {failure.strerror or failure}") from failure
+    except ValueError as failure:
+        if isinstance(failure, BadInputError):
+            raise
+        raise error(f"cannot read {what} {str(path)!r}: {failure}") from failure  # a NUL in the name
+    if len(content) > most_bytes:
+        raise error(f"cannot read {what} {path}: {status.st_size:,} bytes, at most {most_bytes:,} are read")
+    return content
+
+
+def read_text(
+    path: str | Path, what: str = "file", most_bytes: int = MOST_BYTES, error: type[BadInputError] = BadInputError
+) -> str:
+    """The content of a regular text file in UTF-8; see ``read_bytes``."""
+    try:
+        return read_bytes(path, what, most_bytes, error).decode("utf-8")
+    except UnicodeDecodeError as failure:
+        raise error(f"cannot read {what} {path}: not UTF-8 text: {failure.reason} at byte {failure.start}") from failure
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about a temporary name into a message about ``path``.
 
     Raises:
-        OSError: the file cannot be written.
+        BadInputError: the block could not write.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise BadInputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder, same suffix; rename it to ``path`` when the block succeeds.
+
+    Raises:
+        BadInputError: the file cannot be written there.
+    """
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            temporary.chmod(0o666 & ~_umask())  # mkstemp's are for the owner alone
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file, or leave the old one as it is. BadInputError where it cannot be written."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_binary(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file with a function that is given the open file, in a folder that is made where it is missing."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        write(file)

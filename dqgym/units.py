@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 
 MIB = 2**20
@@ -22,7 +23,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-zµ][A-Za-zµ/]*)?\s*")
 
 
-class UnitError(ValueError):
+class UnitError(BadInputError):
     """A text is not a quantity of the wanted dimension; the message names the text and the allowed units."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 
 if TYPE_CHECKING:
     from dqgym.backends.base import Backend
@@ -18,7 +18,7 @@ def backend_maker(name: str, destination: str | None = None) -> MakeBackend:
     """Makes backends of that name with a number of vCPU slots; what is wrong shows here, not after hours.
 
     Raises:
-        ValueError: an unknown name, or a destination that cannot be one.
+        BadInputError: an unknown name, or a destination that cannot be one.
         KvmUnavailableError: this host cannot run virtual machines; the message has the remedy.
     """
     from dqgym.backends.registry import BACKENDS, make_backend  # loads numba

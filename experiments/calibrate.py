@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,16 +72,16 @@ def calibrate_command(
         raise BadInputError(f"unknown backend {backend!r}; the model can be compared with: model (its records), kvm")
     if results or policy:
         raise BadInputError("--results and --policy go with --backend kvm")
+    from dqgym.files import read_text, write_text
     from dqgym.scenario.recorded.qemu_runs import read_qemu_runs
     from experiments.calibration.fit import TableFit
     from experiments.calibration.letter import table_a, table_b
     from experiments.calibration.qemu import compare_runs
     from experiments.calibration.report import Calibration, with_tables
     from experiments.calibration.settings import load_settings
-    from experiments.files import write_text
 
     settings, recorded = load_settings(parameters), read_qemu_runs(runs)
-    page = update.read_text(encoding="utf-8") if update else ""
+    page = read_text(update, "page") if update else ""
     if update:
         with_tables(page, [], str(update))  # first, so that a page without the marks costs no fit
     held_out = []
@@ -126,14 +126,14 @@ def _calibrate_host(
     update: Path | None,
 ) -> None:
     """Measure this host, or take its parameters from a file, and compare real migrations with the model."""
+    from dqgym.files import read_text, write_text
     from dqgym.model.parameters import load_parameters
     from dqgym.throttles.registry import throttle_names
     from experiments.calibration.host import HostCalibration, compare, read_rows
     from experiments.calibration.report import with_tables
     from experiments.contenders import line_up
-    from experiments.files import write_text
 
-    page = update.read_text(encoding="utf-8") if update else ""
+    page = read_text(update, "page") if update else ""
     if update:
         with_tables(page, [], str(update))  # first, so that a page without the marks costs no measurement
     rows = [row for folder in results for row in read_rows(folder)]

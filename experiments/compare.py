@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 from experiments.evaluate import DEFAULT_PREFERENCES, DEFAULT_SUITES, scenario_count, showing_progress
 
 if TYPE_CHECKING:

@@ -16,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
 from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
+from dqgym.documents import parse_yaml, read_yaml
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.units import parse_bytes
-from experiments.errors import BadInputError, describe_validation_error
+from experiments.errors import describe_validation_error
 
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
 Preference = Annotated[float, Field(ge=0)]
@@ -58,7 +60,7 @@ class RandomisationConfig(_Section):
     @classmethod
     def _is_a_range(cls, latency: tuple[float, float]) -> tuple[float, float]:
         if latency[0] > latency[1]:
-            raise ValueError("must be [least, most] with 0 <= least <= most <= 1")
+            raise BadInputError("must be [least, most] with 0 <= least <= most <= 1")
         return latency
 
 
@@ -95,7 +97,7 @@ class EnvironmentConfig(_Section):
     @classmethod
     def _are_known(cls, suites: dict[str, float]) -> dict[str, float]:
         if not suites:
-            raise ValueError("must name at least one suite")
+            raise BadInputError("must name at least one suite")
         for name in suites:
             get_suite(name)
         return suites
@@ -129,7 +131,7 @@ class EnvironmentConfig(_Section):
     @classmethod
     def _is_a_range(cls, preference: tuple[float, float]) -> tuple[float, float]:
         if not 0 < preference[0] <= preference[1]:
-            raise ValueError("must be [low, high] with 0 < low <= high")
+            raise BadInputError("must be [low, high] with 0 < low <= high")
         return preference
 
 
@@ -177,13 +179,15 @@ class TrainingConfig(_Section):
     @model_validator(mode="after")
     def _held_out(self) -> TrainingConfig:
         if self.seed == self.evaluation.seed:
-            raise ValueError(f"seed={self.seed} and evaluation.seed must differ: evaluation is on held-out scenarios")
+            raise BadInputError(
+                f"seed={self.seed} and evaluation.seed must differ: evaluation is on held-out scenarios"
+            )
         return self
 
     @model_validator(mode="after")
     def _can_be_paired(self) -> TrainingConfig:
         if isinstance(self.algorithm, PairedConfig) and self.environment.n_envs % 2:
-            raise ValueError(f"environment.n_envs={self.environment.n_envs} must be even: algorithm.kind is paired")
+            raise BadInputError(f"environment.n_envs={self.environment.n_envs} must be even: algorithm.kind is paired")
         return self
 
     @model_validator(mode="after")
@@ -191,7 +195,7 @@ class TrainingConfig(_Section):
         low, high = self.environment.preference
         for preference in self.evaluation.preferences:
             if not low <= preference <= high:
-                raise ValueError(
+                raise BadInputError(
                     f"evaluation.preferences: {preference} is outside of environment.preference, {low} .. {high}"
                 )
         return self
@@ -211,12 +215,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     Raises:
         BadInputError: the file cannot be read, or an entry is unknown or has a wrong value; one line for each mistake.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"cannot read config {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInputError(f"{path} is not YAML: {error}") from error
+    content = read_yaml(path, "config")
     if not isinstance(content, dict):
         raise BadInputError(f"{path} must be a mapping with the keys {', '.join(TrainingConfig.model_fields)}")
     for override in overrides:
@@ -236,10 +235,7 @@ def _replace(content: dict[str, Any], override: str) -> None:
     *sections, key = path.strip().split(".")
     if not (equals and key and all(sections)):
         raise BadInputError(f"--set {override!r}: must be path.to.key=value, for example algorithm.learning_rate=0.001")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadInputError(f"--set {override!r}: the value is not YAML: {error}") from error
+    value = parse_yaml(text, f"--set {override!r}")
     section = content
     for name in sections:
         section = section.setdefault(name, {})

@@ -15,12 +15,12 @@ from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec
 from dqgym.controller.shipped import SHIPPED_BUNDLE
 from dqgym.cost import FAST
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import heeds_preference, make_throttle, throttle_names
-from experiments.errors import BadInputError
 
 ORACLE = "oracle"
 """The clairvoyant bound, which runs on the model alone."""
@@ -73,7 +73,7 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
 
     Raises:
         BadInputError: it is none of them; the message names the nearest baseline.
-        ValueError: the run or the bundle cannot be used.
+        BadInputError: the run or the bundle cannot be used.
     """
     if source.partition(":")[0] in throttle_names():
         make_throttle(source)  # a wrong name shows here

@@ -21,13 +21,13 @@ from dqgym.backends.base import Outcomes
 from dqgym.controller.guard import Guard, GuardOptions, Intervention
 from dqgym.controller.loop import Observer
 from dqgym.controller.run import run_all
+from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.throttles.registry import make_throttle
 from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
 from experiments.contenders import FALLBACK, bundle_folder, require_served, require_surveys
-from experiments.errors import BadInputError
 from experiments.results import json_safe
 from experiments.tables import Table, terminal
 
@@ -95,7 +95,7 @@ def control(
 
     Raises:
         BundleError: the bundle is not valid, and ``fallback_on_error`` is off.
-        ValueError: another argument has a bad value.
+        BadInputError: another argument has a bad value.
     """
     from dqgym.controller.bundle import BundleError, read_bundle  # loads numba, which `--help` does not need
 

@@ -6,6 +6,7 @@ Anything else is a bug of the project and keeps its traceback.
 from __future__ import annotations
 
 import re
+import sys
 from enum import IntEnum
 
 from pydantic import BaseModel, ValidationError
@@ -24,51 +25,26 @@ class ExitCode(IntEnum):
     """Stopped by Ctrl-C (128 + SIGINT)."""
 
 
-class BadInputError(ValueError):
-    """The user gave something that cannot be used; the message says what and what would do."""
-
-
-class RunFailedError(RuntimeError):
-    """A run with good input could not be completed; the message says why."""
-
-
-class RunInterruptedError(Exception):
-    """A run was stopped by the user; the message says how to go on."""
-
-
-RUN_FAILURES = (
-    "dqgym.backends.kvm.backend.MigrationFailedError",
-    "dqgym.backends.kvm.machine.MachineFailedError",
-    "dqgym.backends.kvm.probe.KvmUnavailableError",
-    "dqgym.backends.kvm.proof.ProofFailedError",
-)
-"""Errors of the package that mean the same as ``RunFailedError``; names, as ``dqgym --help`` imports none of it."""
-
-
 def exit_code(error: BaseException) -> ExitCode | None:
     """The exit code for an error that is shown as a message; None for one that is not expected."""
     if is_interruption(error):
         return ExitCode.INTERRUPTED
-    match error:
-        case BrokenPipeError():
-            return None
-        case ValueError() | OSError():
-            return ExitCode.BAD_INPUT
-        case RunFailedError():
-            return ExitCode.FAILED
-        case RuntimeError() if any(_full_name(kind) in RUN_FAILURES for kind in type(error).__mro__):
-            return ExitCode.FAILED
-        case _:
-            return None
+    if _is(error, "BadInputError"):
+        return ExitCode.BAD_INPUT
+    if _is(error, "RunFailedError"):
+        return ExitCode.FAILED
+    return None
 
 
-def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _is(error: BaseException, name: str) -> bool:
+    """Whether an error is of that class of ``dqgym.errors``, which is not imported for this: ``--help`` needs none."""
+    known = sys.modules.get("dqgym.errors")
+    return known is not None and isinstance(error, getattr(known, name))
 
 
 def is_interruption(error: BaseException) -> bool:
     """Whether the user stopped the run; libraries that are interrupted may raise something else as they wind up."""
-    if isinstance(error, KeyboardInterrupt | RunInterruptedError):
+    if isinstance(error, KeyboardInterrupt) or _is(error, "RunInterruptedError"):
         return True
     earlier = error.__cause__ or error.__context__
     return earlier is not None and is_interruption(earlier)
@@ -76,17 +52,9 @@ def is_interruption(error: BaseException) -> bool:
 
 def message(error: BaseException) -> str:
     """What to tell the user about an expected error."""
-    match error:
-        case RunInterruptedError():
-            return str(error)
-        case _ if is_interruption(error):
-            return "interrupted"
-        case ValidationError():
-            return "\n".join(f"{error.title}: {line}" for line in describe_validation_error(error))
-        case OSError() if error.filename is not None:
-            return f"{error.filename}: {error.strerror}"
-        case _:
-            return str(error) or type(error).__name__
+    if is_interruption(error) and not _is(error, "RunInterruptedError"):
+        return "interrupted"
+    return str(error) or type(error).__name__
 
 
 def describe_validation_error(error: ValidationError, content: object = None) -> list[str]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dqgym.cost import FAST, GENTLE
+from dqgym.files import writing
 from experiments.backends import BACKEND_HELP, backend_maker
-from experiments.files import writing
 
 if TYPE_CHECKING:
     from dqgym.controller.loop import OnProgress
@@ -75,9 +75,9 @@ def evaluate_command(
     ] = False,
 ) -> None:
     """Compare learned policies with the baselines on the same migrations."""
+    from dqgym.errors import BadInputError
     from dqgym.telemetry.interval import parse_survey
     from experiments.contenders import line_up
-    from experiments.errors import BadInputError
     from experiments.evaluation import draw_task, evaluate
     from experiments.journal import Journal
     from experiments.rows_file import remove_other
@@ -128,7 +128,8 @@ def _migrations(tasks: Sequence[Task]) -> dict[str, list[str]]:
 @contextmanager
 def _saying_how_to_go_on(journal: Journal, runs: int, folder: Path) -> Iterator[None]:
     """Whatever stops the block, the message says how to go on, where a run is finished already."""
-    from experiments.errors import RunInterruptedError, is_interruption
+    from dqgym.errors import RunInterruptedError
+    from experiments.errors import is_interruption
     from experiments.tables import terminal
 
     try:
@@ -227,8 +228,8 @@ def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str 
     Raises:
         BadInputError: the wanted one does not compete.
     """
+    from dqgym.errors import BadInputError
     from dqgym.names import did_you_mean
-    from experiments.errors import BadInputError
 
     names = [one.name for one in contenders]
     if wanted is not None:

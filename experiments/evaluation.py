@@ -51,7 +51,7 @@ def draw_task(suite: str, count: int | None, seed: int, repetitions: int = 1) ->
     Each is there ``repetitions`` times, with other seeds.
 
     Raises:
-        ValueError: the suite is unknown, or does not hold that many scenarios.
+        BadInputError: the suite is unknown, or does not hold that many scenarios.
     """
     scenarios = get_suite(suite).scenarios(count, seed) * repetitions
     return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))

@@ -23,8 +23,8 @@ from dqgym.controller.manifest import (
     ParityFigure,
 )
 from dqgym.controller.network import INPUT_NAME, ONNX_FORM, OUTPUT_NAME, load_network
-from experiments.errors import BadInputError, RunFailedError
-from experiments.files import writing
+from dqgym.errors import BadInputError, RunFailedError
+from dqgym.files import writing
 from experiments.run_directory import RunDirectory, package_versions
 from experiments.tables import Table, terminal
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from experiments.errors import BadInputError
-from experiments.files import write_text, writing
+from dqgym.errors import BadInputError
+from dqgym.files import write_text, writing
 from experiments.results import Row, Takeover, json_safe, revived_row
 
 

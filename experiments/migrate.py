@@ -109,12 +109,12 @@ def find_scenario(source: str) -> Scenario:
     """The scenario in a YAML file, or the one that ``suite:name`` stands for.
 
     Raises:
-        ValueError: there is none, or the file does not hold a valid one.
+        BadInputError: there is none, or the file does not hold a valid one.
     """
+    from dqgym.errors import BadInputError
     from dqgym.names import did_you_mean
     from dqgym.scenario import load_scenario
     from dqgym.scenario.suites import get_suite
-    from experiments.errors import BadInputError
 
     suite_name, colon, name = source.partition(":")
     if not colon or Path(source).exists():
@@ -180,7 +180,7 @@ def describe_evidence(backend: Backend) -> dict[str, Any]:
 
 
 def _write_time_line(recorded: Trace, title: str, trace: Path | None, plot: Path | None) -> None:
-    from experiments.files import write_text
+    from dqgym.files import write_text
 
     if trace is not None:
         write_text(trace, json.dumps(recorded.to_dict()))

@@ -14,9 +14,9 @@ from torch import nn
 from torch.export import Dim
 
 from dqgym.controller.network import INPUT_NAME, OUTPUT_NAME
+from dqgym.errors import BadInputError, RunFailedError
 from dqgym.telemetry.encoder import observation_size
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
-from experiments.errors import BadInputError, RunFailedError
 
 BATCH_AXIS, VCPU_AXIS = "migrations", "vcpus"
 """Names of the free dimensions in the ONNX file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 
 
 def split_at_marks(page: str, begin: str, end: str, source: str) -> tuple[str, str, str]:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dqgym.envs.rendering import MigrationFigure
+from dqgym.files import replacing
 from experiments.contenders import ORACLE
 from experiments.cover_letter import Comparison, configuration, row_label
-from experiments.files import replacing
 from experiments.results import Row, Stratum, grouped, strata_of
 from experiments.standings import ALL, Front
 from experiments.statistics import pareto_front

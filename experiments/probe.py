@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.errors import RunFailedError
+from dqgym.errors import RunFailedError
 
 if TYPE_CHECKING:
     from dqgym.backends.kvm.probe import ProbeReport

@@ -26,7 +26,7 @@ def receive_command(
     from dqgym.backends.kvm.api import KICK, Kernel
     from dqgym.backends.kvm.destination import receive_migration
     from dqgym.backends.kvm.probe import require_kvm
-    from experiments.errors import BadInputError
+    from dqgym.errors import BadInputError
     from experiments.tables import terminal
 
     require_kvm()

@@ -11,8 +11,8 @@ import numpy as np
 
 from dqgym.backends.base import Outcomes
 from dqgym.cost import migration_cost
+from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import FloatArray
-from experiments.errors import BadInputError
 from experiments.statistics import Bootstrap, Sample, mean
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 
 if TYPE_CHECKING:
     from experiments.results_tables import Stored
@@ -32,7 +32,7 @@ def results_command(
     ] = None,
 ) -> None:
     """Write a page with the results of evaluations; what stands between its marks for notes stays."""
-    from experiments.files import write_text
+    from dqgym.files import write_text
     from experiments.results_tables import Stored
     from experiments.summary import read_summary
     from experiments.tables import terminal
@@ -59,13 +59,12 @@ def kept_notes(page: Path) -> str:
     Raises:
         BadInputError: the page does not have the two marks, and would be lost.
     """
+    from dqgym.files import read_text
     from experiments.pages import split_at_marks
 
-    try:
-        content = page.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not page.exists():
         return "\n\n"
-    return split_at_marks(content, BEGIN, END, str(page))[1]
+    return split_at_marks(read_text(page, "page"), BEGIN, END, str(page))[1]
 
 
 def results_page(stored: Sequence[Stored], command: str, notes: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO, get_type_hints
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 from experiments.results import Row
 
 PLAIN_FILE, COMPRESSED_FILE = "results.csv", "results.csv.gz"

@@ -28,8 +28,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from experiments.errors import BadInputError
-from experiments.files import write_text, writing
+from dqgym.errors import BadInputError
+from dqgym.files import write_text, writing
 
 DEFAULT_PARENT = Path("runs")
 RECORDED_PACKAGES = (

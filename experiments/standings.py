@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dqgym.errors import BadInputError
 from experiments.contenders import ORACLE
-from experiments.errors import BadInputError
 from experiments.results import Key, Migration, Stratum, cost_sample
 from experiments.statistics import (
     Bootstrap,

@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from dqgym.errors import BadInputError
 from experiments.contenders import ORACLE
-from experiments.errors import BadInputError, describe_validation_error
+from experiments.errors import describe_validation_error
 from experiments.results import Summary, json_safe, summarise_strata
 from experiments.standings import RULE, Front, Group, Standing, Standings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.errors import BadInputError, RunInterruptedError
+from dqgym.errors import BadInputError, RunInterruptedError
 
 if TYPE_CHECKING:
     from experiments.config import TrainingConfig

@@ -12,12 +12,12 @@ from agents.per_vcpu_network import ActorNetwork
 from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.cost import FAST
+from dqgym.errors import BadInputError
 from dqgym.scenario import MAX_VCPUS
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
 from experiments.config import TrainingConfig, load_config
-from experiments.errors import BadInputError
 from experiments.run_directory import RunDirectory
 
 

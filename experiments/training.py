@@ -23,12 +23,12 @@ from agents.checkpoints import latest_checkpoint, save_algorithm
 from agents.config import PpoConfig
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
+from dqgym.errors import BadInputError, RunFailedError
+from dqgym.files import write_text
 from dqgym.scenario.suites import get_suite
 from experiments.config import TrainingConfig
 from experiments.contenders import Contender
-from experiments.errors import BadInputError, RunFailedError
 from experiments.evaluation import Task, evaluate
-from experiments.files import write_text
 from experiments.results import Summary, json_safe, summarise
 from experiments.run_directory import RunDirectory, timestamp
 from experiments.trained_policy import trained_policy
@@ -54,7 +54,7 @@ def draw_held_out(config: TrainingConfig) -> list[Task]:
     """The migrations that choose the best model; no sampled scenario is one that is trained on.
 
     Raises:
-        ValueError: a fixed suite has a scenario with more vCPUs than ``environment.max_vcpus``.
+        BadInputError: a fixed suite has a scenario with more vCPUs than ``environment.max_vcpus``.
     """
     evaluation, tasks = config.evaluation, []
     for name in evaluation.suites:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dqgym.cost import FAST, GENTLE
-from experiments.errors import BadInputError, RunInterruptedError
+from dqgym.errors import BadInputError, RunInterruptedError
 
 if TYPE_CHECKING:
     from dqgym.telemetry.telemetry import FloatArray
@@ -158,8 +158,8 @@ def tune(
 
 def store(path: Path, throttle: str, distribution: str, entries: Sequence[TunedEntry]) -> None:
     """Put entries into a file, in place of those for the same throttle, distribution and preferences."""
+    from dqgym.files import write_text
     from dqgym.throttles.tuned import dump_tuned, read_tuned
-    from experiments.files import write_text
 
     content = read_tuned(path)
     of_throttle = content.setdefault(throttle, {})
@@ -171,12 +171,12 @@ def store(path: Path, throttle: str, distribution: str, entries: Sequence[TunedE
 def _tune_contextual(
     distribution: Distribution, preferences: Sequence[float], steps: int, out: Path, resume: bool
 ) -> Table:
+    from dqgym.files import write_text
     from dqgym.throttles.contextual_rule import ContextualRule
     from dqgym.throttles.contextual_weights import ContextualFile, contextual_network, dump_contextual
     from dqgym.throttles.registry import make_throttle
     from dqgym.throttles.rule_features import FEATURES
     from dqgym.throttles.tuned import TRAINING, tuned_entries
-    from experiments.files import write_text
     from experiments.tuning.evolution import SURVEY, Evolution, evolve
 
     _require_writable(out)
@@ -211,7 +211,7 @@ def _tune_contextual(
 
 def _require_writable(path: Path) -> None:
     """Make the folder. BadInputError where that cannot be."""
-    from experiments.files import writing
+    from dqgym.files import writing
 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

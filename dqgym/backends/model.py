@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.compile import kernel
+from dqgym.errors import BadInputError
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -49,9 +50,9 @@ class ModelBackend:
     def start(
         self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
     ) -> Telemetry:
-        """Start one migration for each scenario. ValueError where the seeds are not as many."""
+        """Start one migration for each scenario. BadInputError where the seeds are not as many."""
         if len(seeds) != len(scenarios):
-            raise ValueError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
+            raise BadInputError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
         self._pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
         self.facts = self._pool.facts()
         n = len(self._pool)

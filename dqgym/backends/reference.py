@@ -9,6 +9,7 @@ import numpy as np
 
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.backends.tallies import Tallies
+from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
 from dqgym.model.reference import run_interval, start
@@ -35,7 +36,7 @@ class ReferenceBackend:
             bitmap, contiguous where it is cleared at the sync.
 
     Raises:
-        ValueError: an unknown layout; the message has those that there are.
+        BadInputError: an unknown layout; the message has those that there are.
     """
 
     name = "reference"
@@ -50,7 +51,9 @@ class ReferenceBackend:
         layout: Layout | None = None,
     ) -> None:
         if layout is not None and layout not in LAYOUTS:
-            raise ValueError(f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}")
+            raise BadInputError(
+                f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}"
+            )
         self.parameters = parameters
         self.vcpu_slots = vcpu_slots
         self.layout = layout
@@ -62,9 +65,9 @@ class ReferenceBackend:
     def start(
         self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
     ) -> Telemetry:
-        """Start one migration for each scenario. ValueError where the seeds are not as many."""
+        """Start one migration for each scenario. BadInputError where the seeds are not as many."""
         if len(seeds) != len(scenarios):
-            raise ValueError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
+            raise BadInputError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
         pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
         self.facts = pool.facts()
         self._migrations = [

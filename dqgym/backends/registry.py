@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dqgym.backends.base import Backend
 from dqgym.backends.model import ModelBackend
 from dqgym.backends.reference import ReferenceBackend
+from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.names import did_you_mean
 
@@ -32,13 +33,13 @@ def make_backend(
     """The backend of that name, or the one given.
 
     Raises:
-        ValueError: an unknown name; the message has the nearest one.
+        BadInputError: an unknown name; the message has the nearest one.
         KvmUnavailableError: the host cannot run virtual machines.
     """
     if not isinstance(backend, str):
         return backend
     if backend not in BACKENDS:
-        raise ValueError(
+        raise BadInputError(
             f"unknown backend {backend!r}{did_you_mean(backend, BACKENDS)}; backends: {', '.join(BACKENDS)}"
         )
     return _MAKERS[backend](parameters, vcpu_slots)

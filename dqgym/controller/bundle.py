@@ -16,13 +16,14 @@ from pydantic import ValidationError
 from dqgym.controller.manifest import MANIFEST_FILE, SCHEMA_VERSION, FileEntry, Manifest, sha256
 from dqgym.controller.network import INPUT_NAME, OUTPUT_NAME, OnnxNetwork, load_network
 from dqgym.controller.policy_throttle import PolicyThrottle
+from dqgym.errors import BadInputError
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder, observation_size
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Float32Array
 
 
-class BundleError(ValueError):
+class BundleError(BadInputError):
     """A bundle that must not be run: says which file of it is wrong, and how."""
 
     def __init__(self, path: Path, problem: str) -> None:
@@ -45,7 +46,7 @@ class Bundle:
         """The encoder that the policy was trained with, for a number of vCPU slots.
 
         Raises:
-            ValueError: the policy does not serve that many slots.
+            BadInputError: the policy does not serve that many slots.
         """
         self.manifest.vcpus.require_slots(vcpu_slots)
         return Encoder.from_spec({**self.manifest.observation, "vcpu_slots": vcpu_slots})
@@ -54,7 +55,7 @@ class Bundle:
         """The policy as a throttle; ``preference`` None takes the manifest's default, ``survey`` None makes none.
 
         Raises:
-            ValueError: the policy was not trained for that preference.
+            BadInputError: the policy was not trained for that preference.
         """
         return PolicyThrottle(
             name=self.manifest.name,

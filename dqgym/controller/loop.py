@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dqgym.backends.base import Backend, Outcomes
+from dqgym.errors import BadInputError
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import FloatArray, Telemetry
 from dqgym.throttles.base import Throttle, survey_of
@@ -36,13 +37,13 @@ def run_migrations(
     so that no migration goes on without a throttle.
 
     Raises:
-        ValueError: no scenarios, another number of seeds, more migrations than the backend runs side by side, or a
+        BadInputError: no scenarios, another number of seeds, more migrations than the backend runs side by side, or a
             throttle that wants a survey on a backend that makes none.
     """
     n = _checked_count(backend, scenarios, seeds)
     survey = survey_of(throttle)
     if survey is not None and not backend.capabilities.survey:
-        raise ValueError(f"backend {backend.name!r} makes no surveys; throttle {throttle.name!r} wants one")
+        raise BadInputError(f"backend {backend.name!r} makes no surveys; throttle {throttle.name!r} wants one")
     try:
         telemetry = backend.start(scenarios, seeds, survey)
         throttle.reset(backend.facts)
@@ -63,9 +64,9 @@ def run_migrations(
 def _checked_count(backend: Backend, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> int:
     n, most = len(scenarios), backend.capabilities.max_migrations
     if n == 0:
-        raise ValueError("scenarios: there must be at least one")
+        raise BadInputError("scenarios: there must be at least one")
     if len(seeds) != n:
-        raise ValueError(f"seeds: got {len(seeds)} for {n} scenarios; there must be one each")
+        raise BadInputError(f"seeds: got {len(seeds)} for {n} scenarios; there must be one each")
     if most is not None and n > most:
-        raise ValueError(f"scenarios: got {n}; backend {backend.name!r} runs at most {most} side by side")
+        raise BadInputError(f"scenarios: got {n}; backend {backend.name!r} runs at most {most} side by side")
     return n

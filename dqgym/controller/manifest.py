@@ -13,6 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.interval import ControlInterval
 
 MANIFEST_FILE = "manifest.json"
@@ -56,7 +57,7 @@ class PreferenceSpec(_Record):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low <= self.default <= self.high:
-            raise ValueError(f"default={self.default} must lie within low={self.low} .. high={self.high}")
+            raise BadInputError(f"default={self.default} must lie within low={self.low} .. high={self.high}")
         return self
 
     def choose(self, preference: float | None) -> float:
@@ -64,7 +65,7 @@ class PreferenceSpec(_Record):
         if preference is None:
             return self.default
         if not self.low <= preference <= self.high:
-            raise ValueError(f"preference={preference}: the policy was trained for {self.low} .. {self.high}")
+            raise BadInputError(f"preference={preference}: the policy was trained for {self.low} .. {self.high}")
         return preference
 
 
@@ -79,9 +80,9 @@ class VcpuSpec(_Record):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.high < self.low:
-            raise ValueError(f"high={self.high} must not be below low={self.low}")
+            raise BadInputError(f"high={self.high} must not be below low={self.low}")
         if self.slots is not None and self.slots < self.high:
-            raise ValueError(f"slots={self.slots} must not be below high={self.high}")
+            raise BadInputError(f"slots={self.slots} must not be below high={self.high}")
         return self
 
     @property
@@ -93,7 +94,7 @@ class VcpuSpec(_Record):
         """ValueError where the network does not take that many vCPU slots."""
         if slots > self.widest or (self.slots is not None and slots != self.slots):
             taken = f"1 .. {self.high}" if self.slots is None else f"{self.slots}, no other number"
-            raise ValueError(f"vcpu_slots={slots}: the policy takes {taken}")
+            raise BadInputError(f"vcpu_slots={slots}: the policy takes {taken}")
 
 
 class NetworkSpec(_Record):
@@ -119,7 +120,7 @@ class FileEntry(_Record):
     @classmethod
     def _inside_the_bundle(cls, name: str) -> str:
         if name != PurePath(name).name or name == MANIFEST_FILE:
-            raise ValueError(f"{name!r} must be the plain name of a file beside {MANIFEST_FILE}")
+            raise BadInputError(f"{name!r} must be the plain name of a file beside {MANIFEST_FILE}")
         return name
 
     @classmethod
@@ -167,7 +168,7 @@ class Manifest(_Record):
     @model_validator(mode="after")
     def _slots_agree(self) -> Self:
         if self.observation.get("vcpu_slots") != self.vcpus.slots:
-            raise ValueError(
+            raise BadInputError(
                 f"vcpus.slots={self.vcpus.slots} and observation.vcpu_slots={self.observation.get('vcpu_slots')} differ"
             )
         return self
@@ -176,14 +177,14 @@ class Manifest(_Record):
     def _network_is_listed(self) -> Self:
         names = [entry.name for entry in self.files]
         if self.network.file not in names:
-            raise ValueError(f"network.file={self.network.file!r} is not among the files {names}")
+            raise BadInputError(f"network.file={self.network.file!r} is not among the files {names}")
         return self
 
     @model_validator(mode="after")
     def _network_is_faithful(self) -> Self:
         for figure in self.parity:
             if figure.max_abs_difference > MAX_PARITY_DIFFERENCE:
-                raise ValueError(
+                raise BadInputError(
                     f"parity: {figure.form} is {figure.max_abs_difference:g} away from the trained network"
                     f" (allowed: {MAX_PARITY_DIFFERENCE:g})"
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import Float32Array
 
 ONNX_FORM = "onnx"
@@ -39,7 +40,7 @@ def load_network(content: bytes) -> OnnxNetwork:
     """The network in the bytes of an ONNX file.
 
     Raises:
-        ValueError: ONNX Runtime cannot load them.
+        BadInputError: ONNX Runtime cannot load them.
     """
     import onnxruntime  # only who runs a network pays for loading it
 
@@ -51,4 +52,4 @@ def load_network(content: bytes) -> OnnxNetwork:
     try:
         return OnnxNetwork(onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]))
     except Exception as error:  # ONNX Runtime's errors have no common base class of their own
-        raise ValueError(f"ONNX Runtime cannot load the network: {error}") from error
+        raise BadInputError(f"ONNX Runtime cannot load the network: {error}") from error

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.action import ActionSpec, action_to_command
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.encoder import Encoder
@@ -53,7 +54,7 @@ class PolicyThrottle:
         """Start N new migrations.
 
         Raises:
-            ValueError: the policy does not serve as many vCPU slots as the run has.
+            BadInputError: the policy does not serve as many vCPU slots as the run has.
         """
         self._encoder = self._make_encoder(facts.present.shape[1])
         self._encoder.reset(facts, self._preference)
@@ -63,11 +64,11 @@ class PolicyThrottle:
         """The policy's command.
 
         Raises:
-            ValueError: the policy's actions have another shape than the run.
+            BadInputError: the policy's actions have another shape than the run.
         """
         actions = self._act(self._encoder.encode(telemetry))
         if actions.shape != self._facts.present.shape:
-            raise ValueError(
+            raise BadInputError(
                 f"policy {self.name!r}: actions have shape {actions.shape}, the run {self._facts.present.shape}"
                 " (migrations, vCPU slots)"
             )

@@ -36,7 +36,7 @@ def run_all(
     """Migrate every scenario under one throttle; see ``run_migrations``, which each turn is one call of.
 
     Raises:
-        ValueError: no scenarios, or another number of seeds.
+        BadInputError: no scenarios, or another number of seeds.
     """
     together = backend.capabilities.max_migrations or max(len(scenarios), 1)
     if together >= len(scenarios):

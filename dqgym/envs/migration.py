@@ -20,6 +20,7 @@ from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.randomised_model import RandomisedModel, require_model
 from dqgym.envs.reward import TERMS, CostMeter
 from dqgym.envs.spaces import action_space, observation_space
+from dqgym.errors import BadInputError
 from dqgym.random import streams
 from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
@@ -141,7 +142,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     ) -> None:
         EzPickle.__init__(self, backend=backend, render_mode=render_mode, **keywords)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode={render_mode!r}; allowed: None, {self.metadata['render_modes']}")
+            raise BadInputError(f"render_mode={render_mode!r}; allowed: None, {self.metadata['render_modes']}")
         self.options = resolve_options(**keywords)
         slots = self.options.slots
         if self.options.randomisation == Randomisation():

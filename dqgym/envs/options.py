@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.reward import weights_of
+from dqgym.errors import BadInputError
 from dqgym.model.layout import slots_for
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import MAX_VCPUS, Scenario, load_scenario
@@ -95,12 +96,12 @@ def resolve_options(
     """Check the keyword arguments of an environment (documented at ``MigrationEnv``) and draw its scenarios.
 
     Raises:
-        ValueError: an argument is out of range; the message names it, its value and what is allowed.
+        BadInputError: an argument is out of range; the message names it, its value and what is allowed.
     """
     if suite is not None and scenario is not None:
-        raise ValueError(f"suite={suite!r} and scenario={scenario!r}: give one of them")
+        raise BadInputError(f"suite={suite!r} and scenario={scenario!r}: give one of them")
     if pool_size < 1:
-        raise ValueError(f"pool_size={pool_size!r} must be at least 1")
+        raise BadInputError(f"pool_size={pool_size!r} must be at least 1")
     if scenario is not None:
         loaded = scenario if isinstance(scenario, Scenario) else load_scenario(Path(scenario))
         scenarios: tuple[Scenario, ...] = (loaded,)
@@ -111,13 +112,13 @@ def resolve_options(
     scenarios = varied.scenarios(scenarios, pool_seed)
     lowest, highest = preference if isinstance(preference, tuple | list) else (preference, preference)
     if not 0 < lowest <= highest:
-        raise ValueError(f"preference={preference!r} must be positive: a number, or (lowest, highest)")
+        raise BadInputError(f"preference={preference!r} must be positive: a number, or (lowest, highest)")
     if not 0 <= survey_chance <= 1:
-        raise ValueError(f"survey_chance={survey_chance!r} must be from 0 to 1")
+        raise BadInputError(f"survey_chance={survey_chance!r} must be from 0 to 1")
     length = parse_survey(survey) if isinstance(survey, str) else survey
     most = max(each.vcpus for each in scenarios)
     if vcpu_slots is not None and vcpu_slots < most:
-        raise ValueError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")
+        raise BadInputError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")
     return EnvironmentOptions(
         scenarios=scenarios,
         slots=slots_for(most if vcpu_slots is None else vcpu_slots),
@@ -138,7 +139,7 @@ def _draw(
 ) -> tuple[Scenario, ...]:
     """The pool: of each suite a number of scenarios in proportion to its weight; a fixed suite alone as it is."""
     if not weights or not all(weight > 0 for _, weight in weights):
-        raise ValueError(f"suite={dict(weights)!r}: the weight of each suite must be positive")
+        raise BadInputError(f"suite={dict(weights)!r}: the weight of each suite must be positive")
     total = sum(weight for _, weight in weights)
     pool: list[Scenario] = []
     for name, weight in weights:
@@ -151,5 +152,5 @@ def _draw(
             pool += suite.scenarios(count, seed, max_vcpus=max_vcpus)
     pool = [scenario for scenario in pool if scenario.vm.memory_bytes <= max_memory_bytes]
     if not pool:
-        raise ValueError(f"max_memory_bytes={max_memory_bytes:g}: no scenario of {dict(weights)!r} is that small")
+        raise BadInputError(f"max_memory_bytes={max_memory_bytes:g}: no scenario of {dict(weights)!r} is that small")
     return tuple(pool)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dqgym.compile import part
+from dqgym.errors import BadInputError
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import ModelParameters
 from dqgym.names import did_you_mean
@@ -61,7 +62,7 @@ class Randomisation:
             its period they may be longer or shorter, up to this.
 
     Raises:
-        ValueError: a number is out of range; the message names it, its value and what is allowed.
+        BadInputError: a number is out of range; the message names it, its value and what is allowed.
     """
 
     calibration: float = 0.0
@@ -75,20 +76,22 @@ class Randomisation:
         for name, most in _MOST.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise ValueError(f"randomisation: {name}={value!r} must be from 0 to {most:g}")
+                raise BadInputError(f"randomisation: {name}={value!r} must be from 0 to {most:g}")
         if len(self.latency) != 2 or not 0 <= self.latency[0] <= self.latency[1] <= 1:
-            raise ValueError(f"randomisation: latency={self.latency!r} must be (least, most), 0 <= least <= most <= 1")
+            raise BadInputError(
+                f"randomisation: latency={self.latency!r} must be (least, most), 0 <= least <= most <= 1"
+            )
         object.__setattr__(self, "latency", tuple(map(float, self.latency)))
 
     @classmethod
     def of(cls, given: Randomisation | Mapping[str, Any] | None) -> Randomisation:
-        """The one given, or that which a mapping of its attributes describes. ValueError for an unknown one."""
+        """The one given, or that which a mapping of its attributes describes. BadInputError for an unknown one."""
         if isinstance(given, Randomisation):
             return given
         names = [field.name for field in fields(cls)]
         for name in given or {}:
             if name not in names:
-                raise ValueError(f"randomisation: unknown {name!r}{did_you_mean(name, names)}; known: {names}")
+                raise BadInputError(f"randomisation: unknown {name!r}{did_you_mean(name, names)}; known: {names}")
         return cls(**given or {})
 
     @property

@@ -15,6 +15,7 @@ from dqgym.backends.model import ModelBackend
 from dqgym.compile import kernel
 from dqgym.envs.latency import advance_late, run_free
 from dqgym.envs.randomisation import Randomisation, draw_latency, is_heeded, misread
+from dqgym.errors import BadInputError
 from dqgym.model.kernel import BLOCK, begin_interval
 from dqgym.model.layout import UNLIMITED_RATE, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -67,7 +68,9 @@ def require_model(backend: str | Backend) -> None:
     """Raise a ValueError where a backend other than the model shall be randomised."""
     name = backend if isinstance(backend, str) else backend.name
     if backend != ModelBackend.name:
-        raise ValueError(f"randomisation: is of the model; backend={name!r} has its own constants, noise and latency")
+        raise BadInputError(
+            f"randomisation: is of the model; backend={name!r} has its own constants, noise and latency"
+        )
 
 
 @kernel

@@ -16,6 +16,7 @@ import numpy as np
 
 from dqgym import cost
 from dqgym.backends.base import Outcomes
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
@@ -24,13 +25,13 @@ TERMS = ("time", "stall", "downtime", "deadline")
 
 
 def weights_of(given: Mapping[str, float] | None) -> FloatArray:
-    """float64 [4]: the weight of each term; 1 where not given. ValueError for an unknown term or a negative weight."""
+    """float64 [4]: the weight of each term; 1 where not given. BadInputError for an unknown term or a negative weight."""
     weights = dict.fromkeys(TERMS, 1.0)
     for name, weight in (given or {}).items():
         if name not in weights:
-            raise ValueError(f"reward_weights: unknown term {name!r}{did_you_mean(name, TERMS)}; terms: {TERMS}")
+            raise BadInputError(f"reward_weights: unknown term {name!r}{did_you_mean(name, TERMS)}; terms: {TERMS}")
         if not weight >= 0:
-            raise ValueError(f"reward_weights: {name}={weight!r} must not be negative")
+            raise BadInputError(f"reward_weights: {name}={weight!r} must not be negative")
         weights[name] = float(weight)
     return np.array([weights[name] for name in TERMS])
 

@@ -16,6 +16,7 @@ from dqgym.envs.info import FINAL_INFO, final_info_columns
 from dqgym.envs.kernel import reset_where, step_all
 from dqgym.envs.options import EnvironmentKeywords, resolve_options
 from dqgym.envs.spaces import action_space, observation_space
+from dqgym.errors import BadInputError
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
 from dqgym.random import streams
@@ -57,9 +58,9 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
             **keywords,
         )  # fmt: skip
         if num_envs < 1:
-            raise ValueError(f"num_envs={num_envs!r} must be at least 1")
+            raise BadInputError(f"num_envs={num_envs!r} must be at least 1")
         if render_mode is not None:
-            raise ValueError(f"render_mode={render_mode!r}: only the single environment is rendered")
+            raise BadInputError(f"render_mode={render_mode!r}: only the single environment is rendered")
         self.options = resolve_options(**keywords)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -102,7 +103,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
         """Begin new episodes; ``options={"reset_mask": bool [N]}`` only where it is true: the others stay as they are.
 
         ``seed``: s seeds environment i with s + i; a list gives each its own; None goes on with the random numbers at
-        hand. ValueError where a list or a mask has another length.
+        hand. BadInputError where a list or a mask has another length.
         """
         mask = self._reset_mask(options)
         self._seed(seed, mask)
@@ -121,7 +122,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
             raise RuntimeError("call reset before step")
         actions = np.asarray(actions, dtype=np.float32)
         if actions.shape != self.action_space.shape:
-            raise ValueError(f"actions have shape {actions.shape}, must have {self.action_space.shape}")
+            raise BadInputError(f"actions have shape {actions.shape}, must have {self.action_space.shape}")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
             raise RuntimeError(f"environments {np.flatnonzero(self._ended)} have ended: reset them, with reset_mask")
         n = self.num_envs
@@ -161,7 +162,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
             return np.ones(self.num_envs, dtype=bool)
         mask = np.asarray(options["reset_mask"])
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ValueError(
+            raise BadInputError(
                 f"options['reset_mask'] must be bool [{self.num_envs}] with at least one True, not {mask!r}"
             )
         return mask
@@ -171,7 +172,7 @@ class MigrationVectorEnv(VectorEnv, EzPickle):
             super().reset(seed=int(seed))
             seed = [int(seed) + i for i in range(self.num_envs)]
         if seed is not None and len(seed) != self.num_envs:
-            raise ValueError(f"seed: {len(seed)} seeds for {self.num_envs} environments")
+            raise BadInputError(f"seed: {len(seed)} seeds for {self.num_envs} environments")
         if self._streams is None:
             self._streams = streams(self.np_random.integers(2**63, size=self.num_envs))
         if seed is not None:

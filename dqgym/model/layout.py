@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from enum import IntEnum, auto
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import VmField
 
 
@@ -287,4 +288,4 @@ def slots_for(vcpus: int) -> int:
     for slots in SLOT_COUNTS:
         if vcpus <= slots:
             return slots
-    raise ValueError(f"vcpus={vcpus}: the model holds 1 to {SLOT_COUNTS[-1]} vCPUs")
+    raise BadInputError(f"vcpus={vcpus}: the model holds 1 to {SLOT_COUNTS[-1]} vCPUs")

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dqgym.files import write_whole
+from dqgym.documents import read_yaml
+from dqgym.errors import BadInputError
+from dqgym.files import write_text
 from dqgym.names import did_you_mean
 from dqgym.scenario.dirty_log import DirtyLog
 
@@ -50,7 +52,7 @@ UNITS = dict(zip(ModelParameters._fields, ("bytes/s", "s", "bytes/s", "1", "s", 
 _MAY_BE_ZERO = ("fault_s", "contention", "overshoot_bytes", "ring_exit_s", "slice_overrun_s")
 
 
-class ParameterError(ValueError):
+class ParameterError(BadInputError):
     """A file of parameters cannot be used; the message names the file, the field, the value and what is allowed."""
 
 
@@ -116,16 +118,11 @@ def save_parameters(
             }
             for throttle, options in throttles.items()
         }
-    write_whole(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(f"cannot read the parameters {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ParameterError(f"{path}: not valid YAML: {error}") from error
+    content = read_yaml(path, "the parameters", ParameterError)
     if not isinstance(content, dict):
         raise ParameterError(f"{path}: must be a mapping with the parameters {', '.join(ModelParameters._fields)}")
     return content

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.errors import BadInputError
 from dqgym.model.layout import IN_STEP, UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
 from dqgym.model.parameters import ModelParameters, run_slice_s
 from dqgym.scenario import (
@@ -78,15 +79,15 @@ def pack_scenarios(
     """Arrays of the scenarios, all under the same constants or each under its own.
 
     Raises:
-        ValueError: a scenario has more vCPUs than ``vcpu_slots`` (None: as many as needed).
+        BadInputError: a scenario has more vCPUs than ``vcpu_slots`` (None: as many as needed).
     """
     if not scenarios:
-        raise ValueError("no scenarios: at least one is needed")
+        raise BadInputError("no scenarios: at least one is needed")
     most = max(scenario.vcpus for scenario in scenarios)
     slots = slots_for(most if vcpu_slots is None else vcpu_slots)
     if most > slots:
         widest = max(scenarios, key=lambda scenario: scenario.vcpus)
-        raise ValueError(f"scenario {widest.name!r} has {most} vCPUs, more than vcpu_slots={slots}")
+        raise BadInputError(f"scenario {widest.name!r} has {most} vCPUs, more than vcpu_slots={slots}")
     vcpu = np.zeros((len(scenarios), VCPU_PARAMETERS, slots), dtype=np.float32)
     vm = np.zeros((len(scenarios), VM_PARAMETERS))
     # The kernel divides by these, in absent slots, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from dqgym.errors import BadInputError
 from dqgym.oracle.schedule import Player, Schedules, working_sets
 from dqgym.oracle.search import INTERVAL, ROUNDS, search
 from dqgym.scenario import Scenario
@@ -45,9 +46,9 @@ class OracleThrottle:
         self._schedules = search(scenarios, seeds, self._preference, self._rounds).schedules
 
     def reset(self, facts: Facts) -> None:
-        """Start the migrations that were foreseen. ValueError where they are others."""
+        """Start the migrations that were foreseen. BadInputError where they are others."""
         if len(facts.present) != len(self._scenarios):
-            raise ValueError(f"the oracle has foreseen {len(self._scenarios)} migrations, not {len(facts.present)}")
+            raise BadInputError(f"the oracle has foreseen {len(self._scenarios)} migrations, not {len(facts.present)}")
         self._player = Player(self._schedules, facts, working_sets(self._scenarios, facts.present.shape[1]))
 
     def act(self, telemetry: Telemetry) -> Command:

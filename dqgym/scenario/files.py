@@ -24,7 +24,9 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dqgym.files import write_whole
+from dqgym.documents import MOST_YAML_BYTES, parse_yaml
+from dqgym.errors import BadInputError
+from dqgym.files import read_text, write_text
 from dqgym.names import did_you_mean
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import FROM_FILE, yaml_key
@@ -46,7 +48,7 @@ _KINDS = {"link": _kinds(Link), "schedule": _kinds(Schedule)}
 """The fields that come in several kinds."""
 
 
-class ScenarioError(ValueError):
+class ScenarioError(BadInputError):
     """A scenario file cannot be used; one line for each fault, with the field, the value and what is allowed."""
 
 
@@ -56,19 +58,13 @@ def load_scenario(path: str | Path) -> Scenario:
     Raises:
         ScenarioError: the file is missing, is not YAML, or does not describe a valid scenario.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ScenarioError(f"cannot read scenario {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"cannot read scenario {path}: {error}") from error
-    return scenario_from_yaml(text, source=str(path), folder=path.parent)
+    text = read_text(path, "scenario", MOST_YAML_BYTES, ScenarioError)
+    return scenario_from_yaml(text, source=str(path), folder=Path(path).parent)
 
 
 def save_scenario(scenario: Scenario, path: str | Path) -> None:
     """Write a scenario; the file is complete or, where writing fails, as it was before."""
-    write_whole(Path(path), scenario_to_yaml(scenario))
+    write_text(Path(path), scenario_to_yaml(scenario))
 
 
 def scenario_to_yaml(scenario: Scenario) -> str:
@@ -88,10 +84,7 @@ def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None 
     Raises:
         ScenarioError: as ``load_scenario``.
     """
-    try:
-        content = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{source}: not valid YAML: {error}") from error
+    content = parse_yaml(text, source, ScenarioError)
     if not isinstance(content, dict):
         raise ScenarioError(f"{source}: must be a mapping with the keys {', '.join(Scenario.model_fields)}")
     content = _with_recordings_read(content, source, folder or Path())
@@ -99,20 +92,6 @@ def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None 
         return Scenario.model_validate(content, context=FROM_FILE)
     except ValidationError as error:
         raise ScenarioError("\n".join(f"{source}: {_describe(fault)}" for fault in _causes(error))) from error
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader for which a repeated key is an error: plain YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"key {key_node.value!r} is repeated", problem_mark=key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
 
 
 def _with_recordings_read(content: dict[str, Any], source: str, folder: Path) -> dict[str, Any]:
@@ -183,13 +162,11 @@ def _read_recording(
     if not isinstance(part["file"], str):
         raise ScenarioError(f"{place}.file: {part['file']!r} is not a file name")
     path = folder / part["file"]
+    lines = read_text(path, "the recording", error=ScenarioError).splitlines()
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"cannot read the recording {path}: {error}") from error
-    except ValueError:
-        header, rows = [], []
+        header, *rows = csv.reader(lines) if lines else [[]]
+    except csv.Error as error:
+        raise ScenarioError(f"cannot read recording {path}: not CSV: {error}") from error
     if TIME_COLUMN not in header or column not in header:
         raise ScenarioError(
             f"{path}: the first line must have the columns {TIME_COLUMN!r} and {column!r}, not {','.join(header)!r}"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.record import Bytes, Duration, RateOrZero, Record
 
 
@@ -35,7 +36,7 @@ class DeviceWrites(Record):
     @model_validator(mode="after")
     def _both_or_none(self) -> DeviceWrites:
         if (self.rate_bytes_per_s > 0) != (self.working_set_bytes > 0):
-            raise ValueError(
+            raise BadInputError(
                 f"device rate ({self.rate_bytes_per_s!r} bytes/s) and working set ({self.working_set_bytes!r} bytes)"
                 " must both be positive, or both be 0"
             )

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.record import Duration, Instant, Rate, Record, check_times
 
 ORNSTEIN_UHLENBECK_CLIP = (0.05, 3.0)
@@ -43,7 +44,7 @@ class _AnyLink(Record):
     def _line_is_no_slower(self) -> _AnyLink:
         highest = self.highest_bandwidth_bytes_per_s
         if self.line_speed_bytes_per_s is not None and self.line_speed_bytes_per_s < highest:
-            raise ValueError(
+            raise BadInputError(
                 f"line speed {self.line_speed_bytes_per_s!r} bytes/s must be at least the bandwidth, {highest!r}"
             )
         return self
@@ -146,7 +147,7 @@ class MarkovLink(_AnyLink):
     @model_validator(mode="after")
     def _high_is_higher(self) -> MarkovLink:
         if self.high_bandwidth_bytes_per_s < self.low_bandwidth_bytes_per_s:
-            raise ValueError(
+            raise BadInputError(
                 f"the high bandwidth, {self.high_bandwidth_bytes_per_s!r} bytes/s, is below the low one,"
                 f" {self.low_bandwidth_bytes_per_s!r}"
             )

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, model_validator
 
 from dqgym import units
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 
 FROM_FILE: dict[str, Any] = {"from_file": True}
@@ -53,7 +54,7 @@ class Record(BaseModel):
             for key in data:
                 if key not in keys and (_from_file(info) or key not in names):
                     hint = did_you_mean(str(key), shown)
-                    raise ValueError(f"unknown key {key!r}{hint}; valid keys: {', '.join(shown)}")
+                    raise BadInputError(f"unknown key {key!r}{hint}; valid keys: {', '.join(shown)}")
         return data
 
 
@@ -66,7 +67,7 @@ def _reads(parse: Callable[[str], float], dimension: units.Dimension) -> BeforeV
         if isinstance(value, str):
             return parse(value)
         if _from_file(info) and value is not None:
-            raise ValueError(f"{value!r} must be text with a unit; {dimension.allowed}")
+            raise BadInputError(f"{value!r} must be text with a unit; {dimension.allowed}")
         return value
 
     return BeforeValidator(read)
@@ -102,11 +103,11 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 def check_times(times_s: tuple[float, ...], values: int, what: str, period_s: float | None) -> None:
     """ValueError unless the times of a piecewise constant function start at 0, rise, and are as many as its values."""
     if len(times_s) != values:
-        raise ValueError(f"{len(times_s)} times, but {values} {what}")
+        raise BadInputError(f"{len(times_s)} times, but {values} {what}")
     if times_s[0] != 0:
-        raise ValueError(f"the first time must be 0 s, not {times_s[0]!r} s")
+        raise BadInputError(f"the first time must be 0 s, not {times_s[0]!r} s")
     for earlier, later in pairwise(times_s):
         if later <= earlier:
-            raise ValueError(f"times must rise, but {later!r} s follows {earlier!r} s")
+            raise BadInputError(f"times must rise, but {later!r} s follows {earlier!r} s")
     if period_s is not None and period_s <= times_s[-1]:
-        raise ValueError(f"the period, {period_s!r} s, must end after the last time, {times_s[-1]!r} s")
+        raise BadInputError(f"the period, {period_s!r} s, must end after the last time, {times_s[-1]!r} s")

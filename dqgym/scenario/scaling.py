@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES, SMALLEST_RING_ENTRIES, DirtyLog
 from dqgym.scenario.record import Record
 from dqgym.scenario.scenario import Scenario
@@ -37,14 +38,14 @@ def scaled(scenario: Scenario, memory_bytes: int, bandwidth_bytes_per_s: float) 
         bandwidth_bytes_per_s: nominal, of the link; its kind and its course stay.
 
     Raises:
-        ValueError: less memory than a page for each working set, no positive finite bandwidth, or times and rates that
+        BadInputError: less memory than a page for each working set, no positive finite bandwidth, or times and rates that
             leave the range of numbers.
     """
     if not (math.isfinite(bandwidth_bytes_per_s) and bandwidth_bytes_per_s > 0):
-        raise ValueError(f"bandwidth_bytes_per_s must be positive and finite, not {bandwidth_bytes_per_s!r}")
+        raise BadInputError(f"bandwidth_bytes_per_s must be positive and finite, not {bandwidth_bytes_per_s!r}")
     memory_pages = memory_bytes // BASE_PAGE_BYTES
     if memory_pages < 1:
-        raise ValueError(f"memory_bytes must be at least a page of {BASE_PAGE_BYTES} bytes, not {memory_bytes!r}")
+        raise BadInputError(f"memory_bytes must be at least a page of {BASE_PAGE_BYTES} bytes, not {memory_bytes!r}")
     size = Fraction(memory_pages * BASE_PAGE_BYTES, scenario.vm.memory_bytes)
     rate = bandwidth_bytes_per_s / scenario.bandwidth_bytes_per_s
     factors = _Factors(size=size, rate=rate, time=float(size) / rate)
@@ -92,7 +93,7 @@ def _working_sets_pages(scenario: Scenario, factors: _Factors, memory_pages: int
     pages = [_whole_pages(size_bytes, factors) for size_bytes in sizes_bytes]
     least = sum(count for count, size in zip(counts, pages, strict=True) if size)
     if least > memory_pages:
-        raise ValueError(
+        raise BadInputError(
             f"memory_bytes: {format_bytes(memory_pages * BASE_PAGE_BYTES)} is too small for {least} working sets of at"
             f" least a page of {BASE_PAGE_BYTES} bytes each"
         )

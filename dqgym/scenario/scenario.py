@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.limits import DeviceWrites, Limits
 from dqgym.scenario.link import Link
@@ -70,24 +71,24 @@ class Scenario(Record):
     @model_validator(mode="after")
     def _has_few_enough_vcpus(self) -> Scenario:
         if self.vcpus > MAX_VCPUS:
-            raise ValueError(f"workload has {self.vcpus} vCPUs; allowed: 1 to {MAX_VCPUS}")
+            raise BadInputError(f"workload has {self.vcpus} vCPUs; allowed: 1 to {MAX_VCPUS}")
         return self
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> Scenario:
         memory, page = self.vm.memory_bytes, self.vm.page_bytes
         if memory < page:
-            raise ValueError(f"memory {format_bytes(memory)} is smaller than a page of {format_bytes(page)}")
+            raise BadInputError(f"memory {format_bytes(memory)} is smaller than a page of {format_bytes(page)}")
         written = [(group.vcpus, group.working_set_bytes) for group in self.workload if group.writes]
         written += [(1, self.device.working_set_bytes)] if self.device.working_set_bytes else []
         for _, working_set in written:
             if working_set < page:
-                raise ValueError(
+                raise BadInputError(
                     f"working set {format_bytes(working_set)} is smaller than a page of {format_bytes(page)}"
                 )
         total = sum(vcpus * working_set for vcpus, working_set in written)
         if total > memory:
-            raise ValueError(
+            raise BadInputError(
                 f"the working sets of all vCPUs and devices, {format_bytes(total)}, exceed the memory,"
                 f" {format_bytes(memory)}"
             )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.record import Bytes, Record
 from dqgym.units import format_bytes
 
@@ -18,7 +19,7 @@ PAGE_SIZES_BYTES = (4096, 65536, 2 * 2**20, 2**30)
 def _check_page_size(page_bytes: int) -> int:
     if page_bytes not in PAGE_SIZES_BYTES:
         allowed = ", ".join(format_bytes(size) for size in PAGE_SIZES_BYTES)
-        raise ValueError(f"{format_bytes(page_bytes)} is not a page size; allowed: {allowed}")
+        raise BadInputError(f"{format_bytes(page_bytes)} is not a page size; allowed: {allowed}")
     return page_bytes
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.record import Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
@@ -149,12 +150,12 @@ class VcpuGroup(Record):
     def _rate_and_working_set_fit_the_pattern(self) -> VcpuGroup:
         rate, working_set = self.write_rate_bytes_per_s, self.working_set_bytes
         if self.writes and not (rate > 0 and working_set > 0):
-            raise ValueError(
+            raise BadInputError(
                 f"pattern {self.pattern!r} needs a positive write rate and working set, not {rate!r} bytes/s"
                 f" and {working_set!r} bytes; a vCPU that does not write is 'read-only' or 'idle'"
             )
         if not self.writes and (rate > 0 or working_set > 0):
-            raise ValueError(
+            raise BadInputError(
                 f"pattern {self.pattern!r} writes nothing: write rate and working set must be 0 (or left out),"
                 f" not {rate!r} bytes/s and {working_set!r} bytes"
             )
@@ -165,14 +166,14 @@ class VcpuGroup(Record):
         pair = (self.hot_fraction, self.hot_share)
         if self.pattern != "hot-cold":
             if pair != (None, None) or self.zipf_skew is not None:
-                raise ValueError(f"hot_fraction, hot_share and zipf_skew are for 'hot-cold', not {self.pattern!r}")
+                raise BadInputError(f"hot_fraction, hot_share and zipf_skew are for 'hot-cold', not {self.pattern!r}")
         elif (self.zipf_skew is None) == (pair == (None, None)) or (None in pair and pair != (None, None)):
-            raise ValueError(
+            raise BadInputError(
                 "'hot-cold' needs either hot_fraction and hot_share, or zipf_skew; it has"
                 f" hot_fraction={pair[0]!r}, hot_share={pair[1]!r}, zipf_skew={self.zipf_skew!r}"
             )
         if self.hot_fraction is not None and self.hot_share is not None and self.hot_share < self.hot_fraction:
-            raise ValueError(f"hot_share {self.hot_share!r} must be at least hot_fraction {self.hot_fraction!r}")
+            raise BadInputError(f"hot_share {self.hot_share!r} must be at least hot_fraction {self.hot_fraction!r}")
         return self
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dqgym.compile import kernel, part
 from dqgym.elementary import exp
+from dqgym.errors import BadInputError
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray
 
@@ -34,7 +35,7 @@ class ActionSpec:
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest < self.highest:
-            raise ValueError(f"action: lowest={self.lowest!r} must be positive and below highest={self.highest!r}")
+            raise BadInputError(f"action: lowest={self.lowest!r} must be positive and below highest={self.highest!r}")
 
     def spec(self) -> dict[str, Any]:
         """JSON-able description for a policy's manifest."""
@@ -86,7 +87,7 @@ def action_to_command(
     It is in units of the measured bandwidth [N] over the number of vCPUs that write [N] (``Encoder.writers``).
     """
     if actions.shape != facts.present.shape:
-        raise ValueError(f"actions have shape {actions.shape}, must have {facts.present.shape}")
+        raise BadInputError(f"actions have shape {actions.shape}, must have {facts.present.shape}")
     limits = np.array(actions, dtype=np.float32, order="C")
     _limits_of_batch(limits, bandwidth_bytes_per_s / writers, *action_spec.log_range)
     n = len(limits)

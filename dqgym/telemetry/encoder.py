@@ -15,6 +15,7 @@ import numpy as np
 
 from dqgym.compile import kernel, part, routine
 from dqgym.elementary import log, one_minus_exp
+from dqgym.errors import BadInputError
 from dqgym.telemetry.features import (
     GLOBAL_FEATURES,
     SQUASHED_GLOBALS,
@@ -308,10 +309,10 @@ class Encoder:
         return observation_size(self.vcpu_slots)
 
     def reset(self, facts: Facts, preference: float | FloatArray) -> Float32Array:
-        """Begin N migrations; their first observations. ValueError where one has more vCPUs than there are slots."""
+        """Begin N migrations; their first observations. BadInputError where one has more vCPUs than there are slots."""
         n, slots, most = len(facts.present), self.vcpu_slots, int(facts.vcpus.max())
         if most > slots:
-            raise ValueError(f"{most} vCPUs do not fit the {slots} vCPU slots of this observation")
+            raise BadInputError(f"{most} vCPUs do not fit the {slots} vCPU slots of this observation")
         self._facts = facts_columns(facts, preference)
         self.tiles = np.empty((n, len(Row), slots), dtype=np.float32)
         self.vm_state = np.empty((n, len(VmState)))
@@ -355,7 +356,7 @@ class Encoder:
         ours = encoder.spec()
         for key, value in ours.items():
             if spec.get(key) != value:
-                raise ValueError(f"observation: {key} is {spec.get(key)!r}, this version of dqgym makes {value!r}")
+                raise BadInputError(f"observation: {key} is {spec.get(key)!r}, this version of dqgym makes {value!r}")
         return encoder
 
 

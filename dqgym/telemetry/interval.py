@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import Facts, FloatArray
 from dqgym.units import parse_time
 
@@ -23,7 +24,7 @@ class ControlInterval:
 
     def __post_init__(self) -> None:
         if self.least_s < 0 or self.pass_times < 0 or self.least_s + self.pass_times == 0:
-            raise ValueError(
+            raise BadInputError(
                 f"control interval: least_s={self.least_s!r} and pass_times={self.pass_times!r}"
                 " must not be negative, and one of them must be positive"
             )
@@ -33,7 +34,7 @@ class ControlInterval:
         """The interval that a text like ``"0.04 T0"`` or ``"100 ms"`` describes.
 
         Raises:
-            ValueError: it is neither; the message has the text and what is allowed.
+            BadInputError: it is neither; the message has the text and what is allowed.
         """
         in_pass_times = _PASS_TIME.match(text)
         try:
@@ -41,7 +42,7 @@ class ControlInterval:
                 return cls(least_s=0.0, pass_times=float(in_pass_times.group(1)))
             return cls(least_s=parse_time(text))
         except ValueError as error:
-            raise ValueError(
+            raise BadInputError(
                 f"control interval {text!r} must be a share of the pass time, like '0.04 T0', or a time, like '100 ms'"
             ) from error
 
@@ -59,11 +60,11 @@ def parse_survey(text: str) -> ControlInterval:
     """The length that a text like ``"0.01 T0"`` or ``"2 s"`` describes.
 
     Raises:
-        ValueError: it is neither; the message has the text and what is allowed.
+        BadInputError: it is neither; the message has the text and what is allowed.
     """
     try:
         return ControlInterval.parse(text)
     except ValueError as error:
-        raise ValueError(
+        raise BadInputError(
             f"survey {text!r} must be a share of the pass time, like '0.01 T0', or a time, like '2 s'"
         ) from error

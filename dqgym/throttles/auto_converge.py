@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VmField
@@ -53,7 +54,9 @@ class AutoConvergeOptions(TriggerOptions):
     @model_validator(mode="after")
     def _ladder_goes_up(self) -> AutoConvergeOptions:
         if self.max_percent < self.initial_percent:
-            raise ValueError(f"max_percent={self.max_percent} must not be below initial_percent={self.initial_percent}")
+            raise BadInputError(
+                f"max_percent={self.max_percent} must not be below initial_percent={self.initial_percent}"
+            )
         return self
 
 

@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dqgym.cost import FAST
+from dqgym.documents import read_yaml
+from dqgym.errors import BadInputError
 from dqgym.telemetry.interval import parse_survey
 from dqgym.throttles.contextual_rule import OUTPUTS, WEIGHTS, ContextualNetwork, ContextualRule
 from dqgym.throttles.options import ThrottleOptions
@@ -76,7 +78,7 @@ class ContextualFile(BaseModel):
     @classmethod
     def _are_ours(cls, features: list[str]) -> list[str]:
         if features != list(FEATURES):
-            raise ValueError("are not those that this version makes: tune it anew with `dqgym tune contextual-rule`")
+            raise BadInputError("are not those that this version makes: tune it anew with `dqgym tune contextual-rule`")
         return features
 
     def network(self) -> ContextualNetwork:
@@ -94,13 +96,14 @@ def contextual_network(tuned: list[TunedEntry], weights: np.typing.NDArray[np.fl
 
 
 def read_contextual(path: Path = CONTEXTUAL_FILE) -> ContextualFile:
-    """The network of a file. ValueError where there is none."""
+    """The network of a file. BadInputError where there is none."""
+    if not path.exists():
+        raise BadInputError(f"throttle 'contextual-rule' is not tuned: there is no {path}")
+    content = read_yaml(path, "weights")
     try:
-        return ContextualFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ValueError(f"throttle 'contextual-rule' is not tuned: there is no {path}") from None
+        return ContextualFile.model_validate(content)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise BadInputError(f"{path}: {error}") from error
 
 
 def dump_contextual(content: ContextualFile) -> str:

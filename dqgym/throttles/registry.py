@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from dqgym.cost import FAST
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
 from dqgym.throttles.base import Throttle
@@ -110,13 +111,13 @@ def make_throttle(name: str, preference: float | None = None, **options: Any) ->
     throttle on that distribution, at the preference (``dqgym.cost.FAST`` where none is given).
 
     Raises:
-        ValueError: the name or an option is unknown (the message names the nearest one), or a value is not allowed.
+        BadInputError: the name or an option is unknown (the message names the nearest one), or a value is not allowed.
     """
     throttle, colon, distribution = name.partition(":")
     entry = _entry(throttle)
     wanted = FAST if preference is None else preference
     if colon and options:
-        raise ValueError(f"{name!r} has the options that were tuned; leave out {', '.join(options)}")
+        raise BadInputError(f"{name!r} has the options that were tuned; leave out {', '.join(options)}")
     if colon or (entry.tuned and not options):
         tuned = make_throttle(throttle, **tuned_options(throttle, distribution if colon else TRAINING, wanted))
         tuned.name = name
@@ -125,18 +126,18 @@ def make_throttle(name: str, preference: float | None = None, **options: Any) ->
         options = {"preference": wanted, **options}
     for option in options:
         if option not in entry.options.model_fields:
-            raise ValueError(_unknown(f"option of throttle {name!r}", option, option_names(name)))
+            raise BadInputError(_unknown(f"option of throttle {name!r}", option, option_names(name)))
     try:
         checked = entry.options(**options)
     except ValidationError as error:
         problems = "; ".join(_problem(detail) for detail in error.errors())
-        raise ValueError(f"throttle {name!r}: {problems}") from error
+        raise BadInputError(f"throttle {name!r}: {problems}") from error
     return entry.make(checked)
 
 
 def _entry(name: str) -> _Entry[Any]:
     if name not in _ENTRIES:
-        raise ValueError(_unknown("throttle", name, throttle_names()))
+        raise BadInputError(_unknown("throttle", name, throttle_names()))
     return _ENTRIES[name]
 
 

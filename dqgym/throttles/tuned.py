@@ -16,6 +16,8 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from dqgym.documents import read_yaml
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 
 TUNED_FILE = Path(__file__).parent / "data" / "tuned.yaml"
@@ -54,12 +56,12 @@ TunedFile = dict[str, dict[str, list[TunedEntry]]]
 
 
 def read_tuned(path: Path = TUNED_FILE) -> TunedFile:
-    """The entries of a file. ValueError where it does not hold such; a missing file has none."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """The entries of a file. BadInputError where it does not hold such; a missing file has none."""
+    content = read_yaml(path, "tuned options") if path.exists() else None
     try:
         return TypeAdapter(TunedFile).validate_python(content or {})
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise BadInputError(f"{path}: {error}") from error
 
 
 def distributions(throttle: str) -> list[str]:
@@ -68,7 +70,7 @@ def distributions(throttle: str) -> list[str]:
 
 
 def tuned_options(throttle: str, distribution: str, preference: float) -> dict[str, OptionValue]:
-    """The options of a throttle for a preference. ValueError where it was not tuned for that distribution."""
+    """The options of a throttle for a preference. BadInputError where it was not tuned for that distribution."""
     return interpolated(tuned_entries(throttle, distribution), preference)
 
 
@@ -76,11 +78,11 @@ def tuned_entries(throttle: str, distribution: str) -> list[TunedEntry]:
     """What is shipped for a throttle, in the order of the preferences.
 
     Raises:
-        ValueError: it was not tuned for that distribution; the message has those that it was tuned for.
+        BadInputError: it was not tuned for that distribution; the message has those that it was tuned for.
     """
     known = _shipped().get(throttle, {})
     if distribution not in known:
-        raise ValueError(
+        raise BadInputError(
             f"throttle {throttle!r} is not tuned for {distribution!r}{did_you_mean(distribution, known)};"
             f" it is for: {', '.join(known) or 'nothing'}"
         )
@@ -93,7 +95,7 @@ def interpolated(entries: Sequence[TunedEntry], preference: float) -> dict[str, 
     They are linear in its logarithm. Whole numbers stay whole; of switches the nearest holds.
     """
     if preference <= 0:
-        raise ValueError(f"tuned options are for preferences above 0, not {preference!r}")
+        raise BadInputError(f"tuned options are for preferences above 0, not {preference!r}")
     at = [math.log(entry.preference) for entry in entries]
     wanted = math.log(preference)
     nearest = entries[min(range(len(at)), key=lambda index: abs(at[index] - wanted))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -17,12 +16,13 @@ from scipy.stats import kendalltau
 from dqgym.backends.kvm.measure import HostCosts
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
+from dqgym.documents import read_json
+from dqgym.errors import BadInputError
 from dqgym.model.parameters import ModelParameters
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.units import MIB
 from experiments.contenders import Contender
-from experiments.errors import BadInputError
 from experiments.results import Row, grouped, json_safe, revived_row, rows_from_outcomes
 from experiments.tables import Table
 
@@ -178,11 +178,9 @@ def read_rows(folder: Path) -> list[Row]:
         BadInputError: there is no such file, or it is not one of evaluate's.
     """
     path = folder / RESULTS_FILE
+    content = read_json(path)
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        return TypeAdapter(list[Row]).validate_python([revived_row(row) for row in rows])
-    except OSError as error:
-        raise BadInputError(f"cannot read {path}: {error.strerror}") from error
+        return TypeAdapter(list[Row]).validate_python([revived_row(row) for row in content["rows"]])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInputError(f"{path}: not what `dqgym evaluate` writes: {error!r}") from error
 

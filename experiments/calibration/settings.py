@@ -32,7 +32,7 @@ class Settings:
     throttle_options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def throttle(self, name: str) -> Throttle:
-        """A throttle with these options. ValueError for an option that it does not have."""
+        """A throttle with these options. BadInputError for an option that it does not have."""
         return make_throttle(name, **self.throttle_options.get(name, {}))
 
     def migrate(self, scenarios: Sequence[Scenario], throttle: Throttle) -> Outcomes:
@@ -45,7 +45,7 @@ def load_settings(path: Path | None) -> Settings:
     """The settings in a file of parameters; the defaults where None.
 
     Raises:
-        ValueError: the file cannot be used, or has a throttle or an option that does not exist.
+        BadInputError: the file cannot be used, or has a throttle or an option that does not exist.
     """
     if path is None:
         return Settings()

@@ -11,12 +11,12 @@ from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.cost import migration_cost
+from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.telemetry import FloatArray
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.tuned import TRAINING
-from experiments.errors import BadInputError
 
 TRAINING_SUITES = {
     "mixed": 2.0,
@@ -88,7 +88,7 @@ def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
 
 
 def draw_distribution(weights: Mapping[str, float], name: str | None, count: int, seed: int) -> Distribution:
-    """``count`` scenarios of each suite, times its weight; all of a fixed one. ValueError for an unknown suite."""
+    """``count`` scenarios of each suite, times its weight; all of a fixed one. BadInputError for an unknown suite."""
     scenarios: list[Scenario] = []
     suite_of: list[str] = []
     for suite, weight in weights.items():

@@ -17,9 +17,9 @@ import optuna
 from optuna.trial import create_trial
 from pydantic import TypeAdapter
 
+from dqgym.errors import BadInputError
+from dqgym.files import write_text
 from dqgym.throttles.tuned import OptionValue
-from experiments.errors import BadInputError
-from experiments.files import write_text
 from experiments.tuning.spaces import Space
 
 Options = Mapping[str, OptionValue]

@@ -10,8 +10,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from agents.callbacks import LOGGED_OUTCOMES, BestModelCallback, CheckpointCallback, OutcomeLogger
-from agents.checkpoints import latest_checkpoint, write_atomically
+from agents.checkpoints import latest_checkpoint
 from agents.training import train
+from dqgym.files import write_binary
 
 
 class CallAt(BaseCallback):
@@ -127,5 +128,5 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path) -> None:
         raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError, match="disk full"):
-        write_atomically(path, fail)
+        write_binary(path, fail)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("model.zip", "old")]

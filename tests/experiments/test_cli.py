@@ -6,7 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from experiments import cli, errors
+from dqgym.errors import BadInputError, RunFailedError, RunInterruptedError
+from experiments import cli
 from experiments.cli import COMMANDS, app
 
 HEAVY = ("torch", "numba", "matplotlib", "stable_baselines3", "onnxruntime", "scipy")
@@ -80,10 +81,9 @@ def test_an_unknown_command_is_told_the_nearest_one():
 @pytest.mark.parametrize(
     ("error", "code", "shown"),
     [
-        (errors.BadInputError("memory: -1 is negative"), 2, "error: memory: -1 is negative"),
-        (FileNotFoundError(2, "No such file or directory", "vm.yaml"), 2, "error: vm.yaml: No such file or directory"),
-        (errors.RunFailedError("no progress"), 1, "error: no progress"),
-        (errors.RunInterruptedError("go on with: dqgym train"), 130, "interrupted: go on with: dqgym train"),
+        (BadInputError("memory: -1 is negative"), 2, "error: memory: -1 is negative"),
+        (RunFailedError("no progress"), 1, "error: no progress"),
+        (RunInterruptedError("go on with: dqgym train"), 130, "interrupted: go on with: dqgym train"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
@@ -106,17 +106,21 @@ def test_a_library_that_fails_because_it_was_interrupted_counts_as_interrupted(f
 
 
 def test_debug_shows_where_an_error_came_from(failing):
-    error = errors.BadInputError("memory: -1 is negative")
+    error = BadInputError("memory: -1 is negative")
     failing(error)
     result = run("--debug", "suites")
     assert result.exit_code == 1
     assert result.exception is error
 
 
-def test_a_bug_keeps_its_traceback(failing):
-    error = TypeError("a bug")
+@pytest.mark.parametrize(
+    "error", [TypeError("a bug"), ValueError("a bug"), FileNotFoundError(2, "a bug"), RuntimeError("a bug")]
+)
+def test_a_bug_keeps_its_traceback(failing, error):
     failing(error)
-    assert run("suites").exception is error
+    result = run("suites")
+    assert result.exception is error
+    assert result.exit_code == 1
 
 
 def test_wrong_usage_and_asked_for_exit_codes_pass_through(failing):

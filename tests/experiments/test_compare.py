@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from dqgym.errors import BadInputError
 from experiments.cli import app
 from experiments.compare import compare
-from experiments.errors import BadInputError
 from experiments.rows_file import write_rows
 from tests.experiments.rows import make_rows
 

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from dqgym.envs.randomisation import Randomisation
+from dqgym.errors import BadInputError
 from experiments.config import RandomisationConfig, TrainingConfig, load_config
-from experiments.errors import BadInputError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 MINIMAL = """
@@ -140,7 +140,7 @@ def test_overrides_replace_values_in_order_and_are_read_as_yaml(config_path):
         ("=1", "must be path.to.key=value"),
         ("training..frames=1", "must be path.to.key=value"),
         ("training.frames.more=1", "'frames' is a value, not a section"),
-        ("training.frames=[1", "the value is not YAML"),
+        ("training.frames=[1", "not valid YAML"),
     ],
 )
 def test_a_malformed_override_is_refused(config_path, override, message):
@@ -149,7 +149,7 @@ def test_a_malformed_override_is_refused(config_path, override, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("- a list", "must be a mapping with the keys name, seed"), ("name: [", "is not YAML")],
+    [("- a list", "must be a mapping with the keys name, seed"), ("name: [", "not valid YAML")],
 )
 def test_a_file_that_is_no_config_is_refused(tmp_path, content, message):
     path = tmp_path / "config.yaml"

@@ -16,6 +16,7 @@ from dqgym.backends.model import ModelBackend
 from dqgym.controller.bundle import BundleError
 from dqgym.controller.guard import Guard
 from dqgym.controller.loop import run_migrations
+from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario, save_scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
@@ -24,7 +25,6 @@ from dqgym.throttles.registry import make_throttle
 from experiments.cli import app
 from experiments.contenders import contender
 from experiments.control import control
-from experiments.errors import BadInputError
 from experiments.evaluation import Task, evaluate
 from experiments.export import export_run
 from experiments.run_directory import RunDirectory

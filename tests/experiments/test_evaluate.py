@@ -11,13 +11,13 @@ from dqgym.backends.model import ModelBackend
 from dqgym.controller.guard import Guard
 from dqgym.controller.loop import run_migrations
 from dqgym.controller.manifest import VcpuSpec
+from dqgym.errors import BadInputError
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.registry import make_throttle, throttle_names
 from experiments import contenders
 from experiments.cli import app
 from experiments.contenders import Contender, contender, guarded, line_up
-from experiments.errors import BadInputError
 from experiments.evaluate import choose_opponent
 from experiments.evaluation import Task, draw_task, evaluate, trace_migration
 from experiments.rows_file import read_rows

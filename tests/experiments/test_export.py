@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from agents.actor import load_actor
 from dqgym.controller.bundle import read_bundle
 from dqgym.controller.manifest import MANIFEST_FILE
+from dqgym.errors import BadInputError, RunFailedError
 from dqgym.telemetry.encoder import observation_size
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
 from experiments import export
 from experiments.cli import app
-from experiments.errors import BadInputError, RunFailedError
 from experiments.export import BUNDLE_FOLDER, NETWORK_FILE, export_run
 from experiments.parity import ObservationSet, parity_figure, random_observations
 from tests.experiments.conftest import OBSERVATIONS

@@ -4,9 +4,9 @@ import math
 import pytest
 from typer.testing import CliRunner
 
+from dqgym.errors import BadInputError
 from experiments import evaluation
 from experiments.cli import app
-from experiments.errors import BadInputError
 from experiments.journal import Finished, Journal
 from experiments.results import Takeover
 from tests.experiments.test_results import make_row

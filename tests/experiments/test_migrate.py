@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from dqgym.backends.kvm import probe
 from dqgym.backends.kvm.probe import KvmUnavailableError, kvm_problem
+from dqgym.errors import BadInputError
 from dqgym.scenario import ConstantLink, DirtyLog, Limits, Scenario, VcpuGroup, VirtualMachine, save_scenario
 from experiments.backends import parse_address
 from experiments.cli import app
-from experiments.errors import BadInputError
 
 MIB = 2**20
 needs_kvm = pytest.mark.skipif(kvm_problem() is not None, reason=str(kvm_problem()))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dqgym.backends.base import Outcomes
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 from experiments.results import json_safe, rows_from_outcomes, strata_of, summarise, typical_row
 from tests.experiments.rows import make_row, make_rows
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from dqgym.errors import BadInputError
 from experiments import rows_file
-from experiments.errors import BadInputError
 from experiments.rows_file import COMPRESSED_FILE, PLAIN_FILE, read_rows, remove_other, write_rows
 from tests.experiments.rows import make_row, make_rows
 

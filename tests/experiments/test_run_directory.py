@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 from experiments.run_directory import RunDirectory, RunMeta, default_run_path, describe_run
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.errors import BadInputError
+from dqgym.errors import BadInputError
 from experiments.results import strata_of
 from experiments.standings import Standings
 from experiments.statistics import Bootstrap

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.suites import get_suite
 from dqgym.throttles.contextual_weights import read_contextual
 from dqgym.throttles.tuned import read_tuned
 from experiments.cli import app
 from experiments.config import load_config
-from experiments.errors import BadInputError
 from experiments.tune import TUNING_SEED
 from experiments.tuning import evolution
 from experiments.tuning.distribution import TRAINING_SUITES, Distribution, draw_distribution, parse_suites

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
+from dqgym.errors import BadInputError
 from dqgym.scenario import (
     Recorded,
     Scenario,
@@ -131,7 +132,7 @@ def test_a_save_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BadInputError, match="cannot write .*scenario.yaml: disk full"):
         save_scenario(scenario_from_yaml(VALID), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

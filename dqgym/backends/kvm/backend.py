@@ -26,6 +26,7 @@ from dqgym.backends.kvm.proof import ProofFailedError
 from dqgym.backends.kvm.sender import Ending
 from dqgym.backends.kvm.survey import LONGEST_S, Surveyed
 from dqgym.backends.tallies import Tallies
+from dqgym.errors import BadInputError, RunFailedError
 from dqgym.model.bandwidth import bandwidth_path
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.model.pool import pack_scenarios
@@ -52,7 +53,7 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Answer = TypeVar("Answer", Begun, Snapshot, Final)
 
 
-class MigrationFailedError(RuntimeError):
+class MigrationFailedError(RunFailedError):
     """A migration did not come to an end that says anything about its throttle; the message says why."""
 
 
@@ -92,11 +93,11 @@ class KvmBackend:
         """Boot the guest of the one scenario, let it run for a moment, survey it, and begin to migrate it.
 
         Raises:
-            ValueError: more than one scenario, one that does not fit (``fits.require_fits``), or too long a survey.
+            BadInputError: more than one scenario, one that does not fit (``fits.require_fits``), or too long a survey.
             MigrationFailedError: the destination or KVM refused.
         """
         if len(scenarios) != 1 or len(seeds) != 1:
-            raise ValueError(
+            raise BadInputError(
                 f"backend 'kvm' runs one migration at a time, not {len(scenarios)} with {len(seeds)} seeds"
             )
         self.close()
@@ -106,7 +107,7 @@ class KvmBackend:
         facts = pool.facts()
         survey_s = 0.0 if survey is None else float(survey.seconds(facts)[0])
         if survey_s > LONGEST_S:
-            raise ValueError(f"survey: {survey_s:g} s; backend 'kvm' surveys for at most {LONGEST_S:g} s")
+            raise BadInputError(f"survey: {survey_s:g} s; backend 'kvm' surveys for at most {LONGEST_S:g} s")
         times_s, bandwidths = bandwidth_path(pool, 0, seed, scenario.deadline_s)
         path = BandwidthPath(times_s, bandwidths, scenario.link.line_speed_bytes_per_s)
         self.final = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dqgym.backends.kvm.guest import MOST_MEMORY_BYTES
 from dqgym.backends.kvm.vcpu import TICK_S
 from dqgym.backends.kvm.vm import LARGEST_RING_ENTRIES
+from dqgym.errors import BadInputError
 from dqgym.scenario import DirtyLog, Scenario, VirtualMachine
 from dqgym.scenario.scaling import scaled
 from dqgym.scenario.vm import BASE_PAGE_BYTES
@@ -60,7 +61,7 @@ def require_fits(scenario: Scenario) -> None:
     }
     found = "; ".join(f"{field}: {said}" for field, (is_bad, said) in problems.items() if is_bad)
     if found:
-        raise ValueError(
+        raise BadInputError(
             f"scenario {scenario.name!r} does not fit the kvm backend: {found}."
             " `dqgym migrate --scale` plays such a scenario in small"
         )
@@ -72,7 +73,7 @@ def scaled_to_fit(scenario: Scenario) -> Scenario:
     Its dirty log becomes the one that this backend has, and memory that was never written is left out.
 
     Raises:
-        ValueError: it cannot be made to fit: it has too many vCPUs.
+        BadInputError: it cannot be made to fit: it has too many vCPUs.
     """
     try:
         require_fits(scenario)

@@ -22,6 +22,7 @@ from dqgym.backends.kvm.throttling import QuotaLedger
 from dqgym.backends.kvm.traces import Workload, workload_of
 from dqgym.backends.kvm.vcpu import TICK_S, Vcpu, VcpuTally
 from dqgym.backends.kvm.vm import REGISTERS_BYTES, ByteArray, Vm, page_aligned
+from dqgym.errors import BadInputError, RunFailedError
 from dqgym.scenario import Scenario
 
 PARK_TIMEOUT_S = 10.0
@@ -31,7 +32,7 @@ MOST_STANDSTILL_S = 3600.0
 """A guest that is moved cannot have stood still for longer."""
 
 
-class MachineFailedError(RuntimeError):
+class MachineFailedError(RunFailedError):
     """A vCPU could not go on; the cause is chained."""
 
 
@@ -193,16 +194,16 @@ class Machine:
         """Take over what ``save`` gave on another host; returns the workload's time for ``start``.
 
         Raises:
-            ValueError: the state does not fit this machine; the message names the field.
+            BadInputError: the state does not fit this machine; the message names the field.
         """
         if len(platform) != self._platform.nbytes:
-            raise ValueError(f"platform: {len(platform)} bytes, must be {self._platform.nbytes}")
+            raise BadInputError(f"platform: {len(platform)} bytes, must be {self._platform.nbytes}")
         saved, device = state.get("vcpus"), self.workload.device
         if not isinstance(saved, list) or len(saved) != len(self.vcpus) or not all(isinstance(v, dict) for v in saved):
-            raise ValueError(f"vcpus: must be a list of {len(self.vcpus)} objects")
+            raise BadInputError(f"vcpus: must be a list of {len(self.vcpus)} objects")
         for vcpu, entry in zip(self.vcpus, saved, strict=True):
             if not isinstance(entry.get("in_batch"), bool):
-                raise ValueError(f"vcpus[{vcpu.index}].in_batch: {entry.get('in_batch')!r} must be true or false")
+                raise BadInputError(f"vcpus[{vcpu.index}].in_batch: {entry.get('in_batch')!r} must be true or false")
             vcpu.in_batch = entry["in_batch"]
             vcpu.trace.restore(entry.get("trace"))
             general, system = (
@@ -220,7 +221,7 @@ class Machine:
         traces = [*self.workload.traces, *([self.workload.device] if self.workload.device is not None else [])]
         most_s = min(trace.period_ends_s for trace in traces) + MOST_STANDSTILL_S
         if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST_STANDSTILL_S <= value <= most_s:
-            raise ValueError(
+            raise BadInputError(
                 f"workload_time_s: {reprlib.repr(value)} must be a number from {-MOST_STANDSTILL_S!r} to {most_s!r}"
             )
         return float(value)
@@ -314,5 +315,5 @@ def _registers(text: object, size: int, name: str) -> bytes:
     except ValueError:
         registers = b""
     if len(registers) != size:
-        raise ValueError(f"{name}: must be {size} bytes in hexadecimal")
+        raise BadInputError(f"{name}: must be {size} bytes in hexadecimal")
     return registers

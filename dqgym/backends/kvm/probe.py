@@ -20,6 +20,7 @@ from dqgym.backends.kvm.checks import Check, State
 from dqgym.backends.kvm.dirty_quota import find_abi
 from dqgym.backends.kvm.ring import RING_ENTRY
 from dqgym.backends.kvm.trial import Rates, try_out
+from dqgym.errors import RunFailedError
 
 _CAP_NR_VCPUS = 9
 _NO_DEVICE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
@@ -27,7 +28,7 @@ _NO_ACCESS = (errno.EACCES, errno.EPERM)
 _INSTEAD = "or use the model (--backend model)"
 
 
-class KvmUnavailableError(RuntimeError):
+class KvmUnavailableError(RunFailedError):
     """This host cannot run migrations under KVM; the message says what is missing and what to do about it."""
 
 

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from dqgym.backends.kvm.machine import Machine
 from dqgym.backends.kvm.vm import ByteArray
+from dqgym.errors import RunFailedError
 
 
-class ProofFailedError(RuntimeError):
+class ProofFailedError(RunFailedError):
     """Something was lost or done twice; the message says what, and how much of it."""
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from dqgym.backends.kvm.page_law import PageLaw, page_law
 from dqgym.backends.kvm.schedule_clock import ScheduleClock
+from dqgym.errors import BadInputError
 from dqgym.scenario import MAX_VCPUS, Phased, Scenario, Schedule, Steady, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
@@ -137,7 +138,7 @@ class PageTrace:
                 states of random generators, as 32 hexadecimal digits.
 
         Raises:
-            ValueError: a field is missing, unknown or not what it may be; the message names it, its value and what is
+            BadInputError: a field is missing, unknown or not what it may be; the message names it, its value and what is
                 allowed. The trace stays as it was.
         """
         fields = _fields_of(state)
@@ -191,12 +192,14 @@ def workload_of(scenario: Scenario, seed: int) -> Workload:
         seed: from 0; decides all that is random.
 
     Raises:
-        ValueError: larger pages, or a negative seed.
+        BadInputError: larger pages, or a negative seed.
     """
     if scenario.vm.page_bytes != BASE_PAGE_BYTES:
-        raise ValueError(f"page_bytes: {scenario.vm.page_bytes}: accesses are to pages of {BASE_PAGE_BYTES} bytes only")
+        raise BadInputError(
+            f"page_bytes: {scenario.vm.page_bytes}: accesses are to pages of {BASE_PAGE_BYTES} bytes only"
+        )
     if seed < 0:
-        raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
+        raise BadInputError(f"seed must be a whole number from 0, not {seed!r}")
     memory = np.arange(scenario.vm.memory_bytes // BASE_PAGE_BYTES, dtype=np.uint32)
     scattered = _random(seed, _LAYOUT, _PAGES).permutation(memory)
     traces: list[PageTrace] = []
@@ -306,10 +309,10 @@ def _fields_of(state: object) -> Mapping[str, object]:
         raise _refusal("state", state, f"a mapping with the fields {', '.join(_STATE_FIELDS)}")
     for name in state:
         if name not in _STATE_FIELDS:
-            raise ValueError(f"trace state: {reprlib.repr(name)} is unknown; fields: {', '.join(_STATE_FIELDS)}")
+            raise BadInputError(f"trace state: {reprlib.repr(name)} is unknown; fields: {', '.join(_STATE_FIELDS)}")
     for name in _STATE_FIELDS:
         if name not in state:
-            raise ValueError(f"trace state: {name}: missing; fields: {', '.join(_STATE_FIELDS)}")
+            raise BadInputError(f"trace state: {name}: missing; fields: {', '.join(_STATE_FIELDS)}")
     return state
 
 

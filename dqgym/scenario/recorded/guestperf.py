@@ -10,7 +10,6 @@ A report has one entry of progress for each round, so a replay is as coarse as t
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.documents import read_json
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.recorded.qemu_runs import RecordingError
 from dqgym.scenario.recorded.qemu_scenario import limits
@@ -91,13 +91,7 @@ def read_guestperf(path: Path) -> GuestperfReport:
     Raises:
         RecordingError: the file is missing, is not JSON, or lacks a field that a replay needs; the message names it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordingError(f"cannot read the report {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise RecordingError(f"{path}: not valid JSON: {error}") from error
-    report = _Fields(str(path), "", content)
+    report = _Fields(str(path), "", read_json(path, "the report", RecordingError))
     hardware, scenario = report.part("hardware"), report.part("scenario")
     entries = report.items("progress_history")
     if len(entries) < 2:

@@ -23,6 +23,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.errors import BadInputError
+from dqgym.files import read_text
 from dqgym.names import did_you_mean
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.units import MIB
@@ -37,7 +39,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-class RecordingError(ValueError):
+class RecordingError(BadInputError):
     """A recording cannot be used; the message names the file, the place in it, and what is wrong."""
 
 
@@ -314,10 +316,7 @@ def _check_json_line(path: Path, line: str) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(f"cannot read the recording {path}: {getattr(error, 'strerror', error)}") from error
+    return read_text(path, "the recording", error=RecordingError).splitlines()
 
 
 def _numbered_rows(

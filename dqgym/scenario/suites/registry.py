@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario.suites.cover_letter import COVER_LETTER
 from dqgym.scenario.suites.guest_runtime import GUEST_RUNTIME
@@ -21,10 +22,10 @@ def get_suite(name: str) -> Suite:
     """The suite of that name.
 
     Raises:
-        ValueError: there is none; the message has the nearest name and all of them.
+        BadInputError: there is none; the message has the nearest name and all of them.
     """
     if name not in _SUITES:
-        raise ValueError(f"unknown suite {name!r}{did_you_mean(name, _SUITES)}; suites: {', '.join(_SUITES)}")
+        raise BadInputError(f"unknown suite {name!r}{did_you_mean(name, _SUITES)}; suites: {', '.join(_SUITES)}")
     return _SUITES[name]
 
 

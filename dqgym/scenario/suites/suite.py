@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.scenario import Scenario
 
 
@@ -42,7 +43,7 @@ class Suite(ABC):
                 out than without); a fixed suite with a larger scenario raises.
 
         Raises:
-            ValueError: an argument does not fit the suite.
+            BadInputError: an argument does not fit the suite.
         """
 
 
@@ -65,13 +66,13 @@ class FixedSuite(Suite):
     def scenarios(self, count: int | None = None, seed: int = 0, max_vcpus: int | None = None) -> list[Scenario]:
         """The first ``count`` scenarios, or all; see ``Suite.scenarios``."""
         if count is not None and not 0 <= count <= len(self.members):
-            raise ValueError(
+            raise BadInputError(
                 f"suite {self.name!r} has {len(self.members)} scenarios, count={count!r} is too many or negative"
             )
         chosen = list(self.members[:count])
         for scenario in chosen:
             if max_vcpus is not None and scenario.vcpus > max_vcpus:
-                raise ValueError(
+                raise BadInputError(
                     f"suite {self.name!r} is fixed, and its scenario {scenario.name!r} has {scenario.vcpus} vCPUs:"
                     f" more than max_vcpus={max_vcpus!r}"
                 )
@@ -94,11 +95,11 @@ class SampledSuite(Suite):
     def scenarios(self, count: int | None = None, seed: int = 0, max_vcpus: int | None = None) -> list[Scenario]:
         """The first ``count`` scenarios of this seed; see ``Suite.scenarios``."""
         if count is None or count < 0:
-            raise ValueError(f"suite {self.name!r} is a sampler: count must be a number of scenarios, not {count!r}")
+            raise BadInputError(f"suite {self.name!r} is a sampler: count must be a number of scenarios, not {count!r}")
         if seed < 0:
-            raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
+            raise BadInputError(f"seed must be a whole number from 0, not {seed!r}")
         if max_vcpus is not None and max_vcpus < 1:
-            raise ValueError(f"max_vcpus must be at least 1, not {max_vcpus!r}")
+            raise BadInputError(f"max_vcpus must be at least 1, not {max_vcpus!r}")
         most_vcpus = self.most_vcpus if max_vcpus is None else min(max_vcpus, self.most_vcpus)
         return [self._nth(index, seed, most_vcpus) for index in range(count)]
 

@@ -11,11 +11,11 @@ from dqgym.backends.kvm.measure import FREE_BYTES_PER_S, HostCosts, LimitMet
 from dqgym.backends.kvm.trial import Rates
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
+from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_PARAMETERS, load_parameters, save_parameters
 from dqgym.scenario.suites import get_suite
 from experiments.calibration.host import HostCalibration, compare, read_rows
 from experiments.contenders import contender
-from experiments.errors import BadInputError
 from experiments.results import json_safe, rows_from_outcomes
 
 MIB = 2.0**20

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from dqgym.errors import BadInputError
 from dqgym.throttles.contextual_rule import OUTPUTS, WEIGHTS
 from dqgym.throttles.tuned import TunedEntry
-from experiments.errors import BadInputError
 from experiments.tuning import evolution
 from experiments.tuning.distribution import draw_distribution
 from experiments.tuning.evolution import Evolution, State, descend, estimated_gradient, evolve, first_state

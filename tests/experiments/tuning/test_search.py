@@ -3,8 +3,8 @@ import json
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from dqgym.errors import BadInputError
 from dqgym.throttles.registry import make_throttle, option_names
-from experiments.errors import BadInputError
 from experiments.tune import CONTEXTUAL, TUNABLE
 from experiments.tuning.search import Trials, search
 from experiments.tuning.spaces import SPACES, STARTS
