@@ -25,7 +25,7 @@ TERMS = ("time", "stall", "downtime", "deadline")
 
 
 def weights_of(given: Mapping[str, float] | None) -> FloatArray:
-    """float64 [4]: the weight of each term; 1 where not given. BadInputError for an unknown term or a negative weight."""
+    """float64 [4]: the weight of each term, 1 where not given. BadInputError for an unknown term or a negative one."""
     weights = dict.fromkeys(TERMS, 1.0)
     for name, weight in (given or {}).items():
         if name not in weights:

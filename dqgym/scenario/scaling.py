@@ -38,8 +38,8 @@ def scaled(scenario: Scenario, memory_bytes: int, bandwidth_bytes_per_s: float) 
         bandwidth_bytes_per_s: nominal, of the link; its kind and its course stay.
 
     Raises:
-        BadInputError: less memory than a page for each working set, no positive finite bandwidth, or times and rates that
-            leave the range of numbers.
+        BadInputError: less memory than a page for each working set, no positive finite bandwidth, or times and rates
+            that leave the range of numbers.
     """
     if not (math.isfinite(bandwidth_bytes_per_s) and bandwidth_bytes_per_s > 0):
         raise BadInputError(f"bandwidth_bytes_per_s must be positive and finite, not {bandwidth_bytes_per_s!r}")

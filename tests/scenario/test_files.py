@@ -132,7 +132,7 @@ def test_a_save_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(BadInputError, match="cannot write .*scenario.yaml: disk full"):
+    with pytest.raises(BadInputError, match=r"cannot write .*scenario\.yaml: disk full"):
         save_scenario(scenario_from_yaml(VALID), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -138,8 +138,8 @@ class PageTrace:
                 states of random generators, as 32 hexadecimal digits.
 
         Raises:
-            BadInputError: a field is missing, unknown or not what it may be; the message names it, its value and what is
-                allowed. The trace stays as it was.
+            BadInputError: a field is missing, unknown or not what it may be; the message names it, its value and what
+                is allowed. The trace stays as it was.
         """
         fields = _fields_of(state)
         clock = self._schedule
