@@ -24,12 +24,12 @@ MOST_YAML_BYTES = 16 * 2**20
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_yaml(path: str | Path, what: str = "file", error: type[BadInputError] = BadInputError) -> Any:
+def read_yaml(path: str | Path, what: str = "", error: type[BadInputError] = BadInputError) -> Any:
     """What a YAML file holds; ``what`` names it in messages (``cannot read WHAT PATH``)."""
     return parse_yaml(read_text(path, what, MOST_YAML_BYTES, error), str(path), error)
 
 
-def read_json(path: str | Path, what: str = "file", error: type[BadInputError] = BadInputError) -> Any:
+def read_json(path: str | Path, what: str = "", error: type[BadInputError] = BadInputError) -> Any:
     """What a JSON file holds."""
     return parse_json(read_text(path, what, error=error), str(path), error)
 

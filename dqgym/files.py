@@ -22,42 +22,43 @@ MOST_BYTES = 64 * 2**20
 
 
 def read_bytes(
-    path: str | Path, what: str = "file", most_bytes: int = MOST_BYTES, error: type[BadInputError] = BadInputError
+    path: str | Path, what: str = "", most_bytes: int = MOST_BYTES, error: type[BadInputError] = BadInputError
 ) -> bytes:
     """The content of a regular file.
 
     Args:
         path: the file.
-        what: what it should hold, for messages: ``cannot read WHAT PATH: ...``.
+        what: what it holds, for messages: ``cannot read WHAT PATH: ...``.
         most_bytes: a larger file is refused.
         error: raised where the file cannot be used.
     """
+    cannot = f"cannot read {what} {path}" if what else f"cannot read {path}"
     try:
         # Opening a pipe without O_NONBLOCK waits for its writer.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise error(f"cannot read {what} {path}: it is {_kind(status.st_mode)}, not a regular file")
+                raise error(f"{cannot}: it is {_kind(status.st_mode)}, not a regular file")
             content = file.read(most_bytes + 1)
     except OSError as failure:
-        raise error(f"cannot read {what} {path}: {failure.strerror or failure}") from failure
+        raise error(f"{cannot}: {failure.strerror or failure}") from failure
     except ValueError as failure:
         if isinstance(failure, BadInputError):
             raise
-        raise error(f"cannot read {what} {str(path)!r}: {failure}") from failure  # a NUL in the name
+        raise error(f"{cannot!r}: {failure}") from failure  # a NUL in the name
     if len(content) > most_bytes:
-        raise error(f"cannot read {what} {path}: {status.st_size:,} bytes, at most {most_bytes:,} are read")
+        raise error(f"{cannot}: {status.st_size:,} bytes, at most {most_bytes:,} are read")
     return content
 
 
 def read_text(
-    path: str | Path, what: str = "file", most_bytes: int = MOST_BYTES, error: type[BadInputError] = BadInputError
+    path: str | Path, what: str = "", most_bytes: int = MOST_BYTES, error: type[BadInputError] = BadInputError
 ) -> str:
     """The content of a regular text file in UTF-8; see ``read_bytes``."""
     try:
         return read_bytes(path, what, most_bytes, error).decode("utf-8")
     except UnicodeDecodeError as failure:
-        raise error(f"cannot read {what} {path}: not UTF-8 text: {failure.reason} at byte {failure.start}") from failure
+        raise error(f"{path}: not UTF-8 text: {failure.reason} at byte {failure.start}") from failure
 
 
 def _kind(mode: int) -> str:
