@@ -40,7 +40,7 @@ def showing_progress(runs: int, show: bool = True) -> Iterator[Callable[[str, st
 
 @contextmanager
 def showing_migration(scenario: Scenario, throttle: str, show: bool = True) -> Iterator[Observer]:
-    """A line about one migration: its clock, its round and what is left to send; yields the observer that updates it."""
+    """A line about one migration: its clock, its round, what is left to send; yields the observer that updates it."""
     from dqgym.telemetry.telemetry import VmField
     from experiments.tables import terminal
 

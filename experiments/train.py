@@ -44,7 +44,7 @@ def train_command(
     ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved config and stop.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object at the end, no progress; of --show-config, too.")
+        bool, typer.Option("--json", help="Print one JSON object (with --show-config: the config), no progress.")
     ] = False,
 ) -> None:
     """Train a policy from a config. Ctrl-C stops it so that it can be resumed; Ctrl-C twice stops it at once."""
