@@ -9,6 +9,7 @@ workload does, without a tuned parameter.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -166,6 +167,8 @@ def control_command(
     """Run the control loop of an exported policy, behind its guard; needs neither torch nor Stable-Baselines3."""
     if not fallback_on_error:
         require_bundle(bundle)
+    if decision_deadline_s is not None and not 0.0 < decision_deadline_s < math.inf:
+        raise BadInputError(f"--decision-deadline-s {decision_deadline_s:g} must be a positive number of seconds")
     scenarios = _chosen_scenarios(suite, scenario, count, seed, max_vcpus, scale)
     with showing_progress(1, show=not as_json) as on_run:
         report = control(

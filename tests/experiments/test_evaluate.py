@@ -333,9 +333,8 @@ def test_a_suite_without_small_scenarios_says_from_how_many_vcpus_it_has_some():
 
 
 def test_rows_that_are_many_are_in_the_compressed_file_alone(tmp_path, monkeypatch):
-    arguments = (
-        "none", "stop-and-copy", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path, "--force",
-    )  # fmt: skip
+    arguments = ["none", "stop-and-copy", "--no-baselines", "--suite", "cover-letter", "--count", 2]
+    arguments += ["--out", tmp_path, "--force"]
     assert run(*arguments).exit_code == 0
     monkeypatch.setattr("experiments.rows_file.MOST_ROWS_PLAIN", 7)
     monkeypatch.setattr("experiments.evaluate.MOST_ROWS_AS_JSON", 7)
