@@ -87,6 +87,7 @@ def replacing(path: Path) -> Iterator[Path]:
         BadInputError: the file cannot be written there.
     """
     with writing(path):
+        _require_no_device(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -98,10 +99,22 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _require_no_device(path: Path) -> None:
+    """What is replaced by a file must be one: a rename over /dev/null would take it away from everybody."""
+    if path.exists() and not path.is_file():
+        raise BadInputError(f"cannot write {path}: it is {_kind(path.stat().st_mode)}, not a regular file")
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def require_place(path: Path) -> None:
+    """Raise a BadInputError where a file cannot be written: asked before the work whose result goes there."""
+    with writing(path), tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}."):
+        _require_no_device(path)
 
 
 def write_text(path: Path, text: str) -> None:

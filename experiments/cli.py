@@ -6,6 +6,8 @@ Each command lives in its own module, which is imported when the command is aske
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Annotated, Any
@@ -123,8 +125,15 @@ for _name, _entry in COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point of the console command."""
-    app()
+    """Entry point of the console command; ends without a word where nobody reads on (``dqgym suites | head -1``)."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where the error can be caught: the interpreter's own flush would report it
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.FAILED)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Contender:
         serves: how many vCPUs it can throttle; None: any number.
         tuned: a baseline that heeds the preference, as policies do; the others run once for all preferences.
         training_seed: of a policy: policies of one name that differ in it are one method, trained several times.
+        model_only: it knows the future of the model's migrations, and of no others.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Contender:
     serves: VcpuSpec | None = None
     tuned: bool = False
     training_seed: int | None = None
+    model_only: bool = False
 
     @property
     def heeds_preference(self) -> bool:
@@ -60,10 +62,27 @@ class Contender:
         """The number of vCPU slots that it needs of a backend; None: any."""
         return self.serves.slots if self.serves else None
 
-    def require_serves(self, scenarios: Iterable[Scenario]) -> None:
-        """Raise a BadInputError where a scenario has more vCPUs than it serves, or fewer."""
+    def ready(self, preference: float | None, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Throttle:
+        """A fresh throttle for these migrations, which a clairvoyant one is told."""
+        from dqgym.oracle.throttle import Clairvoyant  # loads numba
+
+        throttle = self.make(preference)
+        if isinstance(throttle, Clairvoyant):
+            throttle.foresee(scenarios, seeds)
+        return throttle
+
+    def require_serves(self, scenarios: Iterable[Scenario], of_suites: bool = False) -> None:
+        """Raise a BadInputError where a scenario has more vCPUs than it serves, or fewer; see ``require_served``."""
         if self.serves is not None:
-            require_served(self.name, self.serves, scenarios)
+            require_served(self.name, self.serves, scenarios, of_suites)
+
+    def require_runs_on(self, backend: str) -> None:
+        """Raise a BadInputError where a backend is not one for it."""
+        if self.model_only and backend != "model":
+            raise BadInputError(
+                f"throttle {self.name!r} knows the future of the model's migrations: it runs with --backend model,"
+                f" not with {backend!r}"
+            )
 
 
 def contender(source: str, survey: ControlInterval | None = None) -> Contender:
@@ -80,7 +99,7 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
         tuned = heeds_preference(source)
         return Contender(source, False, lambda preference: make_throttle(source, preference), tuned=tuned)
     if source == ORACLE:
-        return Contender(ORACLE, False, _oracle, tuned=True)
+        return Contender(ORACLE, False, _oracle, tuned=True, model_only=True)
     path = bundle_folder(source)
     if (path / MANIFEST_FILE).is_file():
         return _bundle(path, survey)
@@ -95,13 +114,22 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
     )
 
 
-def require_served(policy: str, serves: VcpuSpec, scenarios: Iterable[Scenario]) -> None:
-    """Raise a BadInputError where a scenario has more vCPUs than a policy serves, or fewer."""
+def require_served(policy: str, serves: VcpuSpec, scenarios: Iterable[Scenario], of_suites: bool = False) -> None:
+    """Raise a BadInputError where a scenario has more vCPUs than a policy serves, or fewer.
+
+    Args:
+        policy: its name.
+        serves: how many vCPUs it can throttle.
+        scenarios: what it is to throttle.
+        of_suites: they were taken of suites: the message says how to take others.
+    """
     for scenario in scenarios:
         if not serves.low <= scenario.vcpus <= serves.high:
+            too_wide = of_suites and scenario.vcpus > serves.high
             raise BadInputError(
                 f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs,"
                 f" policy {policy!r} serves {serves.low} .. {serves.high}"
+                + (f"; --max-vcpus {serves.high} leaves larger ones out" if too_wide else "")
             )
 
 
@@ -146,6 +174,20 @@ def _oracle(preference: float | None) -> Throttle:
 def bundle_folder(source: str | Path) -> Path:
     """Where a policy lies: the shipped one for its name, else the path itself."""
     return SHIPPED_BUNDLE if str(source) == SHIPPED else Path(source)
+
+
+def require_bundle(source: Path) -> None:
+    """Raise a BadInputError where a path is no policy bundle; the message says what it is instead."""
+    path = bundle_folder(source)
+    if (path / MANIFEST_FILE).is_file():
+        return
+    if (path / "config.yaml").is_file():
+        raise BadInputError(f"{source}: a training run; `dqgym export {source}` makes a bundle of its policy")
+    if not path.exists() and str(source).partition(":")[0] in [ORACLE, *throttle_names()]:
+        raise BadInputError(f"{source}: a throttle, not a policy bundle; `dqgym evaluate` and `dqgym simulate` run it")
+    found = f"has no {MANIFEST_FILE}" if path.is_dir() else "not a folder" if path.exists() else "no such folder"
+    hint = "" if path.exists() else did_you_mean(str(source), [SHIPPED])
+    raise BadInputError(f"policy bundle {source}: {found}{hint}; the shipped policy is {SHIPPED!r}")
 
 
 def _bundle(path: Path, survey: ControlInterval | None) -> Contender:

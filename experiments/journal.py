@@ -11,8 +11,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from dqgym.errors import BadInputError
-from dqgym.files import write_text, writing
+from dqgym.files import read_text, write_text, writing
 from experiments.results import Row, Takeover, json_safe, revived_row
+
+MOST_BYTES = 2**32
+"""Of a journal: a run of 2,000 migrations is a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,17 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
     def _read(self) -> list[Finished]:
+        if not self._path.exists():
+            raise BadInputError(f"nothing to resume: there is no {self._path}")
         try:
-            first, *lines = self._path.read_text(encoding="utf-8").split("\n")
+            first, *lines = read_text(self._path, "journal", most_bytes=MOST_BYTES).split("\n")
             if lines.pop():  # a line that was cut off
                 write_text(self._path, "\n".join([first, *lines, ""]))
             setting = dict(json.loads(first))
             finished = [_finished(json.loads(line)) for line in lines]
-        except FileNotFoundError:
-            raise BadInputError(f"nothing to resume: there is no {self._path}") from None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            if isinstance(error, BadInputError):
+                raise
             raise BadInputError(f"{self._path}: not a journal of `dqgym evaluate`: {error!r}") from error
         for name, value in self._setting.items():
             if setting.get(name) != value:

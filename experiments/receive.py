@@ -36,7 +36,7 @@ def receive_command(
     try:
         listener = frames.listen(host, port)
     except OSError as error:
-        raise BadInputError(str(error)) from error
+        raise BadInputError(error.strerror or str(error)) from error
     with listener:
         bound_host, bound_port = listener.getsockname()[:2]
         console.print(f"listening on {bound_host}:{bound_port}", soft_wrap=True, markup=False, highlight=False)

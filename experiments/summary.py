@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from dqgym.documents import read_json
 from dqgym.errors import BadInputError
 from experiments.contenders import ORACLE
 from experiments.errors import describe_validation_error
@@ -116,15 +117,13 @@ def read_summary(folder: Path) -> EvaluationSummary:
         BadInputError: there is none, or the file is not one; the message names the field and what is allowed.
     """
     path = folder / SUMMARY_FILE
+    content = read_json(path, "summary")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         tables = {name: _records(content[name]) for name in _TABLES}
         return TypeAdapter(EvaluationSummary).validate_python({**content, **tables})
-    except OSError as error:
-        raise BadInputError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         raise BadInputError("\n".join(f"{path}: {line}" for line in describe_validation_error(error))) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadInputError(f"{path}: not what `dqgym evaluate` writes: {error!r}") from error
 
 

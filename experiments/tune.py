@@ -51,8 +51,8 @@ def tune_command(
     out: Annotated[
         Path | None,
         typer.Option(
-            help=f"File that takes the results, beside what it holds; else tuned.yaml, of {CONTEXTUAL}"
-            " contextual_rule.yaml.",
+            help=f"File that takes the results, beside what it holds; else tuned.yaml. Of {CONTEXTUAL}: file that is"
+            " written anew; else contextual_rule.yaml.",
             dir_okay=False,
         ),
     ] = None,
@@ -173,13 +173,15 @@ def _tune_contextual(
 ) -> Table:
     from dqgym.files import write_text
     from dqgym.throttles.contextual_rule import ContextualRule
-    from dqgym.throttles.contextual_weights import ContextualFile, contextual_network, dump_contextual
+    from dqgym.throttles.contextual_weights import ContextualFile, contextual_network, dump_contextual, read_contextual
     from dqgym.throttles.registry import make_throttle
     from dqgym.throttles.rule_features import FEATURES
     from dqgym.throttles.tuned import TRAINING, tuned_entries
     from experiments.tuning.evolution import SURVEY, Evolution, evolve
 
     _require_writable(out)
+    if out.exists():
+        read_contextual(out)  # what is replaced must be such a file
     tuned = tuned_entries("tuned-rule", TRAINING)
     kept = out.with_name(f".{out.name}.state.npz")
     with _saying_how_to_go_on():

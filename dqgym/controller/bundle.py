@@ -17,6 +17,7 @@ from dqgym.controller.manifest import MANIFEST_FILE, SCHEMA_VERSION, FileEntry, 
 from dqgym.controller.network import INPUT_NAME, OUTPUT_NAME, OnnxNetwork, load_network
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.errors import BadInputError
+from dqgym.files import read_bytes
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder, observation_size
 from dqgym.telemetry.interval import ControlInterval
@@ -92,10 +93,12 @@ def read_bundle(path: Path | str) -> Bundle:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        content = json.loads((path / MANIFEST_FILE).read_bytes())
-    except OSError as error:
-        raise BundleError(path, f"{MANIFEST_FILE}: {error.strerror}") from error
+        content = json.loads(_read(path, MANIFEST_FILE))
+    except RecursionError as error:
+        raise BundleError(path, f"{MANIFEST_FILE}: not valid JSON: nested too deep") from error
     except ValueError as error:
+        if isinstance(error, BundleError):
+            raise
         raise BundleError(path, f"{MANIFEST_FILE}: not valid JSON: {error}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
@@ -109,12 +112,18 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(path, f"{MANIFEST_FILE}: {problems}") from error
 
 
+def _read(path: Path, name: str) -> bytes:
+    """A regular file of the bundle."""
+    try:
+        return read_bytes(path / name)
+    except BadInputError as error:
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else str(error)
+        raise BundleError(path, f"{name}: {reason}") from error
+
+
 def _read_checked(path: Path, entry: FileEntry) -> bytes:
     """Return the very bytes that were checked, so that a file swapped after the check is never run."""
-    try:
-        content = (path / entry.name).read_bytes()
-    except OSError as error:
-        raise BundleError(path, f"{entry.name}: {error.strerror}") from error
+    content = _read(path, entry.name)
     if len(content) != entry.size_bytes:
         raise BundleError(path, f"{entry.name}: {len(content)} bytes, the manifest says {entry.size_bytes}")
     if (checksum := sha256(content)) != entry.sha256:

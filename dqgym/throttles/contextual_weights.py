@@ -103,7 +103,7 @@ def read_contextual(path: Path = CONTEXTUAL_FILE) -> ContextualFile:
     try:
         return ContextualFile.model_validate(content)
     except ValueError as error:
-        raise BadInputError(f"{path}: {error}") from error
+        raise BadInputError(f"{path}: not what `dqgym tune contextual-rule` writes: {error}") from error
 
 
 def dump_contextual(content: ContextualFile) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from scipy.stats import kendalltau
 
 from dqgym.backends.kvm.measure import HostCosts
@@ -23,7 +23,9 @@ from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.units import MIB
 from experiments.contenders import Contender
+from experiments.errors import describe_validation_error
 from experiments.results import Row, grouped, json_safe, revived_row, rows_from_outcomes
+from experiments.scenarios import IN_SMALL, in_small
 from experiments.tables import Table
 
 RESULTS_FILE = "results.json"
@@ -181,7 +183,11 @@ def read_rows(folder: Path) -> list[Row]:
     content = read_json(path)
     try:
         return TypeAdapter(list[Row]).validate_python([revived_row(row) for row in content["rows"]])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValidationError as error:
+        raise BadInputError(
+            f"{path}: not what `dqgym evaluate` writes: {describe_validation_error(error)[0]}"
+        ) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadInputError(f"{path}: not what `dqgym evaluate` writes: {error!r}") from error
 
 
@@ -203,7 +209,7 @@ def compare(
         slots = contender.vcpu_slots or max(scenario.vcpus for scenario in scenarios)
         with closing(ModelBackend(parameters, slots)) as backend:
             seeds = [row.seed for row in own]
-            run = run_all(backend, scenarios, contender.make(preference), seeds)
+            run = run_all(backend, scenarios, contender.ready(preference, scenarios, seeds), seeds)
         names = [scenario.name for scenario in scenarios]
         model = rows_from_outcomes(run.outcomes, suite, names, throttle, seeds, [preference])
         replayed = grouped(model, lambda row: row.scenario)
@@ -217,9 +223,18 @@ def _scenarios(suite: str, rows: Iterable[Row]) -> list[Scenario]:
     if known.kind != "fixed":
         raise BadInputError(f"suite {suite!r} is a sampler; real migrations are compared on fixed suites")
     scenarios = {scenario.name: scenario for scenario in known.scenarios()}
-    missing = [row.scenario for row in rows if row.scenario not in scenarios]
-    if missing:
-        raise BadInputError(f"suite {suite!r} has no scenario {missing[0]!r}; the results are of another version")
+    scaled = {row.scenario for row in rows if row.scenario.endswith(IN_SMALL)}  # by `dqgym evaluate --scale`
+    scenarios |= {
+        name: in_small(scenarios[small]) for name in scaled if (small := name.removesuffix(IN_SMALL)) in scenarios
+    }
+    for row in rows:
+        if row.scenario not in scenarios:
+            raise BadInputError(f"suite {suite!r} has no scenario {row.scenario!r}; the results are of another version")
+        if len(row.guest_runtime_per_vcpu) != scenarios[row.scenario].vcpus:
+            raise BadInputError(
+                f"results of suite {suite!r}: scenario {row.scenario!r} with {len(row.guest_runtime_per_vcpu)} vCPUs,"
+                f" it has {scenarios[row.scenario].vcpus}"
+            )
     return [scenarios[row.scenario] for row in rows]
 
 

@@ -209,8 +209,11 @@ def test_command_writes_rows_report_and_pictures_and_prints_the_same_as_json(tmp
 
 
 def test_same_seed_same_rows(tmp_path):
-    arguments = ("none", "--no-baselines", "--suite", "noisy-neighbour", "--count", 3, "--out", tmp_path, "--json")
-    documents = [json.loads(run(*arguments, "--seed", seed).stdout) for seed in (1, 1, 2)]
+    arguments = ("none", "--no-baselines", "--suite", "noisy-neighbour", "--count", 3, "--json")
+    documents = [
+        json.loads(run(*arguments, "--seed", seed, "--out", tmp_path / str(k)).stdout)
+        for k, seed in enumerate((1, 1, 2))
+    ]
     assert documents[0] == documents[1] != documents[2]
 
 
@@ -267,17 +270,71 @@ def test_an_interruption_after_a_run_leaves_that_run_alone_and_says_how_to_go_on
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_second_evaluation_replaces_the_files_of_the_first_and_leaves_others_alone(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    for throttle in ("none", "stop-and-copy"):
-        run(throttle, "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path)
-    document = json.loads((tmp_path / "results.json").read_text())
+def test_a_second_evaluation_takes_another_folder_or_replaces_all_of_the_first(tmp_path):
+    out = tmp_path / "out"
+    arguments = ("--no-baselines", "--count", 2, "--out", out)
+    assert run("none", "--suite", "cover-letter", *arguments).exit_code == 0
+    kept = {path.name: path.read_bytes() for path in out.iterdir()}
+    refused = run("stop-and-copy", "--suite", "kvm-lab", *arguments)
+    assert refused.exit_code == 2
+    assert refused.stderr.strip() == f"error: {out} exists: choose another --out, or replace it with --force"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == kept
+
+    assert run("stop-and-copy", "--suite", "kvm-lab", *arguments, "--force").exit_code == 0
+    document = json.loads((out / "results.json").read_text())
     assert {row["throttle"] for row in document["rows"]} == {"stop-and-copy"}
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert "tradeoff-cover-letter.png" in kept
+    assert {path.name for path in out.glob("*.png")} == {"fronts.png", "tradeoff-kvm-lab.png", "timeline-kvm-lab.png"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_no_evaluation_is_not_replaced_even_by_force(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    result = run("none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path, "--force")
+    assert result.exit_code == 2
+    assert f"{tmp_path} exists and is not a folder of `dqgym evaluate`" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_interrupted_replacement_is_gone_on_with_and_leaves_the_old_folder_until_then(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    arguments = ("none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", out)
+    assert run(*arguments, "--seed", 1).exit_code == 0
+    old = (out / "results.json").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("experiments.plots.tradeoff_figure", interrupt)
+        assert run(*arguments, "--seed", 2, "--force").exit_code == 130
+    assert (out / "results.json").read_bytes() == old
+    assert run(*arguments, "--seed", 2, "--resume").exit_code == 0
+    assert (out / "results.json").read_bytes() != old
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_scenarios_with_more_vcpus_are_left_out_so_that_a_policy_of_few_slots_can_run(monkeypatch, tmp_path):
+    narrow = Contender("narrow", True, POLICY.make, VcpuSpec(low=1, high=4, slots=4))
+    of_a_name = contenders.contender
+    monkeypatch.setattr(
+        contenders, "contender", lambda source, survey=None: narrow if source == "run" else of_a_name(source)
+    )
+    arguments = ("run", "--no-baselines", "--suite", "cover-letter", "--suite", "mixed", "--count", 3, "--json")
+    refused = run(*arguments, "--out", tmp_path / "all")
+    assert refused.exit_code == 2
+    assert "policy 'narrow' serves 1 .. 4; --max-vcpus 4 leaves larger ones out" in refused.stderr
+
+    document = json.loads(run(*arguments, "--max-vcpus", 4, "--out", tmp_path / "small").stdout)
+    assert {row["suite"] for row in document["rows"]} == {"cover-letter", "mixed"}
+    assert max(len(row["guest_runtime_per_vcpu"]) for row in document["rows"]) <= 4
+
+
+def test_a_suite_without_small_scenarios_says_from_how_many_vcpus_it_has_some():
+    result = run("none", "--no-baselines", "--suite", "guest-runtime", "--max-vcpus", 4)
+    assert result.exit_code == 2
+    assert "suite 'guest-runtime' has no scenario with 4 vCPUs or fewer, only from 7" in result.stderr
 
 
 def test_rows_that_are_many_are_in_the_compressed_file_alone(tmp_path, monkeypatch):
-    arguments = ("none", "stop-and-copy", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path)
+    arguments = ["none", "stop-and-copy", "--no-baselines", "--suite", "cover-letter", "--count", 2]
+    arguments += ["--out", tmp_path, "--force"]
     assert run(*arguments).exit_code == 0
     monkeypatch.setattr("experiments.rows_file.MOST_ROWS_PLAIN", 7)
     monkeypatch.setattr("experiments.evaluate.MOST_ROWS_AS_JSON", 7)

@@ -169,10 +169,11 @@ def test_an_interruption_leaves_the_old_bundle(
         rename = Path.rename
 
         def interrupted_rename(path: Path, target: Path) -> Path:
-            if path.name.endswith(".draft"):
+            if path.name == "new":
                 raise KeyboardInterrupt
             return rename(path, target)
 
+        monkeypatch.setattr("experiments.folders._exchanged", lambda one, other: False)
         monkeypatch.setattr(Path, "rename", interrupted_rename)
 
     with pytest.raises(KeyboardInterrupt):
