@@ -8,8 +8,8 @@ sees half of a file.
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,22 +85,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         BadInputError: the file cannot be written there.
     """
+    # The name is chosen before there is such a file: an interruption in between leaves none.
+    temporary = path.parent / f".{path.stem}.{secrets.token_hex(4)}{path.suffix}"
     with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
         try:
-            temporary.chmod(0o666 & ~_umask())  # mkstemp's are for the owner alone
+            temporary.touch(exist_ok=False)
             yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -41,6 +41,7 @@ class Contender:
         serves: how many vCPUs it can throttle; None: any number.
         tuned: a baseline that heeds the preference, as policies do; the others run once for all preferences.
         training_seed: of a policy: policies of one name that differ in it are one method, trained several times.
+        digest: of a policy: of the file with its weights.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Contender:
     serves: VcpuSpec | None = None
     tuned: bool = False
     training_seed: int | None = None
+    digest: str = ""
 
     @property
     def heeds_preference(self) -> bool:
