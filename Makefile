@@ -22,7 +22,7 @@ quickstart: $(INSTALLED)  ## train a policy, export it, run its controller, comp
 	$(BIN)/dqgym train configs/quickstart.yaml --run-dir $(RUN) --reuse
 	$(BIN)/dqgym export $(RUN) --force
 	$(BIN)/dqgym control $(RUN)/bundle --backend model --suite cover-letter
-	$(BIN)/dqgym evaluate $(RUN) --suite cover-letter --out $(RUN)/report
+	$(BIN)/dqgym evaluate $(RUN) --suite cover-letter --out $(RUN)/report --force
 	@echo "make quickstart took $$(( $$(date +%s) - $(START_S) )) s"
 
 test: $(INSTALLED)  ## run the tests

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,12 +89,25 @@ def replacing(path: Path) -> Iterator[Path]:
     # The name is chosen before there is such a file: an interruption in between leaves none.
     temporary = path.parent / f".{path.stem}.{secrets.token_hex(4)}{path.suffix}"
     with writing(path):
+        _require_no_device(path)
         try:
             temporary.touch(exist_ok=False)
             yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _require_no_device(path: Path) -> None:
+    """What is replaced by a file must be one: a rename over /dev/null would take it away from everybody."""
+    if path.exists() and not path.is_file():
+        raise BadInputError(f"cannot write {path}: it is {_kind(path.stat().st_mode)}, not a regular file")
+
+
+def require_place(path: Path) -> None:
+    """Raise a BadInputError where a file cannot be written: asked before the work whose result goes there."""
+    with writing(path), tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}."):
+        _require_no_device(path)
 
 
 def write_text(path: Path, text: str) -> None:

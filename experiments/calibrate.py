@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dqgym.errors import BadInputError
+from experiments.folders import FORCE_HELP, FolderKind, filling_folder, require_free
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from experiments.calibration.report import Calibration
 
 PARAMETERS_FILE = "parameters.yaml"
+RESULTS = FolderKind("folder of `dqgym calibrate`", ("calibration.json",))
 
 
 def calibrate_command(
@@ -56,13 +58,21 @@ def calibrate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for tables, CSV, JSON and picture; with --fit else results/<time>.", file_okay=False),
+        typer.Option(
+            help="Folder for tables, CSV, JSON and picture, a new or an empty one; with --fit or kvm else"
+            " results/<time>-calibration.",
+            file_okay=False,
+        ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help=FORCE_HELP)] = False,
     update: Annotated[
-        Path | None, typer.Option(help="Page of Markdown whose calibration tables are replaced.", dir_okay=False)
+        Path | None,
+        typer.Option(help="Page of Markdown whose calibration tables are replaced; the rest stays.", dir_okay=False),
     ] = None,
 ) -> None:
     """Compare the model with what was measured, and fit its parameters to Table A, or measure those of this host."""
+    if out is not None:
+        require_free(out, force, RESULTS)
     if backend == "kvm":
         if fit or leave_one_out or runs:
             raise BadInputError("--fit, --leave-one-out and --runs go with --backend model")
@@ -173,7 +183,6 @@ def _measured_costs() -> HostCosts:
 def _write_host(folder: Path, calibration: HostCalibration, sources: Mapping[str, str]) -> None:
     from dqgym.model.parameters import save_parameters
     from experiments.calibration.report import markdown
-    from experiments.evaluate import filling_folder
 
     with filling_folder(folder) as draft:
         (draft / "calibration.json").write_text(json.dumps(calibration.document(), indent=1), encoding="utf-8")
@@ -187,7 +196,6 @@ def _write(folder: Path, calibration: Calibration, fitted: bool) -> None:
     from experiments.calibration.figure import calibration_figure
     from experiments.calibration.fit import sources
     from experiments.calibration.report import calibration_csv, markdown
-    from experiments.evaluate import filling_folder
     from experiments.plots import save_figure
 
     with filling_folder(folder) as draft:

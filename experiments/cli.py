@@ -98,7 +98,7 @@ STOPPED = {ExitCode(128 + number): word for number, word in WORDS.items()}
 def _exit_code(error: BaseException) -> ExitCode | None:
     """The exit code for an expected error; after a signal, whatever ends a command is one.
 
-    Libraries that are interrupted may raise something else as they wind up; a child that got the signal, too, is missed.
+    Libraries that are interrupted may raise something else as they wind up; a child that got the signal is missed.
     """
     stopped_by = None if isinstance(error, typer.Exit) else first_signal()
     return exit_code(error) if stopped_by is None else ExitCode(128 + stopped_by)

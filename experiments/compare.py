@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dqgym.errors import BadInputError
-from experiments.evaluate import DEFAULT_PREFERENCES, DEFAULT_SUITES, scenario_count, showing_progress
+from experiments.evaluate import DEFAULT_PREFERENCES, DEFAULT_SUITES
+from experiments.options import MaxVcpus
+from experiments.progress import showing_progress
 
 if TYPE_CHECKING:
     from experiments.results import Row
@@ -41,6 +43,7 @@ def compare_command(
         ),
     ] = None,
     count: Annotated[int | None, typer.Option(help="Scenarios of each suite, as in `dqgym evaluate`.", min=1)] = None,
+    max_vcpus: MaxVcpus = None,
     seed: Annotated[int | None, typer.Option(help="Decides the sampled scenarios; else 0.", min=0)] = None,
     results: Annotated[
         Path | None,
@@ -59,9 +62,10 @@ def compare_command(
     if own == other:
         raise BadInputError(f"A and B are both {own!r}; they must differ")
     if results is None:
-        duel = _run(own, other, suite or DEFAULT_SUITES, preference or DEFAULT_PREFERENCES, count, seed or 0)
-    elif count is not None or seed is not None:
-        raise BadInputError("--count and --seed decide what runs; with --from nothing does")
+        suites, preferences = suite or DEFAULT_SUITES, preference or DEFAULT_PREFERENCES
+        duel = _run(own, other, suites, preferences, count, seed or 0, max_vcpus, show_progress=not as_json)
+    elif count is not None or seed is not None or max_vcpus is not None:
+        raise BadInputError("--count, --max-vcpus and --seed decide what runs; with --from nothing does")
     else:
         duel = compare(read(results, own, other, suite, preference), own, other)
     if as_json:
@@ -178,7 +182,14 @@ def _only(rows: list[Row], option: str, wanted: Sequence[Any], of_row: Callable[
 
 
 def _run(
-    own: str, other: str, suites: Sequence[str], preferences: Sequence[float], count: int | None, seed: int
+    own: str,
+    other: str,
+    suites: Sequence[str],
+    preferences: Sequence[float],
+    count: int | None,
+    seed: int,
+    max_vcpus: int | None,
+    show_progress: bool,
 ) -> Duel:
     """Both throttles on the model, now."""
     from experiments.backends import backend_maker
@@ -188,10 +199,10 @@ def _run(
     contenders = [contender(own), contender(other)]
     if contenders[0].name == contenders[1].name:  # two runs of one config, for example
         contenders = [replace(one, name=source) for one, source in zip(contenders, (own, other), strict=True)]
-    tasks = [draw_task(name, scenario_count(name, count), seed) for name in dict.fromkeys(suites)]
+    tasks = [draw_task(name, count, seed, max_vcpus=max_vcpus) for name in dict.fromkeys(suites)]
     costed_at = sorted(set(preferences))
     runs = len(tasks) * sum(len(costed_at) if one.heeds_preference else 1 for one in contenders)
-    with showing_progress(runs) as on_run:
+    with showing_progress(runs, show_progress) as on_run:
         rows = evaluate(contenders, tasks, costed_at, backend_maker("model"), on_run).rows
     return compare(rows, contenders[0].name, contenders[1].name)
 

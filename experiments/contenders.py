@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dqgym.controller.guard import Guard
-from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec
+from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec, sha256
 from dqgym.controller.shipped import SHIPPED_BUNDLE
 from dqgym.cost import FAST
 from dqgym.errors import BadInputError
@@ -41,7 +41,8 @@ class Contender:
         serves: how many vCPUs it can throttle; None: any number.
         tuned: a baseline that heeds the preference, as policies do; the others run once for all preferences.
         training_seed: of a policy: policies of one name that differ in it are one method, trained several times.
-        digest: of a policy: of the file with its weights.
+        digest: of a policy: of the file that says which weights it has.
+        model_only: it knows the future of the model's migrations, and of no others.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Contender:
     tuned: bool = False
     training_seed: int | None = None
     digest: str = ""
+    model_only: bool = False
 
     @property
     def heeds_preference(self) -> bool:
@@ -62,10 +64,27 @@ class Contender:
         """The number of vCPU slots that it needs of a backend; None: any."""
         return self.serves.slots if self.serves else None
 
-    def require_serves(self, scenarios: Iterable[Scenario]) -> None:
-        """Raise a BadInputError where a scenario has more vCPUs than it serves, or fewer."""
+    def ready(self, preference: float | None, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Throttle:
+        """A fresh throttle for these migrations, which a clairvoyant one is told."""
+        from dqgym.oracle.throttle import Clairvoyant  # loads numba
+
+        throttle = self.make(preference)
+        if isinstance(throttle, Clairvoyant):
+            throttle.foresee(scenarios, seeds)
+        return throttle
+
+    def require_serves(self, scenarios: Iterable[Scenario], of_suites: bool = False) -> None:
+        """Raise a BadInputError where a scenario has more vCPUs than it serves, or fewer; see ``require_served``."""
         if self.serves is not None:
-            require_served(self.name, self.serves, scenarios)
+            require_served(self.name, self.serves, scenarios, of_suites)
+
+    def require_runs_on(self, backend: str) -> None:
+        """Raise a BadInputError where a backend is not one for it."""
+        if self.model_only and backend != "model":
+            raise BadInputError(
+                f"throttle {self.name!r} knows the future of the model's migrations: it runs with --backend model,"
+                f" not with {backend!r}"
+            )
 
 
 def contender(source: str, survey: ControlInterval | None = None) -> Contender:
@@ -82,7 +101,7 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
         tuned = heeds_preference(source)
         return Contender(source, False, lambda preference: make_throttle(source, preference), tuned=tuned)
     if source == ORACLE:
-        return Contender(ORACLE, False, _oracle, tuned=True)
+        return Contender(ORACLE, False, _oracle, tuned=True, model_only=True)
     path = bundle_folder(source)
     if (path / MANIFEST_FILE).is_file():
         return _bundle(path, survey)
@@ -97,13 +116,22 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
     )
 
 
-def require_served(policy: str, serves: VcpuSpec, scenarios: Iterable[Scenario]) -> None:
-    """Raise a BadInputError where a scenario has more vCPUs than a policy serves, or fewer."""
+def require_served(policy: str, serves: VcpuSpec, scenarios: Iterable[Scenario], of_suites: bool = False) -> None:
+    """Raise a BadInputError where a scenario has more vCPUs than a policy serves, or fewer.
+
+    Args:
+        policy: its name.
+        serves: how many vCPUs it can throttle.
+        scenarios: what it is to throttle.
+        of_suites: they were taken of suites: the message says how to take others.
+    """
     for scenario in scenarios:
         if not serves.low <= scenario.vcpus <= serves.high:
+            too_wide = of_suites and scenario.vcpus > serves.high
             raise BadInputError(
                 f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs,"
                 f" policy {policy!r} serves {serves.low} .. {serves.high}"
+                + (f"; --max-vcpus {serves.high} leaves larger ones out" if too_wide else "")
             )
 
 
@@ -150,6 +178,20 @@ def bundle_folder(source: str | Path) -> Path:
     return SHIPPED_BUNDLE if str(source) == SHIPPED else Path(source)
 
 
+def require_bundle(source: Path) -> None:
+    """Raise a BadInputError where a path is no policy bundle; the message says what it is instead."""
+    path = bundle_folder(source)
+    if (path / MANIFEST_FILE).is_file():
+        return
+    if (path / "config.yaml").is_file():
+        raise BadInputError(f"{source}: a training run; `dqgym export {source}` makes a bundle of its policy")
+    if not path.exists() and str(source).partition(":")[0] in [ORACLE, *throttle_names()]:
+        raise BadInputError(f"{source}: a throttle, not a policy bundle; `dqgym evaluate` and `dqgym simulate` run it")
+    found = f"has no {MANIFEST_FILE}" if path.is_dir() else "not a folder" if path.exists() else "no such folder"
+    hint = "" if path.exists() else did_you_mean(str(source), [SHIPPED])
+    raise BadInputError(f"policy bundle {source}: {found}{hint}; the shipped policy is {SHIPPED!r}")
+
+
 def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
     from dqgym.controller.bundle import read_bundle
 
@@ -163,6 +205,7 @@ def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
         lambda preference: guarded(bundle.throttle(preference, survey)),
         bundle.manifest.vcpus,
         training_seed=seed if isinstance(seed, int) else None,
+        digest=sha256((path / MANIFEST_FILE).read_bytes()),
     )
 
 
@@ -171,7 +214,8 @@ def _run(path: Path, survey: ControlInterval | None) -> Contender:
     from experiments.run_directory import RunDirectory
     from experiments.trained_policy import load_trained_policy  # loads torch
 
-    policy = load_trained_policy(RunDirectory.open(path))
+    run = RunDirectory.open(path)
+    policy = load_trained_policy(run)
     require_surveys(policy.config.name, policy.config.model_dump(mode="json"), survey)
     return Contender(
         policy.config.name + _suffix(survey),
@@ -179,6 +223,7 @@ def _run(path: Path, survey: ControlInterval | None) -> Contender:
         lambda preference: guarded(policy.throttle(preference, survey)),
         policy.vcpus,
         training_seed=policy.config.seed,
+        digest=sha256(run.best_model_path.read_bytes()),
     )
 
 

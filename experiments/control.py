@@ -19,16 +19,18 @@ import typer
 
 from dqgym.backends.base import Outcomes
 from dqgym.controller.guard import Guard, GuardOptions, Intervention
-from dqgym.controller.loop import Observer
+from dqgym.controller.loop import Observer, OnProgress
 from dqgym.controller.run import run_all
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario, load_scenario
-from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.throttles.registry import make_throttle
 from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
-from experiments.contenders import FALLBACK, bundle_folder, require_served, require_surveys
+from experiments.contenders import FALLBACK, bundle_folder, require_bundle, require_served, require_surveys
+from experiments.options import MaxVcpus, Scale
+from experiments.progress import showing_progress
 from experiments.results import json_safe
+from experiments.scenarios import draw_scenarios, in_small
 from experiments.tables import Table, terminal
 
 DEFAULT_COUNT = 16
@@ -77,6 +79,7 @@ def control(
     fallback_on_error: bool = False,
     guard: GuardOptions | None = None,
     observer: Observer | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ControlReport:
     """Run the bundle's policy, behind the guard, on every scenario.
 
@@ -92,6 +95,7 @@ def control(
         fallback_on_error: let the fallback control all migrations when the bundle is not valid.
         guard: thresholds of the guard.
         observer: called after each step of the loop.
+        on_progress: called after each step with the number of migrations that have ended, and of all.
 
     Raises:
         BundleError: the bundle is not valid, and ``fallback_on_error`` is off.
@@ -109,14 +113,15 @@ def control(
         fallback_reason = str(error)
         throttle, vcpu_slots, preference = fallback_throttle, None, None
     else:
-        require_served(bundle.manifest.name, bundle.manifest.vcpus, scenarios)
+        require_served(bundle.manifest.name, bundle.manifest.vcpus, scenarios, of_suites=True)
         preference = bundle.manifest.preference.choose(preference)
         require_surveys(bundle.manifest.name, bundle.manifest.training_config, survey)
         throttle = Guard(bundle.throttle(preference, survey), fallback_throttle, guard)
         vcpu_slots = bundle.manifest.vcpus.slots
 
     with closing(make_backend(vcpu_slots)) as backend:
-        run = run_all(backend, scenarios, throttle, [seed + index for index in range(len(scenarios))], observer)
+        seeds = [seed + index for index in range(len(scenarios))]
+        run = run_all(backend, scenarios, throttle, seeds, observer, on_progress)
     return ControlReport(
         throttle=throttle.name,
         fallback=fallback,
@@ -136,6 +141,7 @@ def control_command(
     destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,
     suite: Annotated[str | None, typer.Option(help="Suite of scenarios (`dqgym suites` lists them).")] = None,
     scenario: Annotated[Path | None, typer.Option(help="One scenario file instead of a suite.")] = None,
+    scale: Scale = False,
     preference: Annotated[
         float | None, typer.Option(help="What guest runtime is worth against time; the bundle's default if not given.")
     ] = None,
@@ -146,6 +152,7 @@ def control_command(
         int | None,
         typer.Option(min=1, help=f"Scenarios of the suite; all of a fixed suite, {DEFAULT_COUNT} of a sampler."),
     ] = None,
+    max_vcpus: MaxVcpus = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides all that is random.")] = 0,
     fallback: Annotated[str, typer.Option(help="Throttle that takes over from a faulty policy.")] = FALLBACK,
     fallback_on_error: Annotated[
@@ -157,34 +164,42 @@ def control_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Run the control loop of an exported policy, behind its guard; needs neither torch nor Stable-Baselines3."""
-    report = control(
-        bundle_folder(bundle),
-        _chosen_scenarios(suite, scenario, count, seed),
-        backend_name=backend,
-        destination=destination,
-        preference=preference,
-        survey=None if survey is None else parse_survey(survey),
-        seed=seed,
-        fallback=fallback,
-        fallback_on_error=fallback_on_error,
-        guard=GuardOptions(decision_deadline_s=decision_deadline_s),
-    )
+    if not fallback_on_error:
+        require_bundle(bundle)
+    scenarios = _chosen_scenarios(suite, scenario, count, seed, max_vcpus, scale)
+    with showing_progress(1, show=not as_json) as on_run:
+        report = control(
+            bundle_folder(bundle),
+            scenarios,
+            backend_name=backend,
+            destination=destination,
+            preference=preference,
+            survey=None if survey is None else parse_survey(survey),
+            seed=seed,
+            fallback=fallback,
+            fallback_on_error=fallback_on_error,
+            guard=GuardOptions(decision_deadline_s=decision_deadline_s),
+            on_progress=on_run(suite or scenarios[0].name, str(bundle)),
+        )
     if as_json:
         print(json.dumps(json_safe(asdict(report)), indent=2))
     else:
         _print_table(report)
 
 
-def _chosen_scenarios(suite: str | None, scenario: Path | None, count: int | None, seed: int) -> list[Scenario]:
+def _chosen_scenarios(
+    suite: str | None, scenario: Path | None, count: int | None, seed: int, max_vcpus: int | None, scaled: bool
+) -> list[Scenario]:
     if (suite is None) == (scenario is None):
         raise BadInputError("name either --suite or --scenario")
     if scenario is not None:
-        if count is not None:
-            raise BadInputError("--count goes with --suite, not with --scenario")
-        return [load_scenario(scenario)]
+        for option, value in (("--count", count), ("--max-vcpus", max_vcpus)):
+            if value is not None:
+                raise BadInputError(f"{option} goes with --suite, not with --scenario")
+        one = load_scenario(scenario)
+        return [in_small(one) if scaled else one]
     assert suite is not None
-    chosen = get_suite(suite)
-    return chosen.scenarios(DEFAULT_COUNT if count is None and chosen.kind == "sampler" else count, seed)
+    return draw_scenarios(suite, count, seed, max_vcpus, scaled, of_sampler=DEFAULT_COUNT)
 
 
 def _migrations(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dqgym.cost import FAST, GENTLE
-from dqgym.files import writing
 from experiments.backends import BACKEND_HELP, backend_maker
+from experiments.folders import FORCE_HELP, FolderKind, filling_folder, require_free
+from experiments.options import MaxVcpus, Scale
+from experiments.progress import showing_progress
 
 if TYPE_CHECKING:
-    from dqgym.controller.loop import OnProgress
     from experiments.contenders import Contender
     from experiments.cover_letter import Comparison
     from experiments.evaluation import Evaluation, MakeBackend, Task
@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SUITES = ["cover-letter"]
 DEFAULT_PREFERENCES = [FAST, GENTLE]
-DEFAULT_COUNT = 256
-"""Scenarios drawn from a sampler."""
 MOST_ROWS_AS_JSON = 20_000
 """More rows are written as CSV alone."""
+RESULTS = FolderKind("folder of `dqgym evaluate`", ("summary.json", "results.json"))
 
 
 def evaluate_command(
@@ -52,14 +51,18 @@ def evaluate_command(
     ] = DEFAULT_PREFERENCES,
     count: Annotated[
         int | None,
-        typer.Option(help=f"Scenarios of each suite; else all of a fixed one, {DEFAULT_COUNT} of a sampler.", min=1),
+        typer.Option(help="Scenarios of each suite; else all of a fixed one, 256 of a sampler.", min=1),
     ] = None,
+    max_vcpus: MaxVcpus = None,
     seed: Annotated[int, typer.Option(help="Decides the sampled scenarios and all that is random.", min=0)] = 0,
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
+    scale: Scale = False,
     repeat: Annotated[int, typer.Option(help="Migrate each scenario so often, with other seeds.", min=1)] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; else results/<time>.", file_okay=False)
+        Path | None,
+        typer.Option(help="Folder of the results, a new or an empty one; else results/<time>.", file_okay=False),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help=FORCE_HELP)] = False,
     survey: Annotated[
         str | None,
         typer.Option(help="Run each policy once more, with a survey of this length: '0.005 T0' or '2 s'."),
@@ -80,33 +83,37 @@ def evaluate_command(
     from experiments.contenders import line_up
     from experiments.evaluation import draw_task, evaluate
     from experiments.journal import Journal
-    from experiments.rows_file import remove_other
     from experiments.summary import Origin
     from experiments.tables import terminal
 
     if resume and out is None:
         raise BadInputError("--resume needs the --out of the evaluation that was interrupted")
+    if out is not None and not resume:  # what is resumed was allowed to write there when it began
+        require_free(out, force, RESULTS)
     make_backend = backend_maker(backend)
-    tasks = [draw_task(name, scenario_count(name, count), seed, repeat) for name in dict.fromkeys(suite)]
+    tasks = [draw_task(name, count, seed, repeat, max_vcpus, scale) for name in dict.fromkeys(suite)]
     contenders = line_up(throttles or [], baselines, None if survey is None else parse_survey(survey))
     if not contenders:
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
+    for one in contenders:
+        one.require_runs_on(backend)
     preferences = sorted(set(preference))
     against = choose_opponent(contenders, opponent)
     folder = out or Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}"
     setting = {
-        "backend": backend, "preferences": preferences, "survey": survey, "migrations": _migrations(tasks),
+        "backend": backend, "preferences": preferences, "survey": survey, "max_vcpus": max_vcpus,
+        "migrations": _migrations(tasks),
     }  # fmt: skip
-    with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
-        journal = Journal(folder.with_name(f".{folder.name}.journal"), setting, resume)
+    journal = Journal(folder.parent / f".{folder.name}.journal", setting, resume)
+    # First, so that a folder that cannot be written costs no evaluation.
+    with filling_folder(folder, journal.discard) as draft:
         runs = len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in contenders)
         with _saying_how_to_go_on(journal, runs, folder):
             with showing_progress(runs) as on_run:
                 evaluation = evaluate(contenders, tasks, preferences, make_backend, on_run, journal)
-            origin = Origin(shlex.join(["dqgym", *sys.argv[1:]]), backend, f"{datetime.now(UTC):%Y-%m-%d}")
+            command = shlex.join(["dqgym", *(part for part in sys.argv[1:] if part != "--resume")])
+            origin = Origin(command, backend, f"{datetime.now(UTC):%Y-%m-%d}")
             report = _write_results(draft, contenders, tasks, evaluation, make_backend, against, origin)
-    remove_other(folder / report.rows_file)
-    journal.discard()
 
     console = terminal(stderr=as_json)
     if as_json:
@@ -144,23 +151,12 @@ def _saying_how_to_go_on(journal: Journal, runs: int, folder: Path) -> Iterator[
         raise
 
 
-def scenario_count(suite: str, count: int | None) -> int | None:
-    """How many scenarios to take of a suite: of a fixed one never more than it has."""
-    from dqgym.scenario.suites import get_suite
-
-    chosen = get_suite(suite)
-    if chosen.kind == "sampler":
-        return DEFAULT_COUNT if count is None else count
-    return None if count is None else min(count, len(chosen.scenarios()))
-
-
 @dataclass(frozen=True)
 class _Report:
-    """What was written: the tables of ``report.md``, the content of ``results.json``, the name of the rows' file."""
+    """What was written: the tables of ``report.md``, the content of ``results.json``."""
 
     tables: list[Table]
     document: dict[str, Any]
-    rows_file: str
 
 
 def _write_results(
@@ -188,20 +184,21 @@ def _write_results(
     document = _document(evaluation, summary)
     tables = evaluation_tables(summary, paired, evaluation.takeovers, comparison)
 
-    rows_file = write_rows(folder, evaluation.rows)
+    write_rows(folder, evaluation.rows)
     (folder / SUMMARY_FILE).write_text(summary.compact(), encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     pictures = _draw_pictures(folder, contenders, tasks, evaluation, summary, comparison, make_backend)
     report = markdown_report(origin.command, tables, pictures)
     (folder / "report.md").write_text(report, encoding="utf-8")
-    return _Report(tables, document, rows_file.name)
+    return _Report(tables, document)
 
 
 def _letter_comparison(evaluation: Evaluation, contenders: Sequence[Contender]) -> Comparison | None:
     """The letter's configurations, where they were migrated; of a policy with several training seeds, the first."""
     from experiments import cover_letter
 
-    if not any(row.suite == cover_letter.SUITE for row in evaluation.rows):
+    in_the_letter = cover_letter.letter_rows()
+    if not any(row.suite == cover_letter.SUITE and row.scenario in in_the_letter for row in evaluation.rows):
         return None
     first: dict[str, int | None] = {}
     for one in contenders:
@@ -242,24 +239,6 @@ def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str 
     baselines = [one.name for one in contenders if not one.learned]
     usual = [name for name in ("tuned-rule", "dirty-quota") if name in baselines]
     return next(iter([*usual, *baselines]), None)
-
-
-@contextmanager
-def filling_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder; its files move to ``folder`` together when the block succeeds, or vanish.
-
-    Raises:
-        BadInputError: the folder cannot be written.
-    """
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
-    with scratch:
-        yield Path(scratch.name)
-        with writing(folder):
-            folder.mkdir(exist_ok=True)
-            for file in Path(scratch.name).iterdir():
-                file.replace(folder / file.name)
 
 
 def _draw_pictures(
@@ -303,28 +282,3 @@ def _featured(contenders: Sequence[Contender]) -> Contender:
 
     policies = [contender for contender in contenders if contender.learned]
     return next((one for one in [*policies, *contenders] if one.learned or one.name == FALLBACK), contenders[0])
-
-
-@contextmanager
-def showing_progress(runs: int) -> Iterator[Callable[[str, str], OnProgress]]:
-    """A progress bar on standard error; yields what ``evaluate`` calls before each of its runs."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from experiments.tables import terminal
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("migrations"),
-        TimeElapsedColumn(),
-    )  # fmt: skip
-    console = terminal(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("")
-        started = 0
-
-        def on_run(suite: str, throttle: str) -> OnProgress:
-            nonlocal started
-            started += 1
-            progress.reset(bar, description=f"{started}/{runs} {suite}: {throttle}")
-            return lambda done, total: progress.update(bar, completed=done, total=total)
-
-        yield on_run

@@ -11,13 +11,11 @@ from dqgym.controller.guard import Intervention
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.trace import Trace, TraceRecorder
-from dqgym.oracle.throttle import Clairvoyant
 from dqgym.scenario import Scenario
-from dqgym.scenario.suites import get_suite
-from dqgym.throttles.base import Throttle
 from experiments.contenders import Contender
 from experiments.journal import Finished, Journal
 from experiments.results import Row, Takeover, rows_from_outcomes
+from experiments.scenarios import draw_scenarios
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
@@ -45,15 +43,20 @@ class Evaluation:
     takeovers: tuple[Takeover, ...]
 
 
-def draw_task(suite: str, count: int | None, seed: int, repetitions: int = 1) -> Task:
-    """The migrations of a suite: all of a fixed suite, ``count`` of a sampler; the same ones for the same seed.
-
-    Each is there ``repetitions`` times, with other seeds.
+def draw_task(
+    suite: str,
+    count: int | None,
+    seed: int,
+    repetitions: int = 1,
+    max_vcpus: int | None = None,
+    scaled: bool = False,
+) -> Task:
+    """The migrations of a suite (``draw_scenarios``), each of them ``repetitions`` times, with other seeds.
 
     Raises:
-        BadInputError: the suite is unknown, or does not hold that many scenarios.
+        BadInputError: as ``draw_scenarios``.
     """
-    scenarios = get_suite(suite).scenarios(count, seed) * repetitions
+    scenarios = draw_scenarios(suite, count, seed, max_vcpus, scaled) * repetitions
     return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
 
 
@@ -79,7 +82,7 @@ def evaluate(
         BadInputError: a contender does not serve a scenario; nothing has run then.
     """
     for contender in contenders:
-        contender.require_serves(scenario for task in tasks for scenario in task.scenarios)
+        contender.require_serves((scenario for task in tasks for scenario in task.scenarios), of_suites=True)
     finished: list[Finished] = []
     for task in tasks:
         for contender in contenders:
@@ -88,7 +91,9 @@ def evaluate(
                 on_progress = on_run(task.suite, contender.name)
                 done = None
                 if journal is not None:
-                    done = journal.find(task.suite, contender.name, costed_at, contender.training_seed)
+                    done = journal.find(
+                        task.suite, contender.name, costed_at, contender.training_seed, contender.digest
+                    )
                 if done is None:
                     done = _run(contender, task, costed_at, make_backend, on_progress)
                     if journal is not None:
@@ -108,22 +113,14 @@ def _run(
     on_progress: OnProgress | None,
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
-    throttle = _made(contender, costed_at[0], task.scenarios, task.seeds)
+    throttle = contender.ready(costed_at[0], task.scenarios, task.seeds)
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
         run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
     names = [scenario.name for scenario in task.scenarios]
     seed = contender.training_seed
     rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at, seed)
     takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
-    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed)
-
-
-def _made(contender: Contender, preference: float, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> Throttle:
-    """A fresh throttle for these migrations."""
-    throttle = contender.make(preference)
-    if isinstance(throttle, Clairvoyant):
-        throttle.foresee(scenarios, seeds)
-    return throttle
+    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed, contender.digest)
 
 
 def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:
@@ -139,5 +136,6 @@ def trace_migration(
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
         recorder = TraceRecorder(lambda: backend.facts)
         scenario, seed = task.scenarios[index], task.seeds[index]
-        run_migrations(backend, [scenario], _made(contender, preference, [scenario], [seed]), [seed], observer=recorder)
+        throttle = contender.ready(preference, [scenario], [seed])
+        run_migrations(backend, [scenario], throttle, [seed], observer=recorder)
         return recorder.trace()

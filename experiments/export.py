@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,8 +19,8 @@ from dqgym.controller.manifest import (
     ParityFigure,
 )
 from dqgym.controller.network import INPUT_NAME, ONNX_FORM, OUTPUT_NAME, load_network
-from dqgym.errors import BadInputError, RunFailedError
-from dqgym.files import writing
+from dqgym.errors import RunFailedError
+from experiments.folders import FolderKind, filling_folder, require_free
 from experiments.run_directory import RunDirectory, package_versions
 from experiments.tables import Table, terminal
 
@@ -32,6 +28,7 @@ if TYPE_CHECKING:  # torch takes seconds to load, and `dqgym export --help` does
     from experiments.trained_policy import TrainedPolicy
 
 NETWORK_FILE = "policy.onnx"
+BUNDLE = FolderKind("policy bundle", (MANIFEST_FILE,))
 BUNDLE_FOLDER = "bundle"
 """Default name of a bundle inside its run directory."""
 RECORDED_PACKAGES = ("dqgym", "numpy", "onnx", "onnxruntime", "onnxscript", "stable-baselines3", "torch")
@@ -61,7 +58,7 @@ def export_run(
 
     out = run_path / BUNDLE_FOLDER if out is None else out
     run = RunDirectory.open(run_path)
-    _require_free(out, force)
+    require_free(out, force, BUNDLE)
     return write_bundle(load_trained_policy(run), _evaluation(run), out, force=force, observations=observations)
 
 
@@ -78,10 +75,10 @@ def write_bundle(
     from dqgym.telemetry.action import ActionSpec
     from experiments.onnx_export import actor_to_onnx
 
-    _require_free(out, force)
+    require_free(out, force, BUNDLE)
     network = actor_to_onnx(policy.actor, policy.vcpus.slots)
     parity = _parity(policy, network, observations)
-    with _replacing_directory(out) as draft:
+    with filling_folder(out) as draft:
         (draft / NETWORK_FILE).write_bytes(network)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
@@ -173,35 +170,3 @@ def _evaluation(run: RunDirectory) -> dict[str, Any] | None:
         return None
     evaluation = json.loads(run.evaluation_path.read_text(encoding="utf-8"))
     return {key: value for key, value in evaluation.items() if key != "history"}
-
-
-def _require_free(out: Path, force: bool) -> None:
-    """``out`` must not exist, or be a bundle that may be replaced: never delete what is no bundle."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / MANIFEST_FILE).is_file():
-        raise BadInputError(f"{out} exists and is not a policy bundle: choose another --out")
-    if not force:
-        raise BadInputError(f"{out} exists: choose another --out, or replace it with --force")
-
-
-@contextmanager
-def _replacing_directory(out: Path) -> Iterator[Path]:
-    """Yield an empty directory beside ``out``; it takes the place of ``out`` when the block succeeds, or vanishes."""
-    draft = out.with_name(f".{out.name}.{os.getpid()}.draft")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
-    try:
-        yield draft
-        if out.exists():
-            out.rename(old)
-        draft.rename(out)
-    except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -37,9 +37,7 @@ class Records(Generic[RecordT]):
         BadInputError: there is nothing to resume, it is damaged, or it is of another setting.
     """
 
-    def __init__(
-        self, path: Path, setting: Mapping[str, Any], resume: bool, kind: type[RecordT], what: str
-    ) -> None:
+    def __init__(self, path: Path, setting: Mapping[str, Any], resume: bool, kind: type[RecordT], what: str) -> None:
         self._path = path
         self._what = what
         self._setting: dict[str, Any] = json.loads(json.dumps(setting))
@@ -91,7 +89,10 @@ class Records(Generic[RecordT]):
 
 @dataclass(frozen=True)
 class Finished:
-    """One throttle on one suite: a run at one preference, or a baseline's, costed at all of them."""
+    """One throttle on one suite: a run at one preference, or a baseline's, costed at all of them.
+
+    ``policy_digest`` tells policies of one name and training seed apart, such as one that was trained anew meanwhile.
+    """
 
     suite: str
     throttle: str
@@ -99,6 +100,7 @@ class Finished:
     rows: tuple[Row, ...]
     takeovers: tuple[Takeover, ...]
     training_seed: int | None = None
+    policy_digest: str = ""
 
 
 class Journal(Records[Finished]):
@@ -108,12 +110,17 @@ class Journal(Records[Finished]):
         super().__init__(path, setting, resume, Finished, "evaluation")
 
     def find(
-        self, suite: str, throttle: str, preferences: Sequence[float], training_seed: int | None = None
+        self,
+        suite: str,
+        throttle: str,
+        preferences: Sequence[float],
+        training_seed: int | None = None,
+        policy_digest: str = "",
     ) -> Finished | None:
         """The finished run, if it is one."""
-        wanted = (suite, throttle, tuple(preferences), training_seed)
+        wanted = (suite, throttle, tuple(preferences), training_seed, policy_digest)
         return next((one for one in self.all if _key(one) == wanted), None)
 
 
-def _key(finished: Finished) -> tuple[str, str, tuple[float, ...], int | None]:
-    return finished.suite, finished.throttle, finished.preferences, finished.training_seed
+def _key(one: Finished) -> tuple[str, str, tuple[float, ...], int | None, str]:
+    return one.suite, one.throttle, one.preferences, one.training_seed, one.policy_digest

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
+from experiments.options import Scale
 
 if TYPE_CHECKING:
     from dqgym.backends.base import Backend, Outcomes
     from dqgym.controller.trace import Trace
     from dqgym.scenario import Scenario
-    from experiments.evaluation import MakeBackend
+    from dqgym.telemetry.command import Command
+    from dqgym.telemetry.telemetry import FloatArray, Telemetry
 
 SHOWN_VCPUS = 16
 """Most vCPUs whose guest runtime the panel lists one by one."""
@@ -26,15 +28,24 @@ ScenarioSource = Annotated[
     str, typer.Argument(metavar="SCENARIO.yaml|SUITE:NAME", help="A file, or one of a fixed suite's scenarios.")
 ]
 ThrottleSource = Annotated[
-    str, typer.Option(metavar="NAME|RUN|BUNDLE", help="A baseline, a training run or a policy bundle.")
+    str,
+    typer.Option(
+        metavar="NAME|RUN|BUNDLE", help="A baseline, a training run or a policy bundle; on the model also `oracle`."
+    ),
 ]
 Preference = Annotated[
-    float | None, typer.Option(help="Asked of a learned policy; its own default if not given.", min=0.0)
+    float | None,
+    typer.Option(help="Asked of a policy, tuned rule or oracle; its own default if not given.", min=0.0),
 ]
 Seed = Annotated[int, typer.Option(help="Decides all that is random.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-TraceFile = Annotated[Path | None, typer.Option(help="Write the time line as JSON.", dir_okay=False)]
-PlotFile = Annotated[Path | None, typer.Option(help="Write a picture (PNG) of the time line.", dir_okay=False)]
+TraceFile = Annotated[
+    Path | None, typer.Option(help="Write the time line as JSON; a file of that name is replaced.", dir_okay=False)
+]
+PlotFile = Annotated[
+    Path | None,
+    typer.Option(help="Write a picture (PNG) of the time line; a file of that name is replaced.", dir_okay=False),
+]
 
 
 def migrate_command(
@@ -43,21 +54,19 @@ def migrate_command(
     throttle: ThrottleSource = "dirty-quota",
     preference: Preference = None,
     seed: Seed = 0,
-    scale: Annotated[
-        bool, typer.Option("--scale", help="Play a scenario that is too large for this in small: same pressures.")
-    ] = False,
+    scale: Scale = False,
     destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,
     as_json: AsJson = False,
     trace: TraceFile = None,
     plot: PlotFile = None,
 ) -> None:
     """Migrate one scenario under one throttle: a real virtual machine on KVM, or the model."""
+    from experiments.scenarios import find_scenario, in_small
+
     migrated = find_scenario(scenario)
     if scale:
-        from dqgym.backends.kvm.fits import scaled_to_fit
-
-        migrated = scaled_to_fit(migrated)
-    _migrate(migrated, backend_maker(backend, destination), throttle, preference, seed, as_json, trace, plot)
+        migrated = in_small(migrated)
+    _migrate(migrated, backend, destination, throttle, preference, seed, as_json, trace, plot)
 
 
 def simulate_command(
@@ -70,12 +79,15 @@ def simulate_command(
     plot: PlotFile = None,
 ) -> None:
     """Migrate one scenario under one throttle on the model."""
-    _migrate(find_scenario(scenario), backend_maker("model"), throttle, preference, seed, as_json, trace, plot)
+    from experiments.scenarios import find_scenario
+
+    _migrate(find_scenario(scenario), "model", None, throttle, preference, seed, as_json, trace, plot)
 
 
 def _migrate(
     scenario: Scenario,
-    make_backend: MakeBackend,
+    backend_name: str,
+    destination: str | None,
     throttle: str,
     preference: float | None,
     seed: int,
@@ -87,14 +99,28 @@ def _migrate(
 
     from dqgym.controller.loop import run_migrations
     from dqgym.controller.trace import TraceRecorder
+    from dqgym.files import require_place
     from experiments.contenders import contender
+    from experiments.progress import showing_migration
     from experiments.tables import terminal
 
+    make_backend = backend_maker(backend_name, destination)
     chosen = contender(throttle)
+    chosen.require_runs_on(backend_name)
     chosen.require_serves([scenario])
+    for path in (trace, plot):
+        if path is not None:
+            require_place(path)  # first, so that a folder that is missing costs no migration
     with closing(make_backend(chosen.vcpu_slots)) as backend:
         recorder = TraceRecorder(lambda: backend.facts)
-        outcomes = run_migrations(backend, [scenario], chosen.make(preference), [seed], observer=recorder)
+        with showing_migration(scenario, chosen.name, show=not as_json) as on_step:
+
+            def observe(interval_s: FloatArray, command: Command, telemetry: Telemetry) -> None:
+                recorder(interval_s, command, telemetry)
+                on_step(interval_s, command, telemetry)
+
+            ready = chosen.ready(preference, [scenario], [seed])
+            outcomes = run_migrations(backend, [scenario], ready, [seed], observer=observe)
         recorded = recorder.trace()
         evidence = describe_evidence(backend)
     result = describe_outcome(outcomes, scenario, chosen.name, seed, preference) | evidence
@@ -103,30 +129,6 @@ def _migrate(
         print(json.dumps(result, indent=2))
     else:
         terminal().print(_panel(result))
-
-
-def find_scenario(source: str) -> Scenario:
-    """The scenario in a YAML file, or the one that ``suite:name`` stands for.
-
-    Raises:
-        BadInputError: there is none, or the file does not hold a valid one.
-    """
-    from dqgym.errors import BadInputError
-    from dqgym.names import did_you_mean
-    from dqgym.scenario import load_scenario
-    from dqgym.scenario.suites import get_suite
-
-    suite_name, colon, name = source.partition(":")
-    if not colon or Path(source).exists():
-        return load_scenario(source)
-    suite = get_suite(suite_name)
-    if suite.kind != "fixed":
-        raise BadInputError(f"{source!r}: suite {suite_name!r} is a sampler, its scenarios have no lasting names")
-    scenarios = {scenario.name: scenario for scenario in suite.scenarios()}
-    if name not in scenarios:
-        hint = did_you_mean(name, scenarios)
-        raise BadInputError(f"suite {suite_name!r} has no scenario {name!r}{hint}; scenarios: {', '.join(scenarios)}")
-    return scenarios[name]
 
 
 def describe_outcome(

@@ -35,12 +35,6 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> Path:
     return path
 
 
-def remove_other(path: Path) -> None:
-    """Of the two names, remove the one that was not written: it would be from an earlier evaluation."""
-    for name in {PLAIN_FILE, COMPRESSED_FILE} - {path.name}:
-        path.with_name(name).unlink(missing_ok=True)
-
-
 def read_rows(folder: Path, throttles: Collection[str]) -> list[Row]:
     """The rows of some throttles.
 

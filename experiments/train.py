@@ -43,7 +43,9 @@ def train_command(
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
     ] = None,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved config and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, no progress.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object at the end, no progress; of --show-config, too.")
+    ] = False,
 ) -> None:
     """Train a policy from a config. Ctrl-C stops it so that it can be resumed; Ctrl-C twice stops it at once."""
     from experiments.config import load_config
@@ -61,7 +63,7 @@ def train_command(
     else:
         raise BadInputError("give a config, or --resume RUN")
     if show_config:
-        print(settings.to_yaml(), end="")
+        print(json.dumps(settings.model_dump(mode="json"), indent=2) if as_json else settings.to_yaml(), end="")
         return
 
     path = resume or run_dir or default_run_path(settings.name, settings.seed)

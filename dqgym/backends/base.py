@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -62,10 +62,18 @@ class Outcomes:
 
     @classmethod
     def concatenated(cls, parts: Sequence[Outcomes]) -> Outcomes:
-        """Those of all migrations of the parts, in order; the parts have the same number of vCPU slots."""
+        """Those of all migrations of the parts, in order, with as many vCPU slots as the widest part has."""
+        slots = max(part.guest_runtime_per_vcpu.shape[1] for part in parts)
+        widened = [part._widened(slots) for part in parts]
         return cls(
-            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+            **{field.name: np.concatenate([getattr(part, field.name) for part in widened]) for field in fields(cls)}
         )
+
+    def _widened(self, slots: int) -> Outcomes:
+        """The same with absent vCPUs in the slots that are new."""
+        missing = slots - self.guest_runtime_per_vcpu.shape[1]
+        padded = np.pad(self.guest_runtime_per_vcpu, ((0, 0), (0, missing)), constant_values=np.nan)
+        return replace(self, guest_runtime_per_vcpu=padded)
 
     @property
     def time_over_t0(self) -> FloatArray:

@@ -19,9 +19,45 @@ SCALED_BANDWIDTH_BYTES_PER_S = 100.0 * MIB
 """What a scenario that does not fit is scaled to: a pass takes 10 s. Rings do not shrink with the memory, and what all
 vCPUs together dirty before anyone looks must fit into the downtime limit, which does; so the memory is the largest."""
 
+_NOT_SCALED = f"`--scale` keeps the number of vCPUs; of a suite, `--max-vcpus {MOST_VCPUS}` leaves larger scenarios out"
+
 
 def require_fits(scenario: Scenario) -> None:
-    """Raise a ValueError, which names the field, its value and what is allowed, where KVM cannot play the scenario."""
+    """Raise a BadInputError where KVM cannot play the scenario: it names the field, its value and what is allowed."""
+    found = _problems(scenario)
+    if found:
+        way_out = _NOT_SCALED if scenario.vcpus > MOST_VCPUS else "`--scale` plays such a scenario in small"
+        raise BadInputError(f"scenario {scenario.name!r} does not fit the kvm backend: {found}. {way_out}")
+
+
+def scaled_to_fit(scenario: Scenario) -> Scenario:
+    """The scenario where it fits; else the same pressures in a small machine (``dqgym.scenario.scaling``).
+
+    Its dirty log becomes the one that this backend has, and memory that was never written is left out.
+
+    Raises:
+        BadInputError: it cannot be made to fit: it has too many vCPUs, or its times become too short.
+    """
+    if not _problems(scenario):
+        return scenario
+    if scenario.vcpus > MOST_VCPUS:
+        raise BadInputError(
+            f"scenario {scenario.name!r} has {scenario.vcpus} vCPUs; the kvm backend holds {MOST_VCPUS}. {_NOT_SCALED}"
+        )
+    link = scenario.link
+    peak = link.highest_bandwidth_bytes_per_s / link.nominal_bandwidth_bytes_per_s
+    bandwidth = min(SCALED_BANDWIDTH_BYTES_PER_S, (1 - 1e-9) * MOST_BANDWIDTH_BYTES_PER_S / peak)
+    small = scaled(scenario, SCALED_MEMORY_BYTES, bandwidth)
+    log = DirtyLog(ring_entries=small.dirty_log.ring_entries)
+    vm = VirtualMachine(memory_bytes=small.vm.memory_bytes)
+    fitting = small.model_copy(update={"dirty_log": log, "vm": vm})
+    if found := _problems(fitting):
+        raise BadInputError(f"scenario {scenario.name!r} does not fit the kvm backend even in small: {found}")
+    return fitting
+
+
+def _problems(scenario: Scenario) -> str:
+    """What does not fit: each field, its value and what is allowed; empty where all fits."""
     entries = scenario.dirty_log.ring_entries
     periods_s = [period_s for group in scenario.workload if (period_s := getattr(group.schedule, "period_s", None))]
     problems = {
@@ -59,29 +95,4 @@ def require_fits(scenario: Scenario) -> None:
             f"{entries} must be a power of two, at most {LARGEST_RING_ENTRIES}",
         ),
     }
-    found = "; ".join(f"{field}: {said}" for field, (is_bad, said) in problems.items() if is_bad)
-    if found:
-        raise BadInputError(
-            f"scenario {scenario.name!r} does not fit the kvm backend: {found}."
-            " `dqgym migrate --scale` plays such a scenario in small"
-        )
-
-
-def scaled_to_fit(scenario: Scenario) -> Scenario:
-    """The scenario where it fits; else the same pressures in a small machine (``dqgym.scenario.scaling``).
-
-    Its dirty log becomes the one that this backend has, and memory that was never written is left out.
-
-    Raises:
-        BadInputError: it cannot be made to fit: it has too many vCPUs.
-    """
-    try:
-        require_fits(scenario)
-        return scenario
-    except ValueError:
-        small = scaled(scenario, SCALED_MEMORY_BYTES, SCALED_BANDWIDTH_BYTES_PER_S)
-    log = DirtyLog(ring_entries=small.dirty_log.ring_entries)
-    vm = VirtualMachine(memory_bytes=small.vm.memory_bytes)
-    fitting = small.model_copy(update={"dirty_log": log, "vm": vm})
-    require_fits(fitting)
-    return fitting
+    return "; ".join(f"{field}: {said}" for field, (is_bad, said) in problems.items() if is_bad)

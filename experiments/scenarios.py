@@ -1,0 +1,84 @@
+"""Which scenarios a command line names: a file, one of a suite, or those that are taken of a suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dqgym.errors import BadInputError
+from dqgym.names import did_you_mean
+from dqgym.scenario import Scenario, load_scenario
+from dqgym.scenario.suites import Suite, get_suite
+
+DEFAULT_COUNT = 256
+"""Scenarios drawn from a sampler."""
+IN_SMALL = "-scaled"
+"""Ends the name of a scenario that was scaled down: its results are not those of the original."""
+
+
+def find_scenario(source: str) -> Scenario:
+    """The scenario in a YAML file, or the one that ``suite:name`` stands for.
+
+    Raises:
+        BadInputError: there is none, or the file does not hold a valid one.
+    """
+    suite_name, colon, name = source.partition(":")
+    if not colon or Path(source).exists():
+        return load_scenario(source)
+    suite = get_suite(suite_name)
+    if suite.kind != "fixed":
+        raise BadInputError(f"{source!r}: suite {suite_name!r} is a sampler, its scenarios have no lasting names")
+    scenarios = {scenario.name: scenario for scenario in suite.scenarios()}
+    if name not in scenarios:
+        hint = did_you_mean(name, scenarios)
+        raise BadInputError(f"suite {suite_name!r} has no scenario {name!r}{hint}; scenarios: {', '.join(scenarios)}")
+    return scenarios[name]
+
+
+def draw_scenarios(
+    suite: str,
+    count: int | None,
+    seed: int,
+    max_vcpus: int | None = None,
+    scaled: bool = False,
+    of_sampler: int = DEFAULT_COUNT,
+) -> list[Scenario]:
+    """What a command takes of a suite: the same scenarios for the same arguments.
+
+    Args:
+        suite: its name.
+        count: how many; of a fixed suite never more than it has. None: all of a fixed suite.
+        seed: of a sampler.
+        max_vcpus: scenarios with more vCPUs are left out; a sampler draws from a smaller range.
+        scaled: those that are too large for KVM are scaled down until they fit.
+        of_sampler: how many of a sampler where no count is given.
+
+    Raises:
+        BadInputError: there is no such suite, none of its scenarios is left, or one cannot be scaled.
+    """
+    chosen = get_suite(suite)
+    if chosen.kind == "sampler":
+        scenarios = chosen.scenarios(of_sampler if count is None else count, seed, max_vcpus)
+    else:
+        scenarios = _narrow(chosen, max_vcpus)[:count]
+    return [in_small(scenario) for scenario in scenarios] if scaled else scenarios
+
+
+def _narrow(suite: Suite, max_vcpus: int | None) -> list[Scenario]:
+    members = suite.scenarios()
+    narrow = [scenario for scenario in members if max_vcpus is None or scenario.vcpus <= max_vcpus]
+    if not narrow:
+        fewest = min(scenario.vcpus for scenario in members)
+        raise BadInputError(f"suite {suite.name!r} has no scenario with {max_vcpus} vCPUs or fewer, only from {fewest}")
+    return narrow
+
+
+def in_small(scenario: Scenario) -> Scenario:
+    """The scenario where KVM can play it, else the same pressures in a small machine, under another name.
+
+    Raises:
+        BadInputError: it cannot be made to fit: it has too many vCPUs.
+    """
+    from dqgym.backends.kvm.fits import scaled_to_fit
+
+    fitting = scaled_to_fit(scenario)
+    return scenario if fitting is scenario else fitting.model_copy(update={"name": scenario.name + IN_SMALL})
