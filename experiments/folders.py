@@ -74,6 +74,7 @@ def filling_folder(folder: Path, when_filled: Callable[[], object] = lambda: Non
             with writing(folder):
                 _take_place(draft, place, scratch / "old")
             when_filled()
+            shutil.rmtree(scratch, ignore_errors=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
