@@ -98,19 +98,29 @@ def test_a_folder_is_whole_and_its_journal_goes_with_it_whichever_line_is_interr
 
 def test_a_block_that_must_not_be_interrupted_is_completed_first() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done.append("the rest of the block")
+
+    def work() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the rest of the block")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_blocks_may_be_nested_and_the_outermost_decides() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+
+    def work() -> None:
         with uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-        done.append("the rest of the outer block")
+            with uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+            done.append("the rest of the outer block")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done
 
 
