@@ -1,4 +1,4 @@
-"""Signals and writing: whatever line a signal comes at, a file or folder is the old one or the new one, and no other."""
+"""Whatever line a signal comes at, a file or folder is the old or the new one, and whole."""
 
 from __future__ import annotations
 

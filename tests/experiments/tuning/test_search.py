@@ -92,7 +92,7 @@ def test_trials_of_another_search_or_none_are_refused_and_forgotten_without_resu
     with pytest.raises(BadInputError, match="of another search: its seed is 1, not 2"):
         Trials(path, {"seed": 2}, True)
     path.write_text(json.dumps(SETTING) + "\n3\n")
-    with pytest.raises(BadInputError, match="line 2: not the journal of this command .search."):
+    with pytest.raises(BadInputError, match=r"line 2: not the journal of this command \(search\)"):
         Trials(path, SETTING, True)
     assert Trials(path, {"seed": 2}, False).all == []
 
