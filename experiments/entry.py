@@ -108,6 +108,9 @@ def main() -> None:
         app()
     finally:  # `--help` and wrong usage run no command
         _signals.set_handlers(signal.SIG_IGN)
+        # A KeyboardInterrupt that passed through an `exec` of text (numba has some) makes the interpreter end by the
+        # signal, though it was caught; the next one that ends well makes it forget.
+        exec("")
 
 
 if __name__ == "__main__":
