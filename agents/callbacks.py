@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import time
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.checkpoints import save_algorithm, save_checkpoint
 from dqgym.files import write_text
+from dqgym.stopping import replace_handlers, restore_handlers, uninterrupted
 
 LOGGED_OUTCOMES = {
     "term_time": "reward/time",
@@ -122,9 +121,10 @@ class BestModelCallback(PeriodicCallback):
         cost = float(self.evaluate(self.model))
         if cost < self.best_cost or not self.path.exists():
             self.best_cost = math.inf if math.isnan(cost) else cost
-            save_algorithm(self.model, self.path)
             record = json.dumps({"cost": self.best_cost, "frames": self.model.num_timesteps})
-            write_text(self._record_path, record)
+            with uninterrupted():  # the two belong together
+                save_algorithm(self.model, self.path)
+                write_text(self._record_path, record)
         self.logger.record("eval/cost", cost)
         self.logger.record("eval/best_cost", self.best_cost)
 
@@ -160,9 +160,10 @@ class ProgressCallback(BaseCallback):
 
 
 class InterruptCallback(BaseCallback):
-    """Ctrl-C stops the training after the current step, so that it can go on later; a second one ends at once.
+    """Ctrl-C, SIGTERM or SIGHUP stops the training after the current step, so that it can go on later.
 
-    Use it as a context around the training, and as one of its callbacks.
+    A second one has the effect that it has elsewhere. Use it as a context around the training, and as one of its
+    callbacks.
     """
 
     def __init__(self) -> None:
@@ -170,15 +171,15 @@ class InterruptCallback(BaseCallback):
         self.requested = False
 
     def __enter__(self) -> InterruptCallback:
-        self._previous: Any = signal.signal(signal.SIGINT, self._request)
+        self._previous = replace_handlers(self._request)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        restore_handlers(self._previous)
 
     def _request(self, signal_number: int, frame: FrameType | None) -> None:
         self.requested = True
-        signal.signal(signal.SIGINT, self._previous)
+        restore_handlers(self._previous)
 
     def _on_step(self) -> bool:
         return not self.requested

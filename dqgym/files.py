@@ -8,6 +8,7 @@ sees half of a file.
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -86,13 +87,12 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         BadInputError: the file cannot be written there.
     """
+    # The name is chosen before there is such a file: an interruption in between leaves none.
+    temporary = path.parent / f".{path.stem}.{secrets.token_hex(4)}{path.suffix}"
     with writing(path):
         _require_no_device(path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
         try:
-            temporary.chmod(0o666 & ~_umask())  # mkstemp's are for the owner alone
+            temporary.touch(exist_ok=False)
             yield temporary
             temporary.replace(path)
         finally:
@@ -103,12 +103,6 @@ def _require_no_device(path: Path) -> None:
     """What is replaced by a file must be one: a rename over /dev/null would take it away from everybody."""
     if path.exists() and not path.is_file():
         raise BadInputError(f"cannot write {path}: it is {_kind(path.stat().st_mode)}, not a regular file")
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def require_place(path: Path) -> None:

@@ -6,8 +6,8 @@ Each command lives in its own module, which is imported when the command is aske
 
 from __future__ import annotations
 
-import os
-import sys
+import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Annotated, Any
@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from experiments.errors import ExitCode, exit_code, message
+from experiments.entry import WORDS, InterruptingSignals, first_signal, main
+from experiments.errors import ExitCode, exit_code, is_interruption, message
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ COMMANDS = {
     "bench": CommandEntry("experiments.bench", "bench_app", "Measure the environment, training and one decision."),
 }
 
-EXIT_CODES = """Exit codes: 0 done; 1 the run failed; 2 wrong usage or bad input; 130 interrupted (Ctrl-C)."""
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the run failed; 2 wrong usage or bad input;"
+    " 130 interrupted (Ctrl-C), 143 terminated (SIGTERM), 129 hung up (SIGHUP)."
+)
 
 
 class LazyGroup(TyperGroup):
@@ -74,22 +78,39 @@ class LazyGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error that the user can mend is shown as one message, without a traceback."""
         try:
-            return super().invoke(ctx)
+            with InterruptingSignals():
+                return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as error:
-            code = exit_code(error)
-            if code is None or ctx.params.get("debug"):
+            code = _exit_code(error)
+            if code is None:
                 raise
+            if ctx.params.get("debug"):
+                if code not in STOPPED:
+                    raise
+                traceback.print_exc()
             _show(error, code)
             raise typer.Exit(code) from error
 
 
+STOPPED = {ExitCode(128 + number): word for number, word in WORDS.items()}
+
+
+def _exit_code(error: BaseException) -> ExitCode | None:
+    """The exit code for an expected error; after a signal, whatever ends a command is one.
+
+    Libraries that are interrupted may raise something else as they wind up; a child that got the signal is missed.
+    """
+    stopped_by = None if isinstance(error, typer.Exit) else first_signal()
+    return exit_code(error) if stopped_by is None else ExitCode(128 + stopped_by)
+
+
 def _show(error: BaseException, code: ExitCode) -> None:
-    """Print an expected error to standard error."""
-    label = "interrupted" if code is ExitCode.INTERRUPTED else "error"
-    style = "bold yellow" if code is ExitCode.INTERRUPTED else "bold red"
-    text = message(error)
-    line = Text.assemble((label, style), "" if text == label else f": {text}")
-    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+    """Print an expected error to standard error, which may be gone with the terminal."""
+    label, style = (STOPPED[code], "bold yellow") if code in STOPPED else ("error", "bold red")
+    said = "" if code in STOPPED and not is_interruption(error) else message(error)
+    line = Text.assemble((label, style), f": {said}" if said else "")
+    with suppress(OSError):
+        Console(stderr=True, soft_wrap=True, highlight=False).print(line)
 
 
 def _print_version(wanted: bool) -> None:
@@ -122,18 +143,6 @@ app = typer.Typer(
 app.callback()(_main_options)
 for _name, _entry in COMMANDS.items():
     app.command(_name, help=_entry.summary)(_placeholder)
-
-
-def main() -> None:
-    """Entry point of the console command; ends without a word where nobody reads on (``dqgym suites | head -1``)."""
-    try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()  # here, where the error can be caught: the interpreter's own flush would report it
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.FAILED)
 
 
 if __name__ == "__main__":

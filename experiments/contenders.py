@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dqgym.controller.guard import Guard
-from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec
+from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec, sha256
 from dqgym.controller.shipped import SHIPPED_BUNDLE
 from dqgym.cost import FAST
 from dqgym.errors import BadInputError
@@ -41,6 +41,7 @@ class Contender:
         serves: how many vCPUs it can throttle; None: any number.
         tuned: a baseline that heeds the preference, as policies do; the others run once for all preferences.
         training_seed: of a policy: policies of one name that differ in it are one method, trained several times.
+        digest: of a policy: of the file that says which weights it has.
         model_only: it knows the future of the model's migrations, and of no others.
     """
 
@@ -50,6 +51,7 @@ class Contender:
     serves: VcpuSpec | None = None
     tuned: bool = False
     training_seed: int | None = None
+    digest: str = ""
     model_only: bool = False
 
     @property
@@ -203,6 +205,7 @@ def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
         lambda preference: guarded(bundle.throttle(preference, survey)),
         bundle.manifest.vcpus,
         training_seed=seed if isinstance(seed, int) else None,
+        digest=sha256((path / MANIFEST_FILE).read_bytes()),
     )
 
 
@@ -211,7 +214,8 @@ def _run(path: Path, survey: ControlInterval | None) -> Contender:
     from experiments.run_directory import RunDirectory
     from experiments.trained_policy import load_trained_policy  # loads torch
 
-    policy = load_trained_policy(RunDirectory.open(path))
+    run = RunDirectory.open(path)
+    policy = load_trained_policy(run)
     require_surveys(policy.config.name, policy.config.model_dump(mode="json"), survey)
     return Contender(
         policy.config.name + _suffix(survey),
@@ -219,6 +223,7 @@ def _run(path: Path, survey: ControlInterval | None) -> Contender:
         lambda preference: guarded(policy.throttle(preference, survey)),
         policy.vcpus,
         training_seed=policy.config.seed,
+        digest=sha256(run.best_model_path.read_bytes()),
     )
 
 

@@ -23,6 +23,10 @@ class ExitCode(IntEnum):
     """Wrong usage, a bad config or scenario, an unknown name, a missing file."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C (128 + SIGINT)."""
+    TERMINATED = 143
+    """Stopped by SIGTERM, as batch systems do (128 + SIGTERM)."""
+    HUNG_UP = 129
+    """Stopped by SIGHUP: the terminal is gone (128 + SIGHUP)."""
 
 
 def exit_code(error: BaseException) -> ExitCode | None:
@@ -51,9 +55,9 @@ def is_interruption(error: BaseException) -> bool:
 
 
 def message(error: BaseException) -> str:
-    """What to tell the user about an expected error."""
+    """What to tell the user about an expected error; nothing where it was stopped, and that is all."""
     if is_interruption(error) and not _is(error, "RunInterruptedError"):
-        return "interrupted"
+        return ""
     return str(error) or type(error).__name__
 
 

@@ -104,15 +104,16 @@ def evaluate_command(
         "backend": backend, "preferences": preferences, "survey": survey, "max_vcpus": max_vcpus,
         "migrations": _migrations(tasks),
     }  # fmt: skip
-    with filling_folder(folder) as draft:  # first, so that a folder that cannot be written costs no evaluation
-        journal = Journal(folder.with_name(f".{folder.name}.journal"), setting, resume)
+    journal = Journal(folder.parent / f".{folder.name}.journal", setting, resume)
+    # First, so that a folder that cannot be written costs no evaluation.
+    with filling_folder(folder, journal.discard) as draft:
         runs = len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in contenders)
         with _saying_how_to_go_on(journal, runs, folder):
             with showing_progress(runs) as on_run:
                 evaluation = evaluate(contenders, tasks, preferences, make_backend, on_run, journal)
-            origin = Origin(shlex.join(["dqgym", *sys.argv[1:]]), backend, f"{datetime.now(UTC):%Y-%m-%d}")
+            command = shlex.join(["dqgym", *(part for part in sys.argv[1:] if part != "--resume")])
+            origin = Origin(command, backend, f"{datetime.now(UTC):%Y-%m-%d}")
             report = _write_results(draft, contenders, tasks, evaluation, make_backend, against, origin)
-    journal.discard()
 
     console = terminal(stderr=as_json)
     if as_json:

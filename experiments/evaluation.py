@@ -91,7 +91,9 @@ def evaluate(
                 on_progress = on_run(task.suite, contender.name)
                 done = None
                 if journal is not None:
-                    done = journal.find(task.suite, contender.name, costed_at, contender.training_seed)
+                    done = journal.find(
+                        task.suite, contender.name, costed_at, contender.training_seed, contender.digest
+                    )
                 if done is None:
                     done = _run(contender, task, costed_at, make_backend, on_progress)
                     if journal is not None:
@@ -118,7 +120,7 @@ def _run(
     seed = contender.training_seed
     rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at, seed)
     takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
-    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed)
+    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed, contender.digest)
 
 
 def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:

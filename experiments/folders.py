@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dqgym.errors import BadInputError
 from dqgym.files import writing
+from dqgym.stopping import uninterrupted
 
 FORCE_HELP = "Replace the folder of results that lies there, with all that is in it."
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -46,11 +47,15 @@ def require_free(folder: Path, force: bool, kind: FolderKind) -> None:
 
 
 @contextmanager
-def filling_folder(folder: Path) -> Iterator[Path]:
+def filling_folder(folder: Path, when_filled: Callable[[], object] = lambda: None) -> Iterator[Path]:
     """Yield an empty folder; it takes the place of ``folder`` when the block succeeds, or vanishes.
 
     Until then ``folder`` is as it was; after it, nothing is left of what it held. Whatever interrupts this, one of the
     two is there, and whole.
+
+    Args:
+        folder: a new one, or one to replace.
+        when_filled: called at the end, before a signal can interrupt.
 
     Raises:
         BadInputError: the folder cannot be written.
@@ -58,15 +63,18 @@ def filling_folder(folder: Path) -> Iterator[Path]:
     place = folder.resolve()  # so that a link goes on leading there
     if place in (Path.cwd(), *Path.cwd().parents) or place.is_mount():
         raise BadInputError(f"cannot replace {folder}: it is in use; name a folder inside it")
-    with writing(folder):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
+    # The name is chosen before there is such a folder: an interruption in between leaves none.
+    scratch = place.parent / f".{place.name}-{secrets.token_hex(4)}"
     try:
         draft = scratch / "new"
-        draft.mkdir()
-        yield draft
         with writing(folder):
-            _take_place(draft, place, scratch / "old")
+            draft.mkdir(parents=True)
+        yield draft
+        with uninterrupted():
+            with writing(folder):
+                _take_place(draft, place, scratch / "old")
+            when_filled()
+            shutil.rmtree(scratch, ignore_errors=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -1,26 +1,98 @@
-"""The runs of an evaluation that are finished, kept until all are: what ``dqgym evaluate --resume`` goes on with."""
+"""What a long command has done so far, kept until all is done: ``--resume`` goes on with it.
+
+A journal is a file with a line for the setting and one for each record. Half a line at its end is dropped.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from dqgym.documents import parse_json
 from dqgym.errors import BadInputError
 from dqgym.files import read_text, write_text, writing
-from experiments.results import Row, Takeover, json_safe, revived_row
+from dqgym.stopping import uninterrupted
+from experiments.results import Row, Takeover
 
 MOST_BYTES = 2**32
-"""Of a journal: a run of 2,000 migrations is a megabyte."""
+RecordT = TypeVar("RecordT")
+
+
+class Records(Generic[RecordT]):
+    """Records of one class in a file, whole after each of them.
+
+    Args:
+        path: the file.
+        setting: what decides the records; those of another setting are of no use.
+        resume: take over what is in the file; else it is forgotten as soon as there is a record.
+        kind: the records' class, a dataclass.
+        what: the command's work, for messages.
+
+    Raises:
+        BadInputError: there is nothing to resume, it is damaged, or it is of another setting.
+    """
+
+    def __init__(self, path: Path, setting: Mapping[str, Any], resume: bool, kind: type[RecordT], what: str) -> None:
+        self._path = path
+        self._what = what
+        self._setting: dict[str, Any] = json.loads(json.dumps(setting))
+        self._adapter = TypeAdapter(kind)
+        self.all: list[RecordT] = self._read() if resume else []
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.all)
+
+    def add(self, record: RecordT) -> None:
+        """Keep one more."""
+        line = json.dumps(asdict(record)) + "\n"  # type: ignore[call-overload]
+        with uninterrupted():
+            if not self.all:
+                write_text(self._path, json.dumps(self._setting) + "\n")
+            with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+                file.write(line)
+            self.all.append(record)
+
+    def discard(self) -> None:
+        """All is done: the file is not needed any more."""
+        self._path.unlink(missing_ok=True)
+
+    def _read(self) -> list[RecordT]:
+        if not self._path.exists():
+            raise BadInputError(f"nothing to resume: there is no {self._path}")
+        first, *lines = read_text(self._path, "journal", MOST_BYTES).split("\n")
+        if lines and lines.pop():  # a line that was cut off
+            write_text(self._path, "\n".join([first, *lines, ""]))
+        setting = self._parsed(1, first, dict)
+        for name, value in self._setting.items():
+            if setting.get(name) != value:
+                raise BadInputError(
+                    f"{self._path}: of another {self._what}: its {name} is {setting.get(name)!r}, not {value!r}"
+                )
+        return [self._parsed(number, line, self._adapter.validate_python) for number, line in enumerate(lines, 2)]
+
+    def _parsed(self, number: int, line: str, read: Callable[[Any], Any]) -> Any:
+        where = f"{self._path}, line {number}"
+        try:
+            return read(parse_json(line, where))
+        except BadInputError:
+            raise
+        except (ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise BadInputError(f"{where}: not the journal of this command ({self._what}): {reason}") from error
 
 
 @dataclass(frozen=True)
 class Finished:
-    """One throttle on one suite: a run at one preference, or a baseline's, costed at all of them."""
+    """One throttle on one suite: a run at one preference, or a baseline's, costed at all of them.
+
+    ``policy_digest`` tells policies of one name and training seed apart, such as one that was trained anew meanwhile.
+    """
 
     suite: str
     throttle: str
@@ -28,73 +100,27 @@ class Finished:
     rows: tuple[Row, ...]
     takeovers: tuple[Takeover, ...]
     training_seed: int | None = None
+    policy_digest: str = ""
 
 
-class Journal:
-    """Finished runs, in a file with a line for the setting and one for each run; half a line at its end is dropped.
-
-    Args:
-        path: the file.
-        setting: what decides the results but the throttles; a journal of another setting is of no use.
-        resume: take over what is in the file; else it is forgotten.
-
-    Raises:
-        BadInputError: there is nothing to resume, or it is of another setting.
-    """
+class Journal(Records[Finished]):
+    """Finished runs of an evaluation; see ``Records``."""
 
     def __init__(self, path: Path, setting: Mapping[str, Any], resume: bool) -> None:
-        self._path = path
-        self._setting: dict[str, Any] = json.loads(json.dumps(setting))
-        self._finished = self._read() if resume else []
-
-    def __len__(self) -> int:
-        """How many runs are finished."""
-        return len(self._finished)
+        super().__init__(path, setting, resume, Finished, "evaluation")
 
     def find(
-        self, suite: str, throttle: str, preferences: Sequence[float], training_seed: int | None = None
+        self,
+        suite: str,
+        throttle: str,
+        preferences: Sequence[float],
+        training_seed: int | None = None,
+        policy_digest: str = "",
     ) -> Finished | None:
         """The finished run, if it is one."""
-        wanted = (suite, throttle, tuple(preferences), training_seed)
-        return next((one for one in self._finished if _key(one) == wanted), None)
-
-    def add(self, finished: Finished) -> None:
-        """One more run is finished."""
-        if not self._finished:
-            write_text(self._path, json.dumps(self._setting) + "\n")
-        self._finished.append(finished)
-        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(json_safe(asdict(finished))) + "\n")
-
-    def discard(self) -> None:
-        """All is finished: the file is not needed any more."""
-        self._path.unlink(missing_ok=True)
-
-    def _read(self) -> list[Finished]:
-        if not self._path.exists():
-            raise BadInputError(f"nothing to resume: there is no {self._path}")
-        try:
-            first, *lines = read_text(self._path, "journal", most_bytes=MOST_BYTES).split("\n")
-            if lines.pop():  # a line that was cut off
-                write_text(self._path, "\n".join([first, *lines, ""]))
-            setting = dict(json.loads(first))
-            finished = [_finished(json.loads(line)) for line in lines]
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            if isinstance(error, BadInputError):
-                raise
-            raise BadInputError(f"{self._path}: not a journal of `dqgym evaluate`: {error!r}") from error
-        for name, value in self._setting.items():
-            if setting.get(name) != value:
-                raise BadInputError(
-                    f"{self._path}: of another evaluation: its {name} is {setting.get(name)!r}, not {value!r}"
-                )
-        return finished
+        wanted = (suite, throttle, tuple(preferences), training_seed, policy_digest)
+        return next((one for one in self.all if _key(one) == wanted), None)
 
 
-def _key(finished: Finished) -> tuple[str, str, tuple[float, ...], int | None]:
-    return finished.suite, finished.throttle, finished.preferences, finished.training_seed
-
-
-def _finished(run: dict[str, Any]) -> Finished:
-    """A run from its line of the file."""
-    return TypeAdapter(Finished).validate_python({**run, "rows": [revived_row(row) for row in run["rows"]]})
+def _key(one: Finished) -> tuple[str, str, tuple[float, ...], int | None, str]:
+    return one.suite, one.throttle, one.preferences, one.training_seed, one.policy_digest

@@ -47,7 +47,7 @@ def train_command(
         bool, typer.Option("--json", help="Print one JSON object (with --show-config: the config), no progress.")
     ] = False,
 ) -> None:
-    """Train a policy from a config. Ctrl-C stops it so that it can be resumed; Ctrl-C twice stops it at once."""
+    """Train a policy from a config. Ctrl-C or SIGTERM stops it so that it can be resumed; twice, at once."""
     from experiments.config import load_config
     from experiments.run_directory import RunDirectory, default_run_path
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dqgym.cost import FAST, GENTLE
 from dqgym.errors import BadInputError, RunInterruptedError
+from dqgym.stopping import uninterrupted
+from experiments.errors import is_interruption
 
 if TYPE_CHECKING:
     from dqgym.telemetry.telemetry import FloatArray
@@ -92,7 +95,7 @@ def _tune_options(
     read_tuned(out)  # what is wrong with it shows before the search
     _require_writable(out)
     kept = Trials(out.with_name(f".{out.name}.trials"), _setting(throttle, distribution, preferences), resume)
-    with _saying_how_to_go_on(), _progress(throttle, trials) as on_trial:
+    with _saying_how_to_go_on(lambda: bool(kept.all), out), _progress(throttle, trials) as on_trial:
         entries = tune(throttle, distribution, preferences, trials, kept, on_trial)
         costs = {
             entry.preference: {
@@ -101,16 +104,18 @@ def _tune_options(
             }
             for entry in entries
         }
-    store(out, throttle, distribution.name, entries)
-    kept.discard()
+    with uninterrupted():
+        store(out, throttle, distribution.name, entries)
+        kept.discard()
     return [_options_table(throttle, distribution, entries), _cost_table(throttle, distribution, costs)]
 
 
-def _setting(throttle: str, distribution: Distribution, preferences: Sequence[float]) -> str:
+def _setting(throttle: str, distribution: Distribution, preferences: Sequence[float]) -> dict[str, Any]:
     """What decides the cost of options."""
-    suites = " ".join(f"{suite}={weight:g}" for suite, weight in distribution.suites.items())
-    at = ", ".join(f"{value:g}" for value in preferences)
-    return f"{throttle} at {at} on {len(distribution.scenarios)} of {suites}, seed {distribution.seed}"
+    return {
+        "throttle": throttle, "preferences": list(preferences), "suites": dict(distribution.suites),
+        "scenarios": len(distribution.scenarios), "seed": distribution.seed,
+    }  # fmt: skip
 
 
 def tune(
@@ -184,7 +189,7 @@ def _tune_contextual(
         read_contextual(out)  # what is replaced must be such a file
     tuned = tuned_entries("tuned-rule", TRAINING)
     kept = out.with_name(f".{out.name}.state.npz")
-    with _saying_how_to_go_on():
+    with _saying_how_to_go_on(kept.exists, out):
         with _progress(CONTEXTUAL, steps) as on_step:
             weights = evolve(Evolution(distribution.suites, distribution.seed, tuned), steps, kept, resume, on_step)
         network = contextual_network(tuned, weights)
@@ -206,8 +211,9 @@ def _tune_contextual(
         tuned=tuned,
         weights=[float(f"{weight:.5g}") for weight in weights],
     )
-    write_text(out, dump_contextual(content))
-    kept.unlink()
+    with uninterrupted():
+        write_text(out, dump_contextual(content))
+        kept.unlink()
     return _cost_table(CONTEXTUAL, distribution, costs)
 
 
@@ -247,11 +253,16 @@ def _cost_table(throttle: str, distribution: Distribution, costs: Costs) -> Tabl
 
 
 @contextmanager
-def _saying_how_to_go_on() -> Iterator[None]:
+def _saying_how_to_go_on(any_kept: Callable[[], bool], out: Path) -> Iterator[None]:
+    """Where something is done already, the message of an interruption says how to go on."""
     try:
         yield
-    except KeyboardInterrupt as error:
-        raise RunInterruptedError("what is done is kept; go on with the same command and --resume") from error
+    except (Exception, KeyboardInterrupt) as error:
+        if not is_interruption(error) or not any_kept():
+            raise
+        raise RunInterruptedError(
+            f"what is done is kept; go on with the same command and --out {shlex.quote(str(out))} --resume"
+        ) from error
 
 
 @contextmanager

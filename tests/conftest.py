@@ -17,6 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kvm-repeats", type=int, default=2, metavar="N", help="How often each fault of a real migration is tried."
     )
+    parser.addoption(
+        "--interrupts", type=int, default=2, metavar="N", help="How often each command is stopped at a random moment."
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,9 +9,12 @@ directions, and with 420 weights that is worth more than precision along one.
 
 from __future__ import annotations
 
+import io
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.cost import PREFERENCE_RANGE
 from dqgym.errors import BadInputError
-from dqgym.files import replacing
+from dqgym.files import read_bytes, replacing
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Float32Array, FloatArray
@@ -68,21 +71,27 @@ class State:
     mean: FloatArray
     square: FloatArray
 
-    def save(self, path: Path) -> None:
-        """Write it to a file."""
+    def save(self, path: Path, setting: str) -> None:
+        """Write it to a file, beside what decides the search."""
         with replacing(path) as temporary:
-            np.savez(temporary, step=self.step, weights=self.weights, mean=self.mean, square=self.square)
+            np.savez(
+                temporary, setting=setting, step=self.step, weights=self.weights, mean=self.mean, square=self.square
+            )
 
     @classmethod
-    def load(cls, path: Path) -> State:
-        """Read it. BadInputError where there is none, or one of another network."""
+    def load(cls, path: Path, setting: str) -> State:
+        """Read it. BadInputError where there is none, a damaged one, or one of another search or network."""
+        if not path.exists():
+            raise BadInputError(f"nothing to resume: there is no {path}")
+        content = io.BytesIO(read_bytes(path, "state of a search"))
         try:
-            with np.load(path) as kept:
+            with np.load(content) as kept:
+                of = str(kept["setting"])
                 state = cls(int(kept["step"]), kept["weights"], kept["mean"], kept["square"])
-        except FileNotFoundError:
-            raise BadInputError(f"nothing to resume: there is no {path}") from None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
             raise BadInputError(f"{path}: not the state of a search: {error!r}") from error
+        if of != setting:
+            raise BadInputError(f"{path}: of another search: {of}; not {setting}")
         if state.weights.shape != (WEIGHTS,):
             raise BadInputError(f"{path}: of a network of {state.weights.size} numbers, not {WEIGHTS}")
         return state
@@ -105,14 +114,15 @@ def evolve(search: Evolution, steps: int, kept: Path, resume: bool, on_step: Cal
         resume: go on from there.
         on_step: called after each step with their number.
     """
-    state = State.load(kept) if resume else first_state(search.seed)
+    setting = f"{steps} steps, {search}"  # the last step decides how fast the learning rate falls
+    state = State.load(kept, setting) if resume else first_state(search.seed)
     # Other scenarios than the distribution's, on which the outcome is compared with the tuned rule.
     pool = draw_distribution(search.suites, None, search.scenarios_per_weight, search.seed + 1).scenarios
     while state.step < steps:
         on_step(state.step)
         gradient = estimated_gradient(search, state, pool)
         descend(state, gradient, search.learning_rate * 0.1 ** (state.step / steps))
-        state.save(kept)
+        state.save(kept, setting)
     on_step(state.step)
     return state.weights.astype(np.float32)
 

@@ -7,19 +7,17 @@ own from those before it: a search that goes on from the trials kept in a file e
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import create_trial
-from pydantic import TypeAdapter
 
-from dqgym.errors import BadInputError
-from dqgym.files import write_text
 from dqgym.throttles.tuned import OptionValue
+from experiments.journal import Records
 from experiments.tuning.spaces import Space
 
 Options = Mapping[str, OptionValue]
@@ -37,43 +35,11 @@ class Trial:
     costs: tuple[float, ...]
 
 
-class Trials:
-    """The trials of a search, in a file that is whole after each of them.
+class Trials(Records[Trial]):
+    """The trials of a search, in a file that is whole after each of them; see ``Records``."""
 
-    Args:
-        path: the file.
-        setting: what decides the costs, and their order.
-        resume: take over what is in the file; else it is forgotten.
-
-    Raises:
-        BadInputError: there is nothing to resume, or it is of another setting.
-    """
-
-    def __init__(self, path: Path, setting: str, resume: bool) -> None:
-        self._path = path
-        self._setting = setting
-        self.all: list[Trial] = self._read() if resume else []
-
-    def add(self, trial: Trial) -> None:
-        """One more is complete."""
-        self.all.append(trial)
-        write_text(self._path, json.dumps({"setting": self._setting, "trials": [asdict(one) for one in self.all]}))
-
-    def discard(self) -> None:
-        """The file is not needed any more."""
-        self._path.unlink(missing_ok=True)
-
-    def _read(self) -> list[Trial]:
-        try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-            setting, trials = content["setting"], TypeAdapter(list[Trial]).validate_python(content["trials"])
-        except FileNotFoundError:
-            raise BadInputError(f"nothing to resume: there is no {self._path}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInputError(f"{self._path}: not the trials of a search: {error!r}") from error
-        if setting != self._setting:
-            raise BadInputError(f"{self._path}: of another search: {setting}; not {self._setting}")
-        return trials
+    def __init__(self, path: Path, setting: Mapping[str, Any], resume: bool) -> None:
+        super().__init__(path, setting, resume, Trial, "search")
 
 
 def search(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import signal
 import zipfile
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -52,8 +54,16 @@ class LogRecorder(KVWriter):
         pass
 
 
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+@pytest.fixture(autouse=True)
+def heeded_interrupts() -> Iterator[None]:
+    """As in a terminal, wherever the tests run: a shell's background job ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupt(number: signal.Signals = signal.SIGINT) -> None:
+    os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
@@ -90,19 +100,25 @@ def test_keeps_the_model_with_the_lowest_cost(make_small, tmp_path) -> None:
     assert '"frames": 256' in (tmp_path / "best.json").read_text()
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_the_handler_as_it_was(make_small, tmp_path) -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_a_checkpoint_and_the_handler_as_it_was(make_small, tmp_path, number) -> None:
+    before = signal.getsignal(number)
     evaluations: list[int] = []
     best = BestModelCallback(lambda model: float(evaluations.append(1) or 1), tmp_path / "best.zip", 10_000)
-    callbacks = [CheckpointCallback(tmp_path, 10_000), best, CallAt(200, interrupt)]
+    callbacks = [CheckpointCallback(tmp_path, 10_000), best, CallAt(200, partial(interrupt, number))]
     model = make_small("ppo", "per-vcpu")
     assert train(model, 100_000, callbacks) is False
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
     assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-000000000200.zip"
     assert zipfile.ZipFile(latest_checkpoint(tmp_path)).testzip() is None
     assert not evaluations
     assert train(model, 512) is True
     assert model.num_timesteps >= 512
+
+
+def test_a_signal_that_is_ignored_stays_so(make_small) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert train(make_small("ppo", "mlp"), 256, [CallAt(64, interrupt)]) is True
 
 
 def test_a_second_ctrl_c_ends_at_once(make_small) -> None:

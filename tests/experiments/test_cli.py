@@ -53,7 +53,7 @@ def test_help_lists_every_command_and_the_exit_codes():
     for name, entry in COMMANDS.items():
         assert name in result.stdout
         assert entry.summary in result.stdout
-    assert "130 interrupted" in result.stdout
+    assert "130 interrupted (Ctrl-C), 143 terminated" in " ".join(result.stdout.split())
 
 
 def test_help_alone_imports_no_command():
@@ -63,7 +63,7 @@ def test_help_alone_imports_no_command():
         "print(sorted(name for name in sys.modules if name.startswith(('experiments.', 'dqgym', 'numpy', 'gym'))))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "['experiments.cli', 'experiments.errors']"
+    assert result.stdout.strip() == "['experiments.cli', 'experiments.entry', 'experiments.errors']"
 
 
 def test_version_is_that_of_the_package():

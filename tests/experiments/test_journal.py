@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -27,9 +28,8 @@ def test_a_finished_run_is_found_again_number_for_number(tmp_path):
     again = Journal(path, SETTING, resume=True)
     assert len(again) == 1
     found = again.find("s", "t", [0.2])
-    assert found.rows[1] == DONE.rows[1]
-    assert math.isnan(found.rows[0].downtime_s)  # JSON knows no infinity
-    assert found.takeovers == DONE.takeovers
+    assert found == DONE  # an infinite number, too
+    assert again.find("s", "t", [0.2], policy_digest="trained anew") is None
     assert again.find("s", "t", [0.6]) is None
     assert again.find("s", "u", [0.2]) is None
 
@@ -47,13 +47,43 @@ def test_a_journal_of_other_migrations_is_refused_with_what_differs(tmp_path):
         Journal(path, {**SETTING, "backend": "kvm"}, resume=True)
 
 
-def test_nothing_to_resume_and_other_files_are_said(tmp_path):
+def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(BadInputError, match="nothing to resume"):
         Journal(tmp_path / "journal", SETTING, resume=True)
-    for content in ("[]", "{}", "no json", json.dumps({"setting": SETTING, "finished": [1]})):
-        (tmp_path / "journal").write_text(content)
-        with pytest.raises(BadInputError, match="not a journal"):
-            Journal(tmp_path / "journal", SETTING, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1: not valid JSON"),
+        (b"\x00\xff\n", "not UTF-8"),
+        (b"[1]\n", "line 1: not the journal"),
+        (b"no json\n", "line 1: not valid JSON"),
+        (b"[" * 100_000 + b"\n", "nested too deep"),
+        (b"{}\n", "of another evaluation: its backend is None"),
+        (json.dumps(SETTING).encode() + b"\n[1]\n", "line 2: not the journal of this command"),
+        (json.dumps(SETTING).encode() + b'\n{"suite": "s"}\n', "line 2: not the journal of this command"),
+        (json.dumps(SETTING).encode() + b"\nhalf a line\n", "line 2: not valid JSON"),
+    ],
+)
+def test_a_damaged_journal_is_refused_with_the_line(tmp_path, content, message):
+    (tmp_path / "journal").write_bytes(content)
+    with pytest.raises(BadInputError, match=message):
+        Journal(tmp_path / "journal", SETTING, resume=True)
+
+
+def test_half_a_line_at_the_end_is_dropped_wherever_it_was_cut(tmp_path):
+    path = tmp_path / "journal"
+    first = Journal(path, SETTING, resume=False)
+    first.add(DONE)
+    whole = path.read_bytes()
+    first.add(replace(DONE, suite="t"))
+    for cut in range(len(whole), path.stat().st_size, 97):
+        (tmp_path / "cut").write_bytes(path.read_bytes()[:cut])
+        resumed = Journal(tmp_path / "cut", SETTING, resume=True)
+        assert resumed.all == [DONE]
+        resumed.add(replace(DONE, suite="t"))
+        assert (tmp_path / "cut").read_bytes() == path.read_bytes()
 
 
 def evaluate(*arguments):

@@ -56,6 +56,14 @@ def finished(tmp_path_factory):
     return run
 
 
+@pytest.fixture(autouse=True)
+def heeded_interrupts():
+    """As in a terminal, wherever the tests run: a shell's background job ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_after(monkeypatch, frames):
     """Press Ctrl-C when the training has reached a number of frames."""
     original = training.ProgressCallback._on_step

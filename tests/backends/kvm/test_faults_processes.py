@@ -38,6 +38,7 @@ from tests.backends.kvm.faults import (
     start_fork_server,
     wait_until,
 )
+from tests.interrupts import heed_interrupts
 
 pytestmark = pytest.mark.usefixtures("real_kvm")
 
@@ -210,25 +211,33 @@ def test_nothing_outlives_a_backend_whose_process_is_killed(family: Family, fork
     family.require_gone()
 
 
-def test_ctrl_c_ends_the_command_with_one_line_and_leaves_nothing_behind(
-    family: Family, tmp_path: Path, attempt: int
+@pytest.mark.parametrize(
+    ("number", "code", "line"), [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "terminated\n")]
+)
+def test_a_signal_ends_the_command_with_one_line_and_leaves_nothing_behind(
+    number: signal.Signals, code: int, line: str, family: Family, tmp_path: Path, attempt: int
 ) -> None:
     save_scenario(LONG, tmp_path / "long.yaml")
     command = [sys.executable, "-m", "experiments.cli", "migrate", str(tmp_path / "long.yaml"), "--throttle", "none"]
     running = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     try:
         if attempt % 2:
             wait_until(lambda: bool(family.pids("dqgym.backends.kvm.source")), "the source starts")
         else:
             family.await_migrating()
-        os.killpg(running.pid, signal.SIGINT)
+        os.killpg(running.pid, number)
         shown, said = running.communicate(timeout=DEADLINE_S)
     finally:
         running.kill()
         running.wait()
-    assert (running.returncode, shown, said) == (130, "", "interrupted\n")
+    assert (running.returncode, shown, said) == (code, "", line)
     family.require_gone()
 
 

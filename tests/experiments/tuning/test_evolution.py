@@ -67,17 +67,23 @@ def test_an_interrupted_search_that_goes_on_ends_like_one_that_was_not(tmp_path,
         patched.setattr(evolution, "estimated_gradient", interrupted)
         with pytest.raises(KeyboardInterrupt):
             evolve(SMALL, 4, path, False, ignored)
-    assert State.load(path).step == 2
+    with pytest.raises(BadInputError, match="of another search: 4 steps"):
+        evolve(SMALL, 5, path, True, ignored)  # the learning rate would fall more slowly
     np.testing.assert_array_equal(evolve(SMALL, 4, path, True, ignored), whole)
 
 
 def test_a_state_that_cannot_be_used_is_refused(tmp_path):
     path = tmp_path / "state.npz"
     with pytest.raises(BadInputError, match=f"nothing to resume: there is no {path}"):
-        State.load(path)
-    path.write_text("no archive")
-    with pytest.raises(BadInputError, match="not the state of a search"):
-        State.load(path)
-    State(3, np.zeros(2), np.zeros(2), np.zeros(2)).save(path)
+        State.load(path, "mine")
+    first_state(1).save(path, "mine")
+    whole = path.read_bytes()
+    for damaged in (b"no archive", whole[: len(whole) // 2], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(BadInputError, match="not the state of a search"):
+            State.load(path, "mine")
+    State(3, np.zeros(2), np.zeros(2), np.zeros(2)).save(path, "mine")
     with pytest.raises(BadInputError, match=f"of a network of 2 numbers, not {WEIGHTS}"):
-        State.load(path)
+        State.load(path, "mine")
+    with pytest.raises(BadInputError, match="of another search: mine; not yours"):
+        State.load(path, "yours")

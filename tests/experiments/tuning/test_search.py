@@ -15,6 +15,7 @@ SPACE = {
     "mirror": CategoricalDistribution([False, True]),
 }
 TARGETS = (0.5, 2.0)
+SETTING = {"seed": 1}
 
 
 def distance(options):
@@ -28,7 +29,7 @@ def ignored(number):
 
 
 def run(path, trials=60, objective=distance, resume=False, starts=()):
-    kept = Trials(path, "a search", resume)
+    kept = Trials(path, SETTING, resume)
     return search(kept, objective, len(TARGETS), SPACE, starts, trials, 1, ignored), kept.all
 
 
@@ -86,14 +87,14 @@ def test_trials_that_are_complete_are_not_made_again(tmp_path):
 def test_trials_of_another_search_or_none_are_refused_and_forgotten_without_resume(tmp_path):
     path = tmp_path / "trials"
     with pytest.raises(BadInputError, match=f"nothing to resume: there is no {path}"):
-        Trials(path, "a search", True)
+        Trials(path, SETTING, True)
     run(path, 3)
-    with pytest.raises(BadInputError, match="of another search: a search; not mine"):
-        Trials(path, "mine", True)
-    path.write_text(json.dumps({"setting": "a search", "trials": 3}))
-    with pytest.raises(BadInputError, match="not the trials of a search"):
-        Trials(path, "a search", True)
-    assert Trials(path, "mine", False).all == []
+    with pytest.raises(BadInputError, match="of another search: its seed is 1, not 2"):
+        Trials(path, {"seed": 2}, True)
+    path.write_text(json.dumps(SETTING) + "\n3\n")
+    with pytest.raises(BadInputError, match=r"line 2: not the journal of this command \(search\)"):
+        Trials(path, SETTING, True)
+    assert Trials(path, {"seed": 2}, False).all == []
 
 
 def test_every_space_is_of_options_that_the_throttle_takes_from_end_to_end():
