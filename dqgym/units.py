@@ -31,7 +31,9 @@ MIB = 2**20
 # At most three exponent digits: a longer exponent would only serve to fill the memory.
 _NUMBER = r"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d{1,3})?"
 # The micro sign and the Greek letter are two characters.
-_QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-z\u00b5\u03bc][A-Za-z\u00b5\u03bc/]*)?\s*", re.ASCII)
+_QUANTITY = re.compile(
+    rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-z\u00b5\u03bc][A-Za-z\u00b5\u03bc/]*)?\s*", re.ASCII
+)
 _SHOWN_CHARACTERS = 60
 
 
@@ -81,9 +83,7 @@ _BIT_RATES = {
 }
 _WRITTEN_BYTES = ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB", "B")
 
-BYTES = Dimension(
-    "size", _BYTE_UNITS, _WRITTEN_BYTES, "8 GB", spellings.byte_aliases(), spellings.ambiguous_sizes()
-)
+BYTES = Dimension("size", _BYTE_UNITS, _WRITTEN_BYTES, "8 GB", spellings.byte_aliases(), spellings.ambiguous_sizes())
 RATE = Dimension(
     "rate",
     {f"{unit}/s": size for unit, size in _BYTE_UNITS.items()} | _BIT_RATES,

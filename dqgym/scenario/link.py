@@ -83,8 +83,8 @@ class ConstantLink(_AnyLink):
                 line = data.get("line_speed", data.get(names["line_speed"]))
                 if line is None:
                     raise BadInputError(
-                        f"bandwidth: {UNLIMITED!r} needs a line_speed (for example '10 Gbit/s'), which the migration may"
-                        " then use up"
+                        f"bandwidth: {UNLIMITED!r} needs a line_speed (for example '10 Gbit/s'), all of which the"
+                        " migration may then use"
                     )
                 return {**data, key: line}
         return data

@@ -131,15 +131,20 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def check_times(times_s: tuple[float, ...], values: int, what: str, period_s: float | None) -> None:
-    """BadInputError unless the times of a piecewise constant function start at 0, rise, and are as many as its values."""
+    """BadInputError unless the times of a piecewise constant function start at 0, rise, and are as many as its values.
+
+    Args:
+        times_s: to check.
+        values: how many values there are.
+        what: the values' name, for messages.
+        period_s: after which everything repeats; it ends after the last time.
+    """
     if len(times_s) != values:
         raise BadInputError(f"{len(times_s)} times, but {values} {what}")
     if times_s[0] != 0:
         raise BadInputError(f"the first time must be 0 s, not {times_s[0]!r} s")
     for earlier, later in pairwise(times_s):
         if later - earlier < DURATION_S.least:
-            raise BadInputError(
-                f"times must rise by at least 1 ns, but {later!r} s follows {earlier!r} s"
-            )
+            raise BadInputError(f"times must rise by at least 1 ns, but {later!r} s follows {earlier!r} s")
     if period_s is not None and period_s - times_s[-1] < DURATION_S.least:
         raise BadInputError(f"the period, {period_s!r} s, must end after the last time, {times_s[-1]!r} s")

@@ -118,7 +118,7 @@ class Scenario(Record):
         changes = self.link.changes_until(self.deadline_s)
         if changes > MOST_LINK_CHANGES:
             raise BadInputError(
-                f"link: the bandwidth changes {changes:.3g} times until the deadline, {self.deadline_s:g} s; allowed: at"
-                f" most {MOST_LINK_CHANGES:,} times, so give longer {self.link.paced_by}"
+                f"link: the bandwidth changes {changes:.3g} times until the deadline, {self.deadline_s:g} s; allowed:"
+                f" at most {MOST_LINK_CHANGES:,} times, so give longer {self.link.paced_by}"
             )
         return self

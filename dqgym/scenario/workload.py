@@ -78,9 +78,7 @@ class Recorded(Record):
 
     kind: Literal["recorded"] = "recorded"
     times_s: Annotated[tuple[Instant, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
-    rate_factors: Annotated[
-        tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_ENTRIES)
-    ]
+    rate_factors: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_ENTRIES)]
     period_s: Duration | None = None
 
     @model_validator(mode="after")
