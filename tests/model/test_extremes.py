@@ -39,8 +39,8 @@ PIECES_PER_S = 500.0
 
 @kernel
 def advance_at_most(  # type: ignore[no-untyped-def]
-    vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, sync, share_unclaimed, table_times, table_values,
-    most_pieces,
+    vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, sync, share_unclaimed,
+    table_times, table_values, most_pieces,
 ):  # fmt: skip
     """What ``advance_all`` does with one migration, but for no more than so many pieces; returns how many it took."""
     tile, state = at(vcpu, 0), at(vm, 0)

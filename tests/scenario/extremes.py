@@ -116,7 +116,8 @@ def _link(rng: Rng, bandwidth: float, pass_time_s: float) -> dict[str, Any]:
     times_s = _times(rng, pass_time_s)
     bandwidths = [bandwidth, *(float(rng.choice(levels)) for _ in times_s[1:])]
     return {
-        "kind": kind, "times_s": times_s, "bandwidths_bytes_per_s": bandwidths, "period_s": _period(rng, times_s), **line
+        "kind": kind, "times_s": times_s, "bandwidths_bytes_per_s": bandwidths,
+        "period_s": _period(rng, times_s), **line,
     }  # fmt: skip
 
 
