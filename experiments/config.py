@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
 from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
-from dqgym.documents import parse_yaml, read_yaml
+from dqgym.documents import MOST_LEVELS, parse_yaml, read_yaml
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
@@ -233,6 +233,8 @@ def _replace(content: dict[str, Any], override: str) -> None:
     """Put the value of one ``path.to.key=value`` in its place; validation later finds keys that do not exist."""
     path, equals, text = override.partition("=")
     *sections, key = path.strip().split(".")
+    if len(sections) >= MOST_LEVELS:
+        raise BadInputError(f"--set {override[:60]!r}...: {len(sections) + 1} levels of keys, at most {MOST_LEVELS}")
     if not (equals and key and all(sections)):
         raise BadInputError(f"--set {override!r}: must be path.to.key=value, for example algorithm.learning_rate=0.001")
     value = parse_yaml(text, f"--set {override!r}")

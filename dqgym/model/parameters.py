@@ -50,6 +50,18 @@ class ModelParameters(NamedTuple):
 UNITS = dict(zip(ModelParameters._fields, ("bytes/s", "s", "bytes/s", "1", "s", "bytes", "s", "s", "s"), strict=True))
 """The unit of each parameter, as files of parameters say it."""
 _MAY_BE_ZERO = ("fault_s", "contention", "overshoot_bytes", "ring_exit_s", "slice_overrun_s")
+BOUNDS = {
+    "write_bytes_per_s": (1.0, 1e18),
+    "fault_s": (0.0, 1.0),
+    "exit_bytes_per_s": (1.0, 1e18),
+    "contention": (0.0, 1e6),
+    "quota_interval_s": (1e-6, 10.0),
+    "overshoot_bytes": (0.0, 1e15),
+    "window_s": (1e-3, 10.0),
+    "ring_exit_s": (0.0, 1.0),
+    "slice_overrun_s": (0.0, 1.0),
+}
+"""The least and the most of each parameter of a file; with windows of next to nothing no migration would end."""
 
 
 class ParameterError(BadInputError):
@@ -139,6 +151,9 @@ def _value(path: Path, name: str, entry: Any) -> float:
     if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
         least = "not be negative" if name in _MAY_BE_ZERO else "be positive"
         raise ParameterError(f"{place}.value: {entry['value']!r} must {least}")
+    lowest, highest = BOUNDS[name]
+    if not lowest <= value <= highest:
+        raise ParameterError(f"{place}.value: {entry['value']!r} must be from {lowest:g} to {highest:g} {UNITS[name]}")
     return value
 
 
