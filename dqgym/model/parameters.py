@@ -115,7 +115,7 @@ def save_parameters(
         throttles: options of throttles, by throttle and option, whose source is given under ``throttle.option``.
 
     Raises:
-        OSError: the file cannot be written.
+        BadInputError: the file cannot be written.
     """
     said = {**{name: entry["source"] for name, entry in _read(DEFAULT_FILE).items()}, **(sources or {})}
     content: dict[str, Any] = {

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dqgym.errors import BadInputError
 from dqgym.model.parameters import (
     BOUNDS,
     DEFAULT_FILE,
@@ -53,7 +54,7 @@ def test_a_save_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BadInputError, match="disk full"):
         save_parameters(DEFAULT_PARAMETERS, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
