@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,3 +223,12 @@ def test_every_bound_is_tried_here() -> None:
     names = {name for name, value in vars(bounds).items() if isinstance(value, bounds.Bounds)}
     left = {name for name in names if id(getattr(bounds, name)) not in tried}
     assert left == {"INSTANT_S", "PASS_TIME_S", "DEADLINE_PASS_TIMES"}  # 'times', and two tests of their own
+
+
+def test_the_documentation_has_every_limit() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "model.md").read_text().split("## Limits")[1]
+    for limits in (value for value in vars(bounds).values() if isinstance(value, bounds.Bounds)):
+        assert f"| {limits.allowed}" in text
+    assert f"at most {bounds.MOST_DEADLINE_S:g} s".replace("+0", "") in text
+    assert f"at most {bounds.MOST_LINK_CHANGES:,}" in text
+    assert f"{bounds.MOST_ENTRIES:,} at most" in text
