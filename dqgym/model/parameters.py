@@ -163,7 +163,7 @@ def _number(place: str, entry: Any) -> float:
         raise ParameterError(f"{place}: {entry!r} must be a mapping with the keys {', '.join(_ENTRY_KEYS)}")
     try:
         value = math.nan if isinstance(entry["value"], bool) else float(entry["value"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise ParameterError(f"{place}.value: {entry['value']!r} must be a finite number")

@@ -29,7 +29,7 @@ from tests.scenario.extremes import extreme_scenario
 
 SLOTS = 4
 FIRST_SEED = 0
-SCENARIOS = 400
+SCENARIOS = 250
 INTERVALS = 12
 MOST_PIECES = 3_000
 """Of an interval; where it takes more, the pieces must have brought the time on."""

@@ -111,8 +111,10 @@ def test_a_pipe_and_a_device_are_no_traces(tmp_path: Path) -> None:
         ("when: 2001-13-45", "not valid YAML"),
         ("12: 1", "unknown key 12"),
         ("vm: {1: 2}", "."),
+        ("name: 0x" + "f" * 5000, "a whole number of more than 4,096 bits"),
+        ("? 0x" + "f" * 5000 + "\n: 1", "a whole number of more than 4,096 bits"),
     ],
-    ids=range(11),
+    ids=range(13),
 )  # fmt: skip
 def test_text_that_is_no_scenario_is_one_error(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
@@ -171,6 +173,7 @@ NASTY = (
     "0", "-1", "1e300", "-1e300", "1e-300", "1e400", "nan", "inf", "null", "true", "''", "[]", "{}", "[[[]]]",
     "x" * 300, "9" * 400, "2147483648", "18446744073709551616", "0x10", "1e18", "1 KB", "~", "!!set {a}", "&a [*a]",
     "2001-01-01",    "\u0000", "\ufffd", "é", "'", '"', ",", ":", "\n", "1_000", "0o7", ".5", "1:30",
+    "0x" + "f" * 5000,
 )  # fmt: skip
 
 
