@@ -7,7 +7,7 @@ YAML is the safe subset, without repeated keys (plain YAML would silently take t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from dqgym.files import read_text
 MOST_LEVELS = 50
 MOST_VALUES = 200_000
 MOST_YAML_BYTES = 16 * 2**20
+MOST_BITS = 4096
+"""Of a whole number."""
 
 # libyaml is ten times as fast; PyYAML is built without it in some places.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -94,6 +96,9 @@ def _check_size(content: object, source: str, error: type[BadInputError]) -> Non
     sizes: dict[int, int | None] = {}
 
     def size(value: object) -> int:
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            # Python refuses to write such a number, so no message could name it.
+            raise error(f"{source}: not valid YAML: a whole number of more than {MOST_BITS:,} bits")
         if not isinstance(value, Mapping | list | tuple | set):
             return 1
         if id(value) in sizes:
@@ -102,8 +107,13 @@ def _check_size(content: object, source: str, error: type[BadInputError]) -> Non
                 raise error(f"{source}: not valid YAML: a value holds itself")
             return known
         sizes[id(value)] = None
-        parts: Iterable[object] = value.values() if isinstance(value, Mapping) else value
-        total = sizes[id(value)] = 1 + sum(map(size, parts))
+        if isinstance(value, Mapping):
+            total = 1 + sum(map(size, value.values()))
+            for key in value:
+                size(key)
+        else:
+            total = 1 + sum(map(size, value))
+        sizes[id(value)] = total
         return total
 
     if (total := size(content)) > MOST_VALUES:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
 from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
-from dqgym.documents import parse_yaml, read_yaml
+from dqgym.documents import MOST_LEVELS, parse_yaml, read_yaml
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
@@ -27,6 +27,7 @@ from experiments.errors import describe_validation_error
 
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
 Preference = Annotated[float, Field(ge=0)]
+_SHOWN_CHARACTERS = 100
 
 
 class _Section(BaseModel):
@@ -231,16 +232,19 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
 
 def _replace(content: dict[str, Any], override: str) -> None:
     """Put the value of one ``path.to.key=value`` in its place; validation later finds keys that do not exist."""
+    said = f"--set {override if len(override) <= _SHOWN_CHARACTERS else override[:_SHOWN_CHARACTERS] + '...'!r}"
     path, equals, text = override.partition("=")
     *sections, key = path.strip().split(".")
+    if len(sections) >= MOST_LEVELS:
+        raise BadInputError(f"{said}: {len(sections) + 1} levels of keys, at most {MOST_LEVELS}")
     if not (equals and key and all(sections)):
-        raise BadInputError(f"--set {override!r}: must be path.to.key=value, for example algorithm.learning_rate=0.001")
-    value = parse_yaml(text, f"--set {override!r}")
+        raise BadInputError(f"{said}: must be path.to.key=value, for example algorithm.learning_rate=0.001")
+    value = parse_yaml(text, said)
     section = content
     for name in sections:
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
-            raise BadInputError(f"--set {override!r}: {name!r} is a value, not a section that has keys")
+            raise BadInputError(f"{said}: {name!r} is a value, not a section that has keys")
     section[key] = value
 
 

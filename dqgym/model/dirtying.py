@@ -119,7 +119,8 @@ def natural_writes(tile, slots, duration_s, unsent_from, unsent_to, met_sent):  
         end_phase = end - ended * period[i]
         high_s = (ended - begun) * high + min(end_phase, high) - min(begin - begun * period[i], high)
         phase[i] = end_phase
-        demand = rate[i] * (low[i] + (_ONE - low[i]) * high_s * per_s)
+        # Where a period ends, rounding may leave a little less than nothing of the high part.
+        demand = rate[i] * (low[i] + (_ONE - low[i]) * max(high_s, _ZERO) * per_s)
         wanted = demand * h + backlog[i]
         # Clean pages now, and those that the sender adds.
         hot_clean = max(hot_bytes[i] - hot_pending[i] * u0 - hot_dirty[i], _ZERO)

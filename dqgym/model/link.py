@@ -7,10 +7,9 @@ import math
 from dqgym.compile import routine
 from dqgym.model.layout import LinkKind, Vm
 from dqgym.random import exponential, normal, uniform
-from dqgym.scenario.link import ORNSTEIN_UHLENBECK_CLIP
+from dqgym.scenario.link import ORNSTEIN_UHLENBECK_CLIP, OU_STEPS_PER_CORRELATION_TIME
 
 NEVER = 1e300
-OU_STEPS_PER_CORRELATION_TIME = 10.0
 OU_LEAST_SHARE = ORNSTEIN_UHLENBECK_CLIP[0]
 
 

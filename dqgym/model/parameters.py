@@ -50,6 +50,18 @@ class ModelParameters(NamedTuple):
 UNITS = dict(zip(ModelParameters._fields, ("bytes/s", "s", "bytes/s", "1", "s", "bytes", "s", "s", "s"), strict=True))
 """The unit of each parameter, as files of parameters say it."""
 _MAY_BE_ZERO = ("fault_s", "contention", "overshoot_bytes", "ring_exit_s", "slice_overrun_s")
+BOUNDS = {
+    "write_bytes_per_s": (1.0, 1e18),
+    "fault_s": (0.0, 1.0),
+    "exit_bytes_per_s": (1.0, 1e18),
+    "contention": (0.0, 1e6),
+    "quota_interval_s": (1e-6, 10.0),
+    "overshoot_bytes": (0.0, 1e15),
+    "window_s": (1e-3, 10.0),
+    "ring_exit_s": (0.0, 1.0),
+    "slice_overrun_s": (0.0, 1.0),
+}
+"""The least and the most of each parameter of a file; with windows of next to nothing no migration would end."""
 
 
 class ParameterError(BadInputError):
@@ -103,7 +115,7 @@ def save_parameters(
         throttles: options of throttles, by throttle and option, whose source is given under ``throttle.option``.
 
     Raises:
-        OSError: the file cannot be written.
+        BadInputError: the file cannot be written.
     """
     said = {**{name: entry["source"] for name, entry in _read(DEFAULT_FILE).items()}, **(sources or {})}
     content: dict[str, Any] = {
@@ -139,6 +151,9 @@ def _value(path: Path, name: str, entry: Any) -> float:
     if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
         least = "not be negative" if name in _MAY_BE_ZERO else "be positive"
         raise ParameterError(f"{place}.value: {entry['value']!r} must {least}")
+    lowest, highest = BOUNDS[name]
+    if not lowest <= value <= highest:
+        raise ParameterError(f"{place}.value: {entry['value']!r} must be from {lowest:g} to {highest:g} {UNITS[name]}")
     return value
 
 
@@ -148,7 +163,7 @@ def _number(place: str, entry: Any) -> float:
         raise ParameterError(f"{place}: {entry!r} must be a mapping with the keys {', '.join(_ENTRY_KEYS)}")
     try:
         value = math.nan if isinstance(entry["value"], bool) else float(entry["value"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise ParameterError(f"{place}.value: {entry['value']!r} must be a finite number")

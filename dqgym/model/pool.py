@@ -32,6 +32,9 @@ from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.telemetry.telemetry import Facts
 
 _NO_PERIOD_S = 1e30
+_MOST_SETS = 1e6
+_MOST_TABLE_ENTRIES = 2**24
+"""Of all scenarios of a pool together: indices of tables are float32 numbers, which are whole up to here."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def pack_scenarios(
     """Arrays of the scenarios, all under the same constants or each under its own.
 
     Raises:
-        BadInputError: a scenario has more vCPUs than ``vcpu_slots`` (None: as many as needed).
+        BadInputError: a scenario has more vCPUs than ``vcpu_slots`` (None: as many as needed), or tables are too long.
     """
     if not scenarios:
         raise BadInputError("no scenarios: at least one is needed")
@@ -105,6 +108,11 @@ def pack_scenarios(
             slot += group.vcpus
         for column, number in _vm_parameters(scenario, own, table).items():
             vm[m, column] = number
+    if len(table) > _MOST_TABLE_ENTRIES:
+        raise BadInputError(
+            f"the tables of links and recorded schedules have {len(table):,} entries in all; allowed: at most"
+            f" {_MOST_TABLE_ENTRIES:,}"
+        )
     times, values = np.array(table).T
     return ScenarioPool(vcpu, vm, np.ascontiguousarray(times), np.ascontiguousarray(values))
 
@@ -185,7 +193,7 @@ def _stores_that_fill(ring_bytes: int, group: VcpuGroup) -> float:
         return ring_bytes
     if group.hot_set is None:
         return -math.log1p(-ring_bytes / working_set) * working_set
-    return _hot_cold_sets_that_enter(ring_bytes / working_set, group.hot_set) * working_set
+    return min(_hot_cold_sets_that_enter(ring_bytes / working_set, group.hot_set) * working_set, UNLIMITED_RATE)
 
 
 def _hot_cold_sets_that_enter(share_of_set: float, hot: HotSet) -> float:
@@ -197,7 +205,9 @@ def _hot_cold_sets_that_enter(share_of_set: float, hot: HotSet) -> float:
     def missing(working_sets: float) -> float:
         return share_of_set + sum(size * math.expm1(-working_sets * share / size) for size, share in parts if size > 0)
 
-    return float(brentq(missing, 0.0, 1e6))
+    if missing(_MOST_SETS) >= 0:  # stores that (all but) never go to the cold part fill no ring that is larger
+        return UNLIMITED_RATE
+    return float(brentq(missing, 0.0, _MOST_SETS))
 
 
 def _inverse(size: float) -> float:

@@ -43,4 +43,4 @@ def set_recorded_rates(tile, slots, time_s, duration_s, times, integrals):  # ty
             first, period_s = int(tile[Vcpu.TABLE_FIRST, i]), tile[Vcpu.TABLE_PERIOD, i]
             before = _integral(time_s, first, entries, period_s, times, integrals)
             after = _integral(time_s + duration_s, first, entries, period_s, times, integrals)
-            tile[Vcpu.LOW, i] = (after - before) / duration_s
+            tile[Vcpu.LOW, i] = max(after - before, 0.0) / duration_s  # rounding may take the second below the first

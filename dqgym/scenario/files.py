@@ -18,34 +18,22 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from dqgym.documents import MOST_YAML_BYTES, parse_yaml
 from dqgym.errors import BadInputError
 from dqgym.files import read_text, write_text
-from dqgym.names import did_you_mean
-from dqgym.scenario.link import Link
-from dqgym.scenario.record import FROM_FILE, yaml_key
+from dqgym.scenario.bounds import MOST_ENTRIES
+from dqgym.scenario.faults import described
+from dqgym.scenario.record import FROM_FILE
 from dqgym.scenario.scenario import Scenario
-from dqgym.scenario.workload import Schedule
 
 TIME_COLUMN = "time_s"
 BANDWIDTH_COLUMN = "bandwidth_bytes_per_s"
-_SHOWN_CHARACTERS = 60
-
-
-def _kinds(union: object) -> list[str]:
-    """The values of ``kind`` in a discriminated union of records."""
-    records = get_args(get_args(union)[0])
-    return [record.model_fields["kind"].default for record in records]
-
-
-_KINDS = {"link": _kinds(Link), "schedule": _kinds(Schedule)}
-"""The fields that come in several kinds."""
+_SHOWN_CHARACTERS = 200
 
 
 class ScenarioError(BadInputError):
@@ -91,7 +79,7 @@ def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None 
     try:
         return Scenario.model_validate(content, context=FROM_FILE)
     except ValidationError as error:
-        raise ScenarioError("\n".join(f"{source}: {_describe(fault)}" for fault in _causes(error))) from error
+        raise ScenarioError("\n".join(f"{source}: {line}" for line in described(error))) from error
 
 
 def _with_recordings_read(content: dict[str, Any], source: str, folder: Path) -> dict[str, Any]:
@@ -135,7 +123,7 @@ def _group_read(group: Mapping[str, Any], place: str, folder: Path) -> dict[str,
     if highest == 0:
         raise ScenarioError(f"{path}, column {column!r}: nothing above 0; a vCPU that does not write is 'read-only'")
     others = {key: value for key, value in schedule.items() if key not in ("file", "column")}
-    factors = [rate / highest for rate in rates_bytes_per_s]
+    factors = [rate / highest for rate in rates_bytes_per_s]  # 1 at most
     read = {**others, "times": [f"{time} s" for time in times], "rate_factors": factors}
     return {**group, "write_rate": f"{highest!r} B/s", "schedule": read}
 
@@ -151,7 +139,8 @@ def _rate(text: str, path: Path, column: str) -> float:
     except ValueError:
         rate = math.nan
     if not (math.isfinite(rate) and rate >= 0):
-        raise ScenarioError(f"{path}, column {column!r}: {text!r} is not a number of bytes per second from 0")
+        shown = repr(text[:_SHOWN_CHARACTERS])
+        raise ScenarioError(f"{path}, column {column!r}: {shown} is not a number of bytes per second from 0")
     return rate
 
 
@@ -166,62 +155,16 @@ def _read_recording(
     try:
         header, *rows = csv.reader(lines) if lines else [[]]
     except csv.Error as error:
-        raise ScenarioError(f"cannot read recording {path}: not CSV: {error}") from error
+        raise ScenarioError(f"cannot read the recording {path}: not CSV: {error}") from error
+    if len(rows) > MOST_ENTRIES:
+        raise ScenarioError(f"{path}: {len(rows):,} rows, at most {MOST_ENTRIES:,} are read")
     if TIME_COLUMN not in header or column not in header:
         raise ScenarioError(
-            f"{path}: the first line must have the columns {TIME_COLUMN!r} and {column!r}, not {','.join(header)!r}"
+            f"{path}: the first line must have the columns {TIME_COLUMN!r} and {column!r}, not"
+            f" {','.join(header)[:_SHOWN_CHARACTERS]!r}"
         )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ScenarioError(f"{path}, line {number}: {len(row)} values, not {len(header)}")
     time, value = header.index(TIME_COLUMN), header.index(column)
     return path, [row[time] for row in rows], [row[value] for row in rows]
-
-
-def _causes(error: ValidationError) -> list[ErrorDetails]:
-    """The faults, without the complaint that a list is too short because of a fault in one of its items."""
-    faults = error.errors()
-    parents = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
-    return [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in parents]
-
-
-def _describe(fault: ErrorDetails) -> str:
-    """One fault as ``field: value: what is wrong``, in the words of the YAML file."""
-    where = _yaml_location(fault["loc"])
-    context = fault.get("ctx", {})
-    value = fault["input"]
-    match fault["type"]:
-        case "missing":
-            return f"{where}: missing"
-        case "union_tag_not_found":
-            return f"{where}: needs a 'kind'; allowed: {', '.join(_KINDS[str(fault['loc'][-1])])}"
-        case "union_tag_invalid":
-            return f"{where}.kind: {_unknown(context['tag'], context['expected_tags'])}"
-        case "literal_error":
-            return f"{where}: {_unknown(str(value), context['expected'])}"
-        case "value_error":
-            message = str(context["error"])
-        case _:
-            message = fault["msg"][0].lower() + fault["msg"][1:]
-    if not isinstance(value, Mapping | list | tuple) and repr(value) not in message:
-        message = f"{repr(value)[:_SHOWN_CHARACTERS]}: {message}"
-    return f"{where}: {message}" if where else message
-
-
-def _yaml_location(location: tuple[int | str, ...]) -> str:
-    """Such as ``workload[0].schedule.period``: YAML keys, without the kinds that pydantic puts between."""
-    text = ""
-    previous: int | str = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part not in _KINDS.get(str(previous), ()):
-            text += f".{yaml_key(part)}"
-        previous = part
-    return text.removeprefix(".")
-
-
-def _unknown(value: str, expected: str) -> str:
-    """``expected`` is pydantic's list of allowed names: quoted, separated by commas and an "or"."""
-    allowed = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
-    return f"{value!r} is unknown{did_you_mean(value, allowed)}; allowed: {', '.join(allowed)}"

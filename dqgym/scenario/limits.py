@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dqgym.errors import BadInputError
+from dqgym.scenario.bounds import DEADLINE_PASS_TIMES
 from dqgym.scenario.record import Bytes, Duration, RateOrZero, Record
 
 
@@ -15,11 +16,12 @@ class Limits(Record):
 
     Attributes:
         downtime_s: the pause at the end; the migration completes when remaining <= bandwidth * downtime limit.
-        deadline_pass_times: the migration has failed when it takes longer than this many pass times (T0).
+        deadline_pass_times: the migration has failed when it takes longer than this many pass times (T0); above 1, at
+            most 1000, and in seconds no more than ``dqgym.scenario.bounds`` allows.
     """
 
     downtime_s: Duration = 0.3
-    deadline_pass_times: Annotated[float, Field(gt=1)] = 20.0
+    deadline_pass_times: Annotated[float, Field(gt=1), AfterValidator(DEADLINE_PASS_TIMES.check)] = 20.0
 
 
 class DeviceWrites(Record):

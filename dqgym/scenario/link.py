@@ -1,4 +1,4 @@
-"""The bandwidth that the migration may use, over time.
+"""The bandwidth that the migration may use, over time: 1 B/s to 1 PB/s at any time (``dqgym.scenario.bounds``).
 
 Every kind has a ``nominal_bandwidth_bytes_per_s``, which defines the pass time T0, and a ``line_speed_bytes_per_s``:
 the last stage, with the guest paused, is not capped and goes at line speed. Without one it goes at the bandwidth that
@@ -8,14 +8,20 @@ the link has at that moment.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from dqgym.errors import BadInputError
-from dqgym.scenario.record import Duration, Instant, Rate, Record, check_times
+from dqgym.scenario.bounds import MOST_ENTRIES
+from dqgym.scenario.record import Duration, Instant, Rate, Record, check_times, yaml_key
 
+UNLIMITED = "unlimited"
+"""QEMU's max-bandwidth of 0: the migration may use all that the line carries."""
+OU_STEPS_PER_CORRELATION_TIME = 10.0
+"""An Ornstein-Uhlenbeck bandwidth is constant for so long a part of its correlation time."""
 ORNSTEIN_UHLENBECK_CLIP = (0.05, 3.0)
 """An Ornstein-Uhlenbeck bandwidth is clipped to these multiples of its mean, and to the line speed if there is one."""
 
@@ -29,6 +35,12 @@ class _AnyLink(Record):
 
     kind: str
     line_speed_bytes_per_s: Rate | None = None
+    paced_by: ClassVar[str]
+    """The fields that say how often the bandwidth changes."""
+
+    @abstractmethod
+    def changes_until(self, end_s: float) -> float:
+        """How often the bandwidth changes from 0 to ``end_s``, on average where that is random."""
 
     @property
     @abstractmethod
@@ -51,10 +63,35 @@ class _AnyLink(Record):
 
 
 class ConstantLink(_AnyLink):
-    """One bandwidth throughout."""
+    """One bandwidth throughout.
+
+    Attributes:
+        bandwidth_bytes_per_s: what the migration may use; ``"unlimited"`` stands for the line speed, which must then be
+            given: without a cap, only the line says how long a pass takes.
+    """
 
     kind: Literal["constant"] = "constant"
     bandwidth_bytes_per_s: Rate
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_line_without_a_cap(cls, data: Any) -> Any:
+        names = {yaml_key(name): name for name in cls.model_fields}
+        for key in data if isinstance(data, Mapping) else ():
+            value = data[key]
+            if key in ("bandwidth", names["bandwidth"]) and isinstance(value, str) and value.strip() == UNLIMITED:
+                line = data.get("line_speed", data.get(names["line_speed"]))
+                if line is None:
+                    raise BadInputError(
+                        f"bandwidth: {UNLIMITED!r} needs a line_speed (for example '10 Gbit/s'), all of which the"
+                        " migration may then use"
+                    )
+                return {**data, key: line}
+        return data
+
+    def changes_until(self, end_s: float) -> float:
+        """Never."""
+        return 0.0
 
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:
@@ -71,14 +108,20 @@ class _PiecewiseLink(_AnyLink):
     """Bandwidths that hold from given times on: ``bandwidths_bytes_per_s[k]`` from ``times_s[k]`` to the next time.
 
     Attributes:
-        times_s: start at 0 and rise.
+        times_s: start at 0 and rise, 100,000 at most.
         bandwidths_bytes_per_s: as many.
         period_s: after this time everything repeats; None: the last bandwidth holds for ever.
     """
 
-    times_s: Annotated[tuple[Instant, ...], Field(min_length=1)]
-    bandwidths_bytes_per_s: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    times_s: Annotated[tuple[Instant, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    bandwidths_bytes_per_s: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
     period_s: Duration | None = None
+    paced_by: ClassVar[str] = "a period"
+
+    def changes_until(self, end_s: float) -> float:
+        """Once at each time, in each period."""
+        repetitions = 1.0 if self.period_s is None else end_s / self.period_s
+        return len(self.times_s) * max(repetitions, 1.0)
 
     @property
     def highest_bandwidth_bytes_per_s(self) -> float:
@@ -132,6 +175,11 @@ class MarkovLink(_AnyLink):
     low_bandwidth_bytes_per_s: Rate
     high_hold_s: Duration
     low_hold_s: Duration
+    paced_by: ClassVar[str] = "high_hold and low_hold"
+
+    def changes_until(self, end_s: float) -> float:
+        """Twice, on average, in the sum of the hold times."""
+        return 2.0 * end_s / (self.high_hold_s + self.low_hold_s)
 
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:
@@ -167,6 +215,11 @@ class OrnsteinUhlenbeckLink(_AnyLink):
     mean_bandwidth_bytes_per_s: Rate
     relative_sd: Annotated[float, Field(gt=0, le=1)]
     correlation_time_s: Duration
+    paced_by: ClassVar[str] = "a correlation_time"
+
+    def changes_until(self, end_s: float) -> float:
+        """A few times in each correlation time."""
+        return OU_STEPS_PER_CORRELATION_TIME * end_s / self.correlation_time_s
 
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:

@@ -12,17 +12,30 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    model_validator,
+)
 
 from dqgym import units
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
+from dqgym.scenario.bounds import (
+    BANDWIDTH_BYTES_PER_S,
+    DURATION_S,
+    INSTANT_S,
+    SIZE_BYTES,
+    WRITE_RATE_BYTES_PER_S,
+)
 
 FROM_FILE: dict[str, Any] = {"from_file": True}
 """Validation context of a record that is read from a file."""
-
-MAX_BYTES = 2**60
-"""Largest size of anything: 1 EiB."""
 
 _UNIT_SUFFIX = re.compile(r"(_bytes_per_s|_bytes|_s)$")
 
@@ -76,38 +89,62 @@ def _reads(parse: Callable[[str], float], dimension: units.Dimension) -> BeforeV
 Bytes = Annotated[
     int,
     _reads(units.parse_bytes, units.BYTES),
-    Field(ge=0, le=MAX_BYTES),
+    Field(ge=0),
+    AfterValidator(SIZE_BYTES.check),
     PlainSerializer(units.format_bytes, when_used="json"),
 ]
-"""Whole bytes, at most ``MAX_BYTES``; text such as ``8 GB`` in files."""
+"""Whole bytes within ``SIZE_BYTES``; text such as ``8 GB`` in files."""
 Rate = Annotated[
-    float, _reads(units.parse_rate, units.RATE), Field(gt=0), PlainSerializer(units.format_rate, when_used="json")
+    float,
+    _reads(units.parse_rate, units.RATE),
+    Field(gt=0),
+    AfterValidator(BANDWIDTH_BYTES_PER_S.check),
+    PlainSerializer(units.format_rate, when_used="json"),
 ]
-"""Positive bytes per second; text such as ``640 MiB/s`` in files."""
+"""Bytes per second that a link carries, within ``BANDWIDTH_BYTES_PER_S``; text such as ``640 MiB/s`` in files."""
 RateOrZero = Annotated[
-    float, _reads(units.parse_rate, units.RATE), Field(ge=0), PlainSerializer(units.format_rate, when_used="json")
+    float,
+    _reads(units.parse_rate, units.RATE),
+    Field(ge=0),
+    AfterValidator(WRITE_RATE_BYTES_PER_S.check),
+    PlainSerializer(units.format_rate, when_used="json"),
 ]
-"""Bytes per second, 0 included."""
+"""Bytes per second that are written, 0 included, within ``WRITE_RATE_BYTES_PER_S``."""
 Duration = Annotated[
-    float, _reads(units.parse_time, units.TIME), Field(gt=0), PlainSerializer(units.format_time, when_used="json")
+    float,
+    _reads(units.parse_time, units.TIME),
+    Field(gt=0),
+    AfterValidator(DURATION_S.check),
+    PlainSerializer(units.format_time, when_used="json"),
 ]
-"""Positive seconds; text such as ``300 ms`` in files."""
+"""Seconds within ``DURATION_S``; text such as ``300 ms`` in files."""
 Instant = Annotated[
-    float, _reads(units.parse_time, units.TIME), Field(ge=0), PlainSerializer(units.format_time, when_used="json")
+    float,
+    _reads(units.parse_time, units.TIME),
+    Field(ge=0),
+    AfterValidator(INSTANT_S.check),
+    PlainSerializer(units.format_time, when_used="json"),
 ]
-"""Seconds since the start, 0 included."""
+"""Seconds since the start, 0 included, within ``INSTANT_S``."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 """A share, 0 to 1."""
 
 
 def check_times(times_s: tuple[float, ...], values: int, what: str, period_s: float | None) -> None:
-    """ValueError unless the times of a piecewise constant function start at 0, rise, and are as many as its values."""
+    """BadInputError unless the times of a piecewise constant function start at 0, rise, and are as many as its values.
+
+    Args:
+        times_s: to check.
+        values: how many values there are.
+        what: the values' name, for messages.
+        period_s: after which everything repeats; it ends after the last time.
+    """
     if len(times_s) != values:
         raise BadInputError(f"{len(times_s)} times, but {values} {what}")
     if times_s[0] != 0:
         raise BadInputError(f"the first time must be 0 s, not {times_s[0]!r} s")
     for earlier, later in pairwise(times_s):
-        if later <= earlier:
-            raise BadInputError(f"times must rise, but {later!r} s follows {earlier!r} s")
-    if period_s is not None and period_s <= times_s[-1]:
+        if later - earlier < DURATION_S.least:
+            raise BadInputError(f"times must rise by at least 1 ns, but {later!r} s follows {earlier!r} s")
+    if period_s is not None and period_s - times_s[-1] < DURATION_S.least:
         raise BadInputError(f"the period, {period_s!r} s, must end after the last time, {times_s[-1]!r} s")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from dqgym.errors import BadInputError
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES, SMALLEST_RING_ENTRIES, DirtyLog
+from dqgym.scenario.faults import telling
 from dqgym.scenario.record import Record
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
@@ -38,8 +39,8 @@ def scaled(scenario: Scenario, memory_bytes: int, bandwidth_bytes_per_s: float) 
         bandwidth_bytes_per_s: nominal, of the link; its kind and its course stay.
 
     Raises:
-        BadInputError: less memory than a page for each working set, no positive finite bandwidth, or times and rates
-            that leave the range of numbers.
+        BadInputError: less memory than a page for each working set, no positive finite bandwidth, or a scenario beyond
+            the limits of ``dqgym.scenario.bounds``.
     """
     if not (math.isfinite(bandwidth_bytes_per_s) and bandwidth_bytes_per_s > 0):
         raise BadInputError(f"bandwidth_bytes_per_s must be positive and finite, not {bandwidth_bytes_per_s!r}")
@@ -50,26 +51,27 @@ def scaled(scenario: Scenario, memory_bytes: int, bandwidth_bytes_per_s: float) 
     rate = bandwidth_bytes_per_s / scenario.bandwidth_bytes_per_s
     factors = _Factors(size=size, rate=rate, time=float(size) / rate)
     *group_pages, device_pages = _working_sets_pages(scenario, factors, memory_pages)
-    return Scenario(
-        name=scenario.name,
-        vm=VirtualMachine(
-            memory_bytes=memory_pages * BASE_PAGE_BYTES,
-            zero_bytes=_whole_pages(scenario.vm.zero_bytes, factors) * BASE_PAGE_BYTES,
-        ),
-        workload=tuple(
-            _in_proportion(
-                group,
-                factors,
-                working_set_bytes=pages * BASE_PAGE_BYTES,
-                schedule=_in_proportion(group.schedule, factors),
-            )
-            for group, pages in zip(scenario.workload, group_pages, strict=True)
-        ),
-        link=_in_proportion(scenario.link, factors),
-        device=_in_proportion(scenario.device, factors, working_set_bytes=device_pages * BASE_PAGE_BYTES),
-        limits=_in_proportion(scenario.limits, factors),
-        dirty_log=DirtyLog(kind=scenario.dirty_log.kind, ring_entries=_ring_entries(scenario, factors)),
-    )
+    with telling("the scenario in small"):
+        return Scenario(
+            name=scenario.name,
+            vm=VirtualMachine(
+                memory_bytes=memory_pages * BASE_PAGE_BYTES,
+                zero_bytes=_whole_pages(scenario.vm.zero_bytes, factors) * BASE_PAGE_BYTES,
+            ),
+            workload=tuple(
+                _in_proportion(
+                    group,
+                    factors,
+                    working_set_bytes=pages * BASE_PAGE_BYTES,
+                    schedule=_in_proportion(group.schedule, factors),
+                )
+                for group, pages in zip(scenario.workload, group_pages, strict=True)
+            ),
+            link=_in_proportion(scenario.link, factors),
+            device=_in_proportion(scenario.device, factors, working_set_bytes=device_pages * BASE_PAGE_BYTES),
+            limits=_in_proportion(scenario.limits, factors),
+            dirty_log=DirtyLog(kind=scenario.dirty_log.kind, ring_entries=_ring_entries(scenario, factors)),
+        )
 
 
 @dataclass(frozen=True)

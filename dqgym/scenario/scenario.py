@@ -7,20 +7,23 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from dqgym.errors import BadInputError
+from dqgym.scenario.bounds import MOST_DEADLINE_S, MOST_LINK_CHANGES, MOST_NAME_CHARACTERS, PASS_TIME_S
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.limits import DeviceWrites, Limits
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import Record
 from dqgym.scenario.vm import VirtualMachine
 from dqgym.scenario.workload import MAX_VCPUS, VcpuGroup
-from dqgym.units import format_bytes
+from dqgym.units import format_bytes, format_rate
 
 
 class Scenario(Record):
     """What is migrated. Frozen and hashable; a bad field is a ``ValueError`` that names it.
 
+    The limits of all fields stand in ``dqgym.scenario.bounds``.
+
     Attributes:
-        name: letters, digits, ``.``, ``_`` and ``-``, so that it can be part of a file name.
+        name: letters, digits, ``.``, ``_`` and ``-``, at most 100, so that it can be part of a file name.
         vm: memory and page size.
         workload: groups of vCPUs, 1 to 64 vCPUs in all. The working sets of all vCPUs and of the devices, which do
             not overlap, fit into the memory.
@@ -30,7 +33,7 @@ class Scenario(Record):
         dirty_log: how the hypervisor learns which pages were written.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MOST_NAME_CHARACTERS)]
     vm: VirtualMachine
     workload: Annotated[tuple[VcpuGroup, ...], Field(min_length=1)]
     link: Link
@@ -91,5 +94,31 @@ class Scenario(Record):
             raise BadInputError(
                 f"the working sets of all vCPUs and devices, {format_bytes(total)}, exceed the memory,"
                 f" {format_bytes(memory)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ends_in_time(self) -> Scenario:
+        pass_time_s = self.pass_time_s
+        said = (
+            f"the pass time T0, vm.memory / nominal bandwidth of the link, {format_bytes(self.vm.memory_bytes)} /"
+            f" {format_rate(self.bandwidth_bytes_per_s)} = {pass_time_s:g} s"
+        )
+        if not PASS_TIME_S.least <= pass_time_s <= PASS_TIME_S.most:
+            raise BadInputError(f"{said}, must be {PASS_TIME_S.allowed}")
+        if self.deadline_s > MOST_DEADLINE_S:
+            raise BadInputError(
+                f"limits.deadline_pass_times {self.limits.deadline_pass_times:g} times {said}, makes a deadline of"
+                f" {self.deadline_s:g} s; allowed: at most {MOST_DEADLINE_S:g} s"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _link_changes_seldom_enough(self) -> Scenario:
+        changes = self.link.changes_until(self.deadline_s)
+        if changes > MOST_LINK_CHANGES:
+            raise BadInputError(
+                f"link: the bandwidth changes {changes:.3g} times until the deadline, {self.deadline_s:g} s; allowed:"
+                f" at most {MOST_LINK_CHANGES:,} times, so give longer {self.link.paced_by}"
             )
         return self

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from dqgym.errors import BadInputError
+from dqgym.scenario.bounds import MEMORY_BYTES
 from dqgym.scenario.record import Bytes, Record
 from dqgym.units import format_bytes
 
@@ -27,13 +28,13 @@ class VirtualMachine(Record):
     """Memory and page size of the guest. Its vCPUs are those of the workload's groups.
 
     Attributes:
-        memory_bytes: guest memory with contents, at least one page.
+        memory_bytes: guest memory with contents, at least one page, at most 1 PiB.
         zero_bytes: memory beyond it that was never written. Pages of zeros cost next to nothing to send, but the sender
             counts them as remaining until it comes to them, at the end of the first round.
         page_bytes: granule of dirty tracking (4 KiB, 64 KiB, 2 MiB or 1 GiB): a first write dirties one page
             and charges it, whole, to the vCPU's quota (v10 of the dirty-quota patches on arm64).
     """
 
-    memory_bytes: Bytes
+    memory_bytes: Annotated[Bytes, AfterValidator(MEMORY_BYTES.check)]
     zero_bytes: Bytes = 0
     page_bytes: Annotated[Bytes, AfterValidator(_check_page_size)] = BASE_PAGE_BYTES

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dqgym.errors import BadInputError
+from dqgym.scenario.bounds import HOT_FRACTION, MOST_ENTRIES, WRITE_RATE_BYTES_PER_S, ZIPF_SKEW
 from dqgym.scenario.record import Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
@@ -70,14 +71,14 @@ class Recorded(Record):
     """A recording: the rate is ``rate_factors[k]`` times the full rate from ``times_s[k]`` to the next time.
 
     Attributes:
-        times_s: start at 0 and rise.
+        times_s: start at 0 and rise, 100,000 at most.
         rate_factors: as many; 1 is the group's write rate.
         period_s: after this time everything repeats; None: the last factor holds for ever.
     """
 
     kind: Literal["recorded"] = "recorded"
-    times_s: Annotated[tuple[Instant, ...], Field(min_length=1)]
-    rate_factors: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    times_s: Annotated[tuple[Instant, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    rate_factors: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_ENTRIES)]
     period_s: Duration | None = None
 
     @model_validator(mode="after")
@@ -110,12 +111,14 @@ class VcpuGroup(Record):
         vcpus: how many.
         pattern: ``sequential`` (a loop over the working set), ``uniform`` (random), ``hot-cold`` (random, with a hot
             part), ``read-only`` (runs, never writes) or ``idle``. The last two have neither rate nor working set.
-        working_set_bytes: distinct bytes that each vCPU writes.
-        write_rate_bytes_per_s: demand of each vCPU at full run share: 4 KiB times its page stores per second.
+        working_set_bytes: distinct bytes that each vCPU writes, at least a page.
+        write_rate_bytes_per_s: demand of each vCPU at full run share: 4 KiB times its page stores per second; 0.001 B/s
+            to 1 PB/s, at the highest factor of a recorded schedule, too.
         demand: ``closed``: writes that a stalled vCPU missed are not made up; ``open``: they are.
         hot_fraction: hot-cold: the hot part of the working set.
         hot_share: hot-cold: the share of the writes that go to it; at least ``hot_fraction``.
-        zipf_skew: hot-cold, in place of the other two: they follow from a Zipf law over the pages (``hot_set``).
+        zipf_skew: hot-cold, in place of the other two: they follow from a Zipf law over the pages (``hot_set``); 0.01
+            to 3.
         position: sequential: where in its working set the vCPU writes when the migration begins (0: at its start). Only
             the page-exact reference knows positions.
         schedule: ``steady``, ``phased``, ``bursty`` or ``recorded``.
@@ -126,9 +129,9 @@ class VcpuGroup(Record):
     working_set_bytes: Bytes = 0
     write_rate_bytes_per_s: RateOrZero = 0.0
     demand: Demand = "closed"
-    hot_fraction: _OpenFraction | None = None
+    hot_fraction: Annotated[float, Field(gt=0, lt=1), AfterValidator(HOT_FRACTION.check)] | None = None
     hot_share: Fraction | None = None
-    zipf_skew: Annotated[float, Field(gt=0, le=3)] | None = None
+    zipf_skew: Annotated[float, Field(gt=0, le=ZIPF_SKEW.most), AfterValidator(ZIPF_SKEW.check)] | None = None
     position: Annotated[float, Field(ge=0, lt=1)] = 0.0
     schedule: Schedule = Steady()
 
@@ -159,6 +162,17 @@ class VcpuGroup(Record):
                 f"pattern {self.pattern!r} writes nothing: write rate and working set must be 0 (or left out),"
                 f" not {rate!r} bytes/s and {working_set!r} bytes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_stays_within_the_rates(self) -> VcpuGroup:
+        if isinstance(self.schedule, Recorded):
+            highest = self.write_rate_bytes_per_s * max(self.schedule.rate_factors)
+            if highest > WRITE_RATE_BYTES_PER_S.most:
+                raise BadInputError(
+                    f"write_rate times the largest of rate_factors is {highest:g} bytes/s, and must be"
+                    f" {WRITE_RATE_BYTES_PER_S.allowed}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,8 @@ from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import Facts, FloatArray
 from dqgym.units import parse_time
 
+MOST_S, MOST_PASS_TIMES = 1e7, 1000.0
+"""The longest deadline of a scenario (``dqgym.scenario.bounds``): no interval and no survey is longer."""
 _PASS_TIME = re.compile(r"^\s*([0-9.]+(?:e-?\d+)?)\s*T0\s*$", re.IGNORECASE)
 
 
@@ -27,6 +29,11 @@ class ControlInterval:
             raise BadInputError(
                 f"control interval: least_s={self.least_s!r} and pass_times={self.pass_times!r}"
                 " must not be negative, and one of them must be positive"
+            )
+        if not (self.least_s <= MOST_S and self.pass_times <= MOST_PASS_TIMES):
+            raise BadInputError(
+                f"control interval: least_s={self.least_s!r} and pass_times={self.pass_times!r} must be at most"
+                f" {MOST_S:g} s and {MOST_PASS_TIMES:g} T0"
             )
 
     @classmethod

@@ -166,3 +166,11 @@ def test_a_missing_file_is_named(tmp_path):
 def test_pairs_need_an_even_number_of_environments(config_path):
     (line,) = mistakes(config_path, "algorithm={kind: paired}", "environment.n_envs=7")
     assert "environment.n_envs=7 must be even: algorithm.kind is paired" in line
+
+
+def test_an_override_is_shallow_and_its_errors_are_short(config_path):
+    deep, nested = "environment" + ".x" * 400 + "=1", "seed=" + "[" * 500 + "]" * 500
+    for override, part in ((deep, "401 levels of keys, at most 50"), (nested, "more than 50 levels of nesting")):
+        with pytest.raises(BadInputError, match=part) as caught:
+            load_config(config_path, [override])
+        assert len(str(caught.value)) < 400

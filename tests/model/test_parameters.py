@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dqgym.errors import BadInputError
 from dqgym.model.parameters import (
+    BOUNDS,
     DEFAULT_FILE,
     DEFAULT_PARAMETERS,
     UNITS,
+    ModelParameters,
     ParameterError,
     load_parameters,
     load_throttle_options,
@@ -51,7 +54,7 @@ def test_a_save_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BadInputError, match="disk full"):
         save_parameters(DEFAULT_PARAMETERS, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -95,3 +98,15 @@ def test_a_file_that_holds_no_parameters_is_an_error(tmp_path: Path, content: st
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"cannot read the parameters .*none\.yaml"):
         load_parameters(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ModelParameters._fields)
+def test_a_parameter_is_within_its_bounds(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "parameters.yaml"
+    for end, factor in zip(BOUNDS[name], (0.999, 1.001), strict=True):
+        save_parameters(DEFAULT_PARAMETERS._replace(**{name: end}), path)
+        if end > 0:
+            assert load_parameters(path)._asdict()[name] == end
+            save_parameters(DEFAULT_PARAMETERS._replace(**{name: end * factor}), path)
+            with pytest.raises(ParameterError, match=rf"{name}\.value: .* must be from"):
+                load_parameters(path)

@@ -1,4 +1,7 @@
-"""Hypothesis strategies for valid scenarios of every shape."""
+"""Hypothesis strategies for valid scenarios of every shape.
+
+They stay away from the bounds of ``dqgym.scenario.bounds``, so that sizes and rates can be scaled by 2^12 either way.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,11 @@ from dqgym.scenario import (
 )
 from dqgym.scenario.vm import PAGE_SIZES_BYTES
 
-MOST_MEMORY_BYTES = 2**50
-_rates = st.floats(min_value=1.0, max_value=1e12)
-_times = st.floats(min_value=1e-6, max_value=1e6)
+MOST_MEMORY_BYTES = 2**42
+_bandwidths = st.floats(min_value=1e10, max_value=2e11)
+_rates = st.floats(min_value=1e4, max_value=2e11)
+_times = st.floats(min_value=0.02, max_value=2e4)
+_table_times = st.integers(1, 10**6).map(lambda number: 0.02 * number)
 _inner = st.floats(min_value=0.01, max_value=0.99)
 
 
@@ -37,9 +42,9 @@ def schedules(draw: st.DrawFn) -> Schedule:
     if kind is Steady:
         return Steady()
     if kind is Recorded:
-        times_s = (0.0, *sorted(draw(st.sets(_times, max_size=5))))
+        times_s = (0.0, *sorted(draw(st.sets(_table_times, max_size=5))))
         factors = draw(st.lists(_inner, min_size=len(times_s), max_size=len(times_s)))
-        return Recorded(times_s=times_s, rate_factors=tuple(factors), period_s=draw(st.none() | st.just(2e6)))
+        return Recorded(times_s=times_s, rate_factors=tuple(factors), period_s=draw(st.none() | st.just(3e4)))
     fields = {"period_s": draw(_times), "duty": draw(_inner), "low_rate_fraction": draw(_inner), "offset": draw(_inner)}
     return Phased(**fields, jitter=draw(st.just(0.0) | _inner)) if kind is Phased else Bursty(**fields)
 
@@ -68,12 +73,12 @@ def groups(draw: st.DrawFn) -> VcpuGroup:
 
 @st.composite
 def links(draw: st.DrawFn) -> Link:
-    line_speed = draw(st.none() | st.just(1e13))
+    line_speed = draw(st.none() | st.just(2e11))
     kind = draw(st.sampled_from([ConstantLink, MarkovLink, OrnsteinUhlenbeckLink, StepsLink, TraceLink]))
     if kind is ConstantLink:
-        return ConstantLink(bandwidth_bytes_per_s=draw(_rates), line_speed_bytes_per_s=line_speed)
+        return ConstantLink(bandwidth_bytes_per_s=draw(_bandwidths), line_speed_bytes_per_s=line_speed)
     if kind is MarkovLink:
-        low, high = sorted((draw(_rates), draw(_rates)))
+        low, high = sorted((draw(_bandwidths), draw(_bandwidths)))
         return MarkovLink(
             high_bandwidth_bytes_per_s=high,
             low_bandwidth_bytes_per_s=low,
@@ -83,13 +88,13 @@ def links(draw: st.DrawFn) -> Link:
         )
     if kind is OrnsteinUhlenbeckLink:
         return OrnsteinUhlenbeckLink(
-            mean_bandwidth_bytes_per_s=draw(_rates), relative_sd=draw(_inner), correlation_time_s=draw(_times)
+            mean_bandwidth_bytes_per_s=draw(_bandwidths), relative_sd=draw(_inner), correlation_time_s=draw(_times)
         )
-    later = sorted(draw(st.sets(_times, max_size=5)))
+    later = sorted(draw(st.sets(_table_times, max_size=5)))
     return kind(
         times_s=(0.0, *later),
-        bandwidths_bytes_per_s=tuple(draw(_rates) for _ in range(len(later) + 1)),
-        period_s=draw(st.none() | st.just(2e6)),
+        bandwidths_bytes_per_s=tuple(draw(_bandwidths) for _ in range(len(later) + 1)),
+        period_s=draw(st.none() | st.just(3e4)),
         line_speed_bytes_per_s=line_speed,
     )
 
@@ -116,5 +121,5 @@ def scenarios(draw: st.DrawFn) -> Scenario:
                 ring_entries=st.sampled_from([256, 4096, 65536]),
             )
         ),
-        limits=draw(st.builds(Limits, downtime_s=_times, deadline_pass_times=st.floats(1.5, 100))),
+        limits=draw(st.builds(Limits, downtime_s=_times, deadline_pass_times=st.floats(1.5, 10))),
     )

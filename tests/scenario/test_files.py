@@ -69,7 +69,7 @@ def test_every_dimensional_value_is_written_with_its_unit() -> None:
         ("link:", "lnk:", ["'lnk'", "did you mean 'link'"]),
         ("8 GB", "-8 GB", ["vm.memory", "'-8 GB'", "greater than or equal to 0"]),
         ("8 GB", "8000000000", ["vm.memory", "8000000000", "text with a unit", "GB, TB"]),
-        ("8 GB", "8 Gb", ["vm.memory", "'8 Gb'", "did you mean 'GB'", "allowed units"]),
+        ("8 GB", "8 Gb", ["vm.memory", "'8 Gb'", "bits", "write '8 GB' or '8 GiB'", "allowed units"]),
         ("8 GB", "5 GB", ["working sets", "8 GB", "5 GB"]),
         ("8 GB}", "8 GB, page: 5 KiB}", ["vm.page", "5 KiB", "4 KiB, 64 KiB, 2 MiB, 1 GiB"]),
         ("640 MiB/s", "640 MiB", ["link.bandwidth", "'640 MiB'", "did you mean 'MiB/s'"]),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dqgym.errors import BadInputError
 from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.telemetry.telemetry import Facts
 
@@ -61,3 +62,9 @@ def test_an_interval_scales_with_the_pass_time_and_has_a_least_length():
     np.testing.assert_allclose(ControlInterval(0.0, 0.04).seconds(facts(10.0, 1000.0)), [0.4, 40.0])
     np.testing.assert_allclose(ControlInterval(0.1).seconds(facts(10.0, 1000.0)), [0.1, 0.1])
     np.testing.assert_allclose(ControlInterval(1.0, 0.01).seconds(facts(10.0, 1000.0)), [1.0, 10.0])
+
+
+@pytest.mark.parametrize("text", ["1e300 s", "1e8 s", "1001 T0", "1e-999 T0"])
+def test_an_interval_is_no_longer_than_any_deadline(text: str) -> None:
+    with pytest.raises(BadInputError, match="control interval"):
+        ControlInterval.parse(text)

@@ -10,7 +10,6 @@ A report has one entry of progress for each round, so a replay is as coarse as t
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +19,20 @@ from typing import Any
 import numpy as np
 
 from dqgym.documents import read_json
-from dqgym.scenario.dirty_log import DirtyLog
+from dqgym.scenario.bounds import DURATION_S, MEMORY_BYTES, MOST_ENTRIES, MOST_NAME_CHARACTERS
+from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES, DirtyLog
+from dqgym.scenario.faults import telling
 from dqgym.scenario.recorded.qemu_runs import RecordingError
 from dqgym.scenario.recorded.qemu_scenario import limits
 from dqgym.scenario.recorded.replay import Replay, held, mean_bandwidth_bytes_per_s, scenario_of
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
+from dqgym.scenario.workload import MAX_VCPUS
 
 GIB = 2**30
+MOST_COUNT = 2.0**53
+"""Of bytes, pages and the like."""
+_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,15 @@ def read_guestperf(path: Path) -> GuestperfReport:
     entries = report.items("progress_history")
     if len(entries) < 2:
         raise RecordingError(f"{path}: progress_history: {len(entries)} entries, at least 2 are needed")
+    if len(entries) > MOST_ENTRIES:
+        raise RecordingError(f"{path}: progress_history: {len(entries):,} entries, at most {MOST_ENTRIES:,} are read")
     return GuestperfReport(
         name=scenario.text("name"),
-        cpus=int(hardware.number("cpus", least=1)),
-        written_bytes=round(hardware.number("mem") * GIB),
-        dirty_ring_entries=int(hardware.number("dirty_ring_size", if_missing=0)),
-        downtime_limit_s=scenario.number("downtime") / 1000,
-        most_time_s=scenario.number("max_time"),
+        cpus=int(hardware.number("cpus", least=1, most=MAX_VCPUS)),
+        written_bytes=round(hardware.number("mem", most=MEMORY_BYTES.most / GIB) * GIB),
+        dirty_ring_entries=int(hardware.number("dirty_ring_size", if_missing=0, most=LARGEST_RING_ENTRIES)),
+        downtime_limit_s=scenario.number("downtime", most=DURATION_S.most) / 1000,
+        most_time_s=scenario.number("max_time", most=DURATION_S.most),
         progress=tuple(_progress(entry) for entry in entries),
     )
 
@@ -134,8 +141,13 @@ def replay_report_scenario(report: GuestperfReport) -> Scenario:
     """A report as a scenario: every vCPU writes its part of the memory in a loop, as guestperf's program does.
 
     Raises:
-        RecordingError: nothing was sent.
+        RecordingError: nothing was sent, or the scenario is beyond the limits of ``dqgym.scenario.bounds``.
     """
+    with telling(f"the report of {report.name[:_SHOWN_CHARACTERS]!r} makes no scenario", RecordingError):
+        return _scenario_of_report(report)
+
+
+def _scenario_of_report(report: GuestperfReport) -> Scenario:
     replay = replay_of_report(report)
     first_rounds = [entry for entry in report.progress if 0 < entry.iterations <= 2] or report.progress[:1]
     # A cancelled migration has no counters any more in its last entry.
@@ -145,7 +157,7 @@ def replay_report_scenario(report: GuestperfReport) -> Scenario:
     entries = report.dirty_ring_entries
     return scenario_of(
         replay,
-        re.sub(r"[^A-Za-z0-9._-]", "-", f"guestperf-{report.name}"),
+        re.sub(r"[^A-Za-z0-9._-]", "-", f"guestperf-{report.name}")[:MOST_NAME_CHARACTERS],
         VirtualMachine(memory_bytes=memory_bytes),
         [each_bytes] * report.cpus,
         others=(),
@@ -159,14 +171,14 @@ def _progress(entry: _Fields) -> GuestperfProgress:
     ram = entry.part("ram")
     return GuestperfProgress(
         status=entry.text("status"),
-        time_s=entry.number("duration") / 1000,
+        time_s=entry.number("duration", most=DURATION_S.most) / 1000,
         iterations=int(ram.number("iterations")),
         sent_bytes=ram.number("normal_bytes"),
         zero_pages=int(ram.number("duplicate_pages")),
         total_bytes=int(ram.number("total_bytes")),
         dirty_bytes_per_s=ram.number("dirty_rate_pps") * BASE_PAGE_BYTES,
         throttle_percent=entry.number("throttle_pcent", if_missing=0, most=99),
-        downtime_s=entry.number("downtime", if_missing=0) / 1000,
+        downtime_s=entry.number("downtime", if_missing=0, most=DURATION_S.most) / 1000,
     )
 
 
@@ -201,16 +213,16 @@ class _Fields:
     def text(self, key: str) -> str:
         value = self._get(key)
         if not isinstance(value, str):
-            raise RecordingError(f"{self._path}: {self._at(key)}: {value!r} is not text")
+            raise RecordingError(f"{self._path}: {self._at(key)}: {repr(value)[:_SHOWN_CHARACTERS]} is not text")
         return value
 
-    def number(self, key: str, if_missing: float | None = None, least: float = 0.0, most: float = math.inf) -> float:
+    def number(self, key: str, if_missing: float | None = None, least: float = 0.0, most: float = MOST_COUNT) -> float:
         if if_missing is not None and self._content.get(key) is None:
             return if_missing
         value = self._get(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            allowed = f"from {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
-            raise RecordingError(f"{self._path}: {self._at(key)}: {value!r} is not a number {allowed}")
+            shown = repr(value)[:_SHOWN_CHARACTERS]
+            raise RecordingError(f"{self._path}: {self._at(key)}: {shown} is not a number from {least:g} to {most:g}")
         return float(value)
 
     def _get(self, key: str) -> Any:

@@ -12,8 +12,8 @@ A run's file is one line of JSON (its parameters and results, after ``# ``), a l
 from __future__ import annotations
 
 import csv
-import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
@@ -23,14 +23,24 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.documents import parse_json
 from dqgym.errors import BadInputError
 from dqgym.files import read_text
 from dqgym.names import did_you_mean
+from dqgym.scenario.bounds import MOST_ENTRIES
 from dqgym.scenario.vm import BASE_PAGE_BYTES
+from dqgym.scenario.workload import MAX_VCPUS
 from dqgym.units import MIB
 
 INDEX_FILE = "index.csv"
 Mode = Literal["none", "auto-converge", "dirty-limit"]
+MOST_NUMBER = 1e18
+"""Of anything that a cell holds."""
+MOST_COUNT = 2.0**53
+"""Of anything that is counted."""
+MOST_TIME_S = 1e5
+"""Length of a recording."""
+_SHOWN_CHARACTERS = 60
 _SENDING = ("active", "completed")
 """States of a migration in which ``query-migrate`` has counters."""
 _YES_NO = {"True": True, "False": False}
@@ -193,8 +203,8 @@ class _Cells:
 
     def whole(self, column: str, if_empty: int | None = None) -> int:
         number = self.number(column, if_empty)
-        if number != int(number):
-            raise self.error(column, self._cells[column], "a whole number")
+        if number != int(number) or abs(number) > MOST_COUNT:
+            raise self.error(column, self._cells[column], f"a whole number to {MOST_COUNT:g}")
         return int(number)
 
     def yes_no(self, column: str) -> bool:
@@ -214,15 +224,15 @@ class _Cells:
         return tuple(self._finite(column, part) for part in parts)
 
     def error(self, column: str, text: str, allowed: str) -> RecordingError:
-        return RecordingError(f"{self._place}, column {column!r}: {text!r} is not {allowed}")
+        return RecordingError(f"{self._place}, column {column!r}: {text[:_SHOWN_CHARACTERS]!r} is not {allowed}")
 
     def _finite(self, column: str, text: str) -> float:
         try:
             number = float(text)
         except ValueError:
             number = math.nan
-        if not math.isfinite(number):
-            raise self.error(column, text, "a number")
+        if not abs(number) <= MOST_NUMBER:
+            raise self.error(column, text, "a number" if math.isnan(number) else f"a number to {MOST_NUMBER:g}")
         return number
 
 
@@ -241,17 +251,22 @@ _VCPU_COLUMNS = ("pages", "run", "stolen")
 
 def _read_run(cells: _Cells, folder: Path) -> RecordedRun:
     vcpus, readers = cells.whole("vcpus"), cells.whole("readers")
+    if not 1 <= vcpus <= MAX_VCPUS:
+        raise cells.error("vcpus", str(vcpus), f"from 1 to {MAX_VCPUS}")
     if not 0 <= readers < vcpus:
         raise cells.error("readers", str(readers), f"below the number of vCPUs, {vcpus}")
     mode: Mode = cells.one_of("mode", get_args(Mode))  # type: ignore[assignment]
+    working_set_bytes = round(cells.number("working_set_mib") * MIB)
+    if working_set_bytes < (vcpus - readers) * BASE_PAGE_BYTES:
+        raise cells.error("working_set_mib", cells.text("working_set_mib"), "at least a page of 4 KiB for each writer")
     limit = cells.number("vcpu_dirty_limit_mib_per_s") if mode == "dirty-limit" else None
     return RecordedRun(
-        id=cells.text("id"),
+        id=_file_name(cells),
         host=cells.text("host"),
         accelerator=cells.text("accelerator"),
         vcpus=vcpus,
         readers=readers,
-        working_set_bytes=round(cells.number("working_set_mib") * MIB),
+        working_set_bytes=working_set_bytes,
         demand_bytes_per_s=cells.number("demand_mib_per_s") * MIB,
         bandwidth_bytes_per_s=cells.number("bandwidth_mib_per_s") * MIB,
         downtime_limit_s=cells.number("downtime_limit_ms") / 1000,
@@ -275,6 +290,14 @@ def _read_run(cells: _Cells, folder: Path) -> RecordedRun:
     )
 
 
+def _file_name(cells: _Cells) -> str:
+    """The id, which names a file in the folder, and a scenario."""
+    name = cells.text("id")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,90}", name):
+        raise cells.error("id", name, "letters, digits, '.', '_' and '-'")
+    return name
+
+
 def _read_time_line(path: Path, vcpus: int) -> RunTimeLine:
     lines = _lines(path)
     _check_json_line(path, lines[0] if lines else "")
@@ -283,16 +306,24 @@ def _read_time_line(path: Path, vcpus: int) -> RunTimeLine:
     sending = [row for row in rows if row.text("status") in _SENDING]
     if len(sending) < 2:
         raise RecordingError(f"{path}: {len(sending)} rows of an active or completed migration; at least 2 are needed")
+    time_s = np.array([row.number("t") for row in sending])
+    if not (time_s[0] >= 0 and time_s[-1] <= MOST_TIME_S and (np.diff(time_s) > 0).all()):
+        raise RecordingError(f"{path}, column 't': the times must rise, from 0 or later to {MOST_TIME_S:g} s at most")
+    syncs = _whole(sending, "dirty_sync_count")[:, 0]
+    if not (syncs <= 2).any():
+        raise RecordingError(
+            f"{path}, column 'dirty_sync_count': above 2 from the first row on; the beginning is missing"
+        )
     run, stolen = (_whole(sending, *(f"{name}{vcpu}" for vcpu in range(vcpus))) for name in ("run", "stolen"))
     ran, all_time = np.diff(run, axis=0), np.diff(run + stolen, axis=0)
     return RunTimeLine(
-        time_s=np.array([row.number("t") for row in sending]),
+        time_s=time_s,
         sent_pages=_whole(sending, "normal")[:, 0],
         zero_pages=_whole(sending, "duplicate")[:, 0],
         sent_bytes=_whole(sending, "transferred")[:, 0],
         remaining_bytes=_whole(sending, "remaining")[:, 0],
         total_bytes=_whole(sending, "total")[:, 0],
-        syncs=_whole(sending, "dirty_sync_count")[:, 0],
+        syncs=syncs,
         dirty_pages_per_s=np.array([row.number("dirty_pages_rate") for row in sending]),
         throttle_percent=_whole(sending, "throttle", if_empty=0)[:, 0],
         downtime_bytes=_whole(sending, "downtime_bytes")[:, 0],
@@ -308,8 +339,8 @@ def _whole(rows: Sequence[_Cells], *columns: str, if_empty: int | None = None) -
 
 def _check_json_line(path: Path, line: str) -> None:
     try:
-        described = json.loads(line.removeprefix("#"))
-    except ValueError:
+        described = parse_json(line.removeprefix("#"), str(path))
+    except BadInputError:
         described = None
     if not (line.startswith("#") and isinstance(described, dict)):
         raise RecordingError(f"{path}, line 1: must be '# ' and a JSON object, not {line[:40]!r}")
@@ -323,7 +354,12 @@ def _numbered_rows(
     path: Path, lines: Sequence[str], first: int = 0, columns: Sequence[str] = _INDEX_COLUMNS
 ) -> Iterable[_Cells]:
     """The rows below the column names in ``lines[first]``; a missing column or cell is an error."""
-    header, *rows = csv.reader(lines[first:]) if len(lines) > first else [[]]
+    try:
+        header, *rows = csv.reader(lines[first:]) if len(lines) > first else [[]]
+    except csv.Error as error:
+        raise RecordingError(f"cannot read the recording {path}: not CSV: {error}") from error
+    if len(rows) > MOST_ENTRIES:
+        raise RecordingError(f"{path}: {len(rows):,} rows, at most {MOST_ENTRIES:,} are read")
     missing = [column for column in columns if column not in header]
     if missing:
         raise RecordingError(f"{path}, line {first + 1}: missing columns: {', '.join(missing)}")

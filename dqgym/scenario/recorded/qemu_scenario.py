@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 
+from dqgym.scenario.bounds import DEADLINE_PASS_TIMES
 from dqgym.scenario.dirty_log import DirtyLog
+from dqgym.scenario.faults import telling
 from dqgym.scenario.limits import Limits
 from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.recorded.qemu_runs import RecordedRun, RecordingError
@@ -50,27 +52,30 @@ def recorded_scenario(run: RecordedRun) -> Scenario:
     The guest's memory is zero beyond the working set: low memory, which is sent first, and the VGA memory, the last.
 
     Raises:
-        RecordingError: the accelerator is none whose dirty log is known.
+        RecordingError: the accelerator is none whose dirty log is known, or a number is beyond a scenario's bounds.
     """
     bandwidth = payload_bytes_per_s(run.bandwidth_bytes_per_s)
     memory_bytes = int(run.time_line.total_bytes[0]) - run.zero_pages * BASE_PAGE_BYTES
-    return Scenario(
-        name=run.id,
-        vm=VirtualMachine(memory_bytes=memory_bytes, zero_bytes=min(VGA_BYTES, run.zero_pages * BASE_PAGE_BYTES)),
-        workload=(*_writers(run), *readers(run.readers)),
-        link=ConstantLink(
-            bandwidth_bytes_per_s=bandwidth, line_speed_bytes_per_s=max(LINE_SPEED_BYTES_PER_S, bandwidth)
-        ),
-        limits=limits(run.downtime_limit_s, run.limit_s * bandwidth / memory_bytes),
-        dirty_log=dirty_log(run),
-    )
+    if memory_bytes < BASE_PAGE_BYTES:
+        raise RecordingError(f"run {run.id}: {run.zero_pages} zero pages leave {memory_bytes} bytes of memory to send")
+    with telling(f"run {run.id} makes no scenario", RecordingError):
+        return Scenario(
+            name=run.id,
+            vm=VirtualMachine(memory_bytes=memory_bytes, zero_bytes=min(VGA_BYTES, run.zero_pages * BASE_PAGE_BYTES)),
+            workload=(*_writers(run), *readers(run.readers)),
+            link=ConstantLink(
+                bandwidth_bytes_per_s=bandwidth, line_speed_bytes_per_s=max(LINE_SPEED_BYTES_PER_S, bandwidth)
+            ),
+            limits=limits(run.downtime_limit_s, run.limit_s * bandwidth / memory_bytes),
+            dirty_log=dirty_log(run),
+        )
 
 
 def limits(downtime_s: float, deadline_pass_times: float) -> Limits:
-    """The limits; a run that was given less than a pass keeps the usual deadline."""
+    """The limits; a run that was given less than a pass keeps the usual deadline, none is longer than 1000 passes."""
     if deadline_pass_times <= 1:
         return Limits(downtime_s=downtime_s)
-    return Limits(downtime_s=downtime_s, deadline_pass_times=deadline_pass_times)
+    return Limits(downtime_s=downtime_s, deadline_pass_times=min(deadline_pass_times, DEADLINE_PASS_TIMES.most))
 
 
 def writer_set_bytes(run: RecordedRun) -> int:

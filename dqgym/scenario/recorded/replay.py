@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.scenario.dirty_log import DirtyLog
+from dqgym.scenario.faults import telling
 from dqgym.scenario.limits import Limits
 from dqgym.scenario.link import TraceLink
 from dqgym.scenario.recorded.qemu_runs import RecordedRun, RecordingError
@@ -102,18 +103,19 @@ def replay_scenario(run: RecordedRun) -> Scenario:
         RecordingError: as ``replay_of``, and for an unknown accelerator.
     """
     replay, recorded = replay_of(run), recorded_scenario(run)
-    return scenario_of(
-        replay,
-        f"{run.id}-replay",
-        recorded.vm,
-        [writer_set_bytes(run)] * run.writers,
-        others=readers(run.readers),
-        limits=limits(
-            run.downtime_limit_s, run.limit_s * mean_bandwidth_bytes_per_s(replay) / recorded.vm.memory_bytes
-        ),
-        dirty_log=dirty_log(run),
-        line_speed_bytes_per_s=max(LINE_SPEED_BYTES_PER_S, float(replay.bandwidth_bytes_per_s.max())),
-    )
+    with telling(f"the replay of run {run.id} makes no scenario", RecordingError):
+        return scenario_of(
+            replay,
+            f"{run.id}-replay",
+            recorded.vm,
+            [writer_set_bytes(run)] * run.writers,
+            others=readers(run.readers),
+            limits=limits(
+                run.downtime_limit_s, run.limit_s * mean_bandwidth_bytes_per_s(replay) / recorded.vm.memory_bytes
+            ),
+            dirty_log=dirty_log(run),
+            line_speed_bytes_per_s=max(LINE_SPEED_BYTES_PER_S, float(replay.bandwidth_bytes_per_s.max())),
+        )
 
 
 def scenario_of(
