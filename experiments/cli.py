@@ -53,6 +53,9 @@ COMMANDS = {
         "experiments.calibrate", "calibrate_command", "Compare the model with measurements; fit its parameters."
     ),
     "suites": CommandEntry("experiments.suites", "suites_command", "List and describe the suites of scenarios."),
+    "configs": CommandEntry(
+        "experiments.configs", "configs_command", "List the configs and scenarios that come with dqgym."
+    ),
     "probe": CommandEntry("experiments.probe", "probe_command", "Say whether migrations under KVM can run here."),
     "bench": CommandEntry("experiments.bench", "bench_app", "Measure the environment, training and one decision."),
 }

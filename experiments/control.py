@@ -28,6 +28,7 @@ from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.throttles.registry import make_throttle
 from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
 from experiments.contenders import FALLBACK, bundle_folder, require_served, require_surveys
+from experiments.named_files import SCENARIOS
 from experiments.results import json_safe
 from experiments.tables import Table, terminal
 
@@ -135,7 +136,10 @@ def control_command(
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
     destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,
     suite: Annotated[str | None, typer.Option(help="Suite of scenarios (`dqgym suites` lists them).")] = None,
-    scenario: Annotated[Path | None, typer.Option(help="One scenario file instead of a suite.")] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(metavar="SCENARIO.yaml|NAME", help="One scenario instead of a suite: a file, or a name."),
+    ] = None,
     preference: Annotated[
         float | None, typer.Option(help="What guest runtime is worth against time; the bundle's default if not given.")
     ] = None,
@@ -175,13 +179,13 @@ def control_command(
         _print_table(report)
 
 
-def _chosen_scenarios(suite: str | None, scenario: Path | None, count: int | None, seed: int) -> list[Scenario]:
+def _chosen_scenarios(suite: str | None, scenario: str | None, count: int | None, seed: int) -> list[Scenario]:
     if (suite is None) == (scenario is None):
         raise BadInputError("name either --suite or --scenario")
     if scenario is not None:
         if count is not None:
             raise BadInputError("--count goes with --suite, not with --scenario")
-        return [load_scenario(scenario)]
+        return [load_scenario(SCENARIOS.find(scenario))]
     assert suite is not None
     chosen = get_suite(suite)
     return chosen.scenarios(DEFAULT_COUNT if count is None and chosen.kind == "sampler" else count, seed)

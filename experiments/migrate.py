@@ -23,7 +23,11 @@ SHOWN_VCPUS = 16
 
 
 ScenarioSource = Annotated[
-    str, typer.Argument(metavar="SCENARIO.yaml|SUITE:NAME", help="A file, or one of a fixed suite's scenarios.")
+    str,
+    typer.Argument(
+        metavar="SCENARIO.yaml|NAME|SUITE:NAME",
+        help="A file, the name of one in `dqgym configs`, or one of a fixed suite's scenarios.",
+    ),
 ]
 ThrottleSource = Annotated[
     str, typer.Option(metavar="NAME|RUN|BUNDLE", help="A baseline, a training run or a policy bundle.")
@@ -106,7 +110,7 @@ def _migrate(
 
 
 def find_scenario(source: str) -> Scenario:
-    """The scenario in a YAML file, or the one that ``suite:name`` stands for.
+    """The scenario in a YAML file, or the one that a name or ``suite:name`` stands for.
 
     Raises:
         BadInputError: there is none, or the file does not hold a valid one.
@@ -115,10 +119,11 @@ def find_scenario(source: str) -> Scenario:
     from dqgym.names import did_you_mean
     from dqgym.scenario import load_scenario
     from dqgym.scenario.suites import get_suite
+    from experiments.named_files import SCENARIOS
 
     suite_name, colon, name = source.partition(":")
     if not colon or Path(source).exists():
-        return load_scenario(source)
+        return load_scenario(SCENARIOS.find(source))
     suite = get_suite(suite_name)
     if suite.kind != "fixed":
         raise BadInputError(f"{source!r}: suite {suite_name!r} is a sampler, its scenarios have no lasting names")
