@@ -33,8 +33,16 @@ _STAMP = _package_stamp()
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, on its first call; the next process finds it in the cache."""
-    dispatcher = njit(fastmath=FAST, error_model="numpy")(function)
-    dispatcher._cache = kernel_cache(function, _STAMP)
+    return _kept(njit(fastmath=FAST, error_model="numpy")(function))
+
+
+def exact_kernel(function: Callable[..., Any]) -> Any:
+    """A kernel that computes in the order in which it is written: its sums are those that Python would get."""
+    return _kept(njit(function))
+
+
+def _kept(dispatcher: Any) -> Any:
+    dispatcher._cache = kernel_cache(dispatcher.py_func, _STAMP)
     return dispatcher
 
 

@@ -6,6 +6,7 @@ Each command lives in its own module, which is imported when the command is aske
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Annotated, Any
@@ -127,6 +128,12 @@ for _name, _entry in COMMANDS.items():
 
 def main() -> None:
     """Entry point of the console command."""
+    from experiments.own_packages import shadowed
+
+    problem = shadowed()
+    if problem is not None:
+        _show(ImportError(problem), ExitCode.BAD_INPUT)
+        sys.exit(ExitCode.BAD_INPUT)
     app()
 
 

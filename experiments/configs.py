@@ -9,7 +9,9 @@ import typer
 
 
 def configs_command(
-    name: Annotated[str | None, typer.Argument(help="Print this one, to make another of it.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Print this one, to make another of it.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List what `dqgym train NAME` and `dqgym simulate NAME` take by name, or print one of them."""

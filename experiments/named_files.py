@@ -49,12 +49,12 @@ class NamedFiles:
         if source in names:
             return self.path(source)
         raise BadInputError(
-            f"cannot read {source}: no such file, and no {self.kind} of that name comes with dqgym"
+            f"cannot read {self.kind} {source}: no such file, and no {self.kind} of that name comes with dqgym"
             f"{did_you_mean(own.stem, names)}; `dqgym configs` lists those that do"
         )
 
 
-TRAINING_CONFIGS = NamedFiles("training config", CONFIGS)
+TRAINING_CONFIGS = NamedFiles("config", CONFIGS)
 SCENARIOS = NamedFiles("scenario", CONFIGS / "scenarios")
 ALL: Sequence[NamedFiles] = (TRAINING_CONFIGS, SCENARIOS)
 
