@@ -1,6 +1,6 @@
 """Packages that only some commands need, and what to say where one of them is not installed.
 
-Which they are stands in ``pyproject.toml``, under ``optional-dependencies``; here is read what was installed with dqgym.
+Which they are stands in ``pyproject.toml``, under ``optional-dependencies``; read here from what was installed.
 """
 
 from __future__ import annotations
