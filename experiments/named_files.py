@@ -44,7 +44,7 @@ class NamedFiles:
             BadInputError: there is neither; the message has the nearest name, and how to list all.
         """
         own, names = Path(source), self.names()
-        if _exists(own) and not (own.is_dir() and source in names):
+        if _exists(own) and not (source in names and own.is_dir()):
             return own
         if source in names:
             return self.path(source)
