@@ -4,16 +4,19 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 VENV ?= .venv
 RUN ?= runs/quickstart
+LOWEST_VENV ?= .venv-lowest
+# What touches a dependency most: the environments, training, every command, export and bundles.
+LOWEST_TESTS ?= tests/agents tests/controller tests/envs tests/experiments --ignore=tests/experiments/test_migrate.py
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 START_S := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types bench clean
+.PHONY: help quickstart test test-lowest lint types bench clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo
 	@echo "  PYTHON=python3.12      the interpreter (3.11 or newer) that makes $(VENV)"
 	@echo "  PIP_FLAGS='...'        options for pip, for example an index with CPU-only builds of PyTorch"
@@ -28,6 +31,10 @@ quickstart: $(INSTALLED)  ## train a policy, export it, run its controller, comp
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest
 
+test-lowest: $(INSTALLED)  ## run tests with the oldest versions of all dependencies that pyproject.toml allows
+	$(BIN)/python .ci/lowest.py $(LOWEST_VENV)
+	NUMBA_CACHE_DIR=$(LOWEST_VENV)/kernels $(LOWEST_VENV)/bin/python -m pytest -p no:cacheprovider $(LOWEST_TESTS)
+
 lint: $(INSTALLED)  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,7 +48,7 @@ bench: $(INSTALLED)  ## measure environment steps/s, training frames/s and the l
 	$(BIN)/dqgym bench policy
 
 clean:  ## delete the virtual environment and all caches (runs/ stays)
-	rm -rf $(VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST_VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find agents configs dqgym experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The virtual environment; made again from the start when its last making was interrupted.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from dqgym.compile import exact_kernel
 
 LEAST_ACTIVATION = np.float32(0.0)
 """Lower bound of a rectifier, whose outputs are pooled: the maximum over no vCPU at all."""
@@ -51,7 +52,7 @@ class _CompiledPool(torch.autograd.Function):
 # The inner loops are written so that the compiler vectorises them: whole arrays, no branches, float32 and int32 alike.
 
 
-@numba.njit(cache=True)
+@exact_kernel
 def _pool(rows, count, mean, maximum, where_maximum):  # type: ignore[no-untyped-def]
     """Fill mean, maximum and the row that holds the maximum (-1: none does), each [N, W]."""
     width = rows.shape[1]
@@ -74,7 +75,7 @@ def _pool(rows, count, mean, maximum, where_maximum):  # type: ignore[no-untyped
             total[w] *= share
 
 
-@numba.njit(cache=True)
+@exact_kernel
 def _pool_gradient(of_mean, of_maximum, count, where_maximum, of_rows):  # type: ignore[no-untyped-def]
     """Fill of_rows [P, W]: a share of the mean's gradient, and the maximum's where the row holds the maximum."""
     width = of_rows.shape[1]

@@ -2,8 +2,7 @@
 
 numba keeps compiled code on disk and takes it for up to date while the file of the kernel itself is unchanged; the
 functions that were compiled into it may lie in other files. Kernels made by ``kernel`` carry the stamp of all files of
-this package instead: after any change they are compiled anew, once. Where the package cannot be written to, numba keeps
-the cache in the user's cache directory.
+this package instead: after any change they are compiled anew, once. ``dqgym.kernel_cache`` says where they are kept.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+
+from dqgym.kernel_cache import kernel_cache
 
 FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
 """LLVM fast-math flags: reordering, but NaN and infinity keep their meaning."""
@@ -32,8 +33,16 @@ _STAMP = _package_stamp()
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, on its first call; the next process finds it in the cache."""
-    dispatcher = njit(fastmath=FAST, error_model="numpy", cache=True)(function)
-    dispatcher._cache._cache_file._source_stamp = _STAMP
+    return _kept(njit(fastmath=FAST, error_model="numpy")(function))
+
+
+def exact_kernel(function: Callable[..., Any]) -> Any:
+    """A kernel that computes in the order in which it is written: its sums are those that Python would get."""
+    return _kept(njit(function))
+
+
+def _kept(dispatcher: Any) -> Any:
+    dispatcher._cache = kernel_cache(dispatcher.py_func, _STAMP)
     return dispatcher
 
 

@@ -6,6 +6,7 @@ Each command lives in its own module, which is imported when the command is aske
 
 from __future__ import annotations
 
+import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ COMMANDS = {
         "experiments.calibrate", "calibrate_command", "Compare the model with measurements; fit its parameters."
     ),
     "suites": CommandEntry("experiments.suites", "suites_command", "List and describe the suites of scenarios."),
+    "configs": CommandEntry(
+        "experiments.configs", "configs_command", "List the configs and scenarios that come with dqgym."
+    ),
     "probe": CommandEntry("experiments.probe", "probe_command", "Say whether migrations under KVM can run here."),
     "bench": CommandEntry("experiments.bench", "bench_app", "Measure the environment, training and one decision."),
 }
@@ -143,6 +147,16 @@ app = typer.Typer(
 app.callback()(_main_options)
 for _name, _entry in COMMANDS.items():
     app.command(_name, help=_entry.summary)(_placeholder)
+
+
+def require_own_packages() -> None:
+    """End with one message where another package of the same name would be imported in place of ours."""
+    from experiments.own_packages import shadowed
+
+    problem = shadowed()
+    if problem is not None:
+        _show(ImportError(problem), ExitCode.BAD_INPUT)
+        sys.exit(ExitCode.BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from dqgym.telemetry.interval import ControlInterval, parse_survey
 from dqgym.throttles.registry import make_throttle
 from experiments.backends import BACKEND_HELP, DESTINATION_HELP, backend_maker
 from experiments.contenders import FALLBACK, bundle_folder, require_bundle, require_served, require_surveys
+from experiments.named_files import SCENARIOS
 from experiments.options import MaxVcpus, Scale
 from experiments.progress import showing_progress
 from experiments.results import json_safe
@@ -141,7 +142,10 @@ def control_command(
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
     destination: Annotated[str | None, typer.Option(help=DESTINATION_HELP)] = None,
     suite: Annotated[str | None, typer.Option(help="Suite of scenarios (`dqgym suites` lists them).")] = None,
-    scenario: Annotated[Path | None, typer.Option(help="One scenario file instead of a suite.")] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(metavar="SCENARIO.yaml|NAME", help="One scenario instead of a suite: a file, or a name."),
+    ] = None,
     scale: Scale = False,
     preference: Annotated[
         float | None, typer.Option(help="What guest runtime is worth against time; the bundle's default if not given.")
@@ -191,7 +195,7 @@ def control_command(
 
 
 def _chosen_scenarios(
-    suite: str | None, scenario: Path | None, count: int | None, seed: int, max_vcpus: int | None, scaled: bool
+    suite: str | None, scenario: str | None, count: int | None, seed: int, max_vcpus: int | None, scaled: bool
 ) -> list[Scenario]:
     if (suite is None) == (scenario is None):
         raise BadInputError("name either --suite or --scenario")
@@ -199,7 +203,7 @@ def _chosen_scenarios(
         for option, value in (("--count", count), ("--max-vcpus", max_vcpus)):
             if value is not None:
                 raise BadInputError(f"{option} goes with --suite, not with --scenario")
-        one = load_scenario(scenario)
+        one = load_scenario(SCENARIOS.find(scenario))
         return [in_small(one) if scaled else one]
     assert suite is not None
     return draw_scenarios(suite, count, seed, max_vcpus, scaled, of_sampler=DEFAULT_COUNT)

@@ -102,8 +102,9 @@ def _end_at_once(number: int, frame: object) -> None:
 def main() -> None:
     """Entry point of the console command; ends without a word where nobody reads on (``dqgym suites | head -1``)."""
     _signals.install()
-    from experiments.cli import ExitCode, app
+    from experiments.cli import ExitCode, app, require_own_packages
 
+    require_own_packages()
     try:
         try:
             app()

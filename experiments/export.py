@@ -20,6 +20,7 @@ from dqgym.controller.manifest import (
 )
 from dqgym.controller.network import INPUT_NAME, ONNX_FORM, OUTPUT_NAME, load_network
 from dqgym.errors import RunFailedError
+from experiments.extras import require_extra
 from experiments.folders import FolderKind, filling_folder, require_free
 from experiments.run_directory import RunDirectory, package_versions
 from experiments.tables import Table, terminal
@@ -121,6 +122,7 @@ def export_command(
     """Write the best policy of a run as a bundle (ONNX and manifest) that `dqgym control` runs without torch."""
     from dqgym.controller.bundle import read_bundle  # loads numba, which `--help` does not need
 
+    require_extra("export", "dqgym export")
     bundle = export_run(run, out, force=force, observations=observations)
     manifest = read_bundle(bundle).manifest
     if as_json:

@@ -25,7 +25,11 @@ SHOWN_VCPUS = 16
 
 
 ScenarioSource = Annotated[
-    str, typer.Argument(metavar="SCENARIO.yaml|SUITE:NAME", help="A file, or one of a fixed suite's scenarios.")
+    str,
+    typer.Argument(
+        metavar="SCENARIO.yaml|NAME|SUITE:NAME",
+        help="A file, the name of one in `dqgym configs`, or one of a fixed suite's scenarios.",
+    ),
 ]
 ThrottleSource = Annotated[
     str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from torch import nn
 from torch.export import Dim
 
 from dqgym.controller.network import INPUT_NAME, OUTPUT_NAME
-from dqgym.errors import BadInputError, RunFailedError
+from dqgym.errors import RunFailedError
 from dqgym.telemetry.encoder import observation_size
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
+from experiments.extras import require_extra
 
 BATCH_AXIS, VCPU_AXIS = "migrations", "vcpus"
 """Names of the free dimensions in the ONNX file."""
@@ -35,7 +35,7 @@ def actor_to_onnx(actor: nn.Module, vcpu_slots: int | None) -> bytes:
         BadInputError: the packages that the export needs are not installed.
         RunFailedError: torch cannot export this actor.
     """
-    _require("onnx", "onnxscript")
+    require_extra("export", "the export")
     import onnx
 
     example = torch.zeros(EXAMPLE_BATCH, observation_size(vcpu_slots or EXAMPLE_SLOTS))
@@ -87,9 +87,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _require(*packages: str) -> None:
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise BadInputError(f"the export needs {' and '.join(missing)}: pip install 'dqgym[export]'")

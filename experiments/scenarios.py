@@ -1,4 +1,4 @@
-"""Which scenarios a command line names: a file, one of a suite, or those that are taken of a suite."""
+"""Which scenarios a command line names: a file, one that is shipped, one of a suite, or those that are taken of a suite."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.scenario.suites import Suite, get_suite
+from experiments.named_files import SCENARIOS
 
 DEFAULT_COUNT = 256
 """Scenarios drawn from a sampler."""
@@ -16,14 +17,14 @@ IN_SMALL = "-scaled"
 
 
 def find_scenario(source: str) -> Scenario:
-    """The scenario in a YAML file, or the one that ``suite:name`` stands for.
+    """The scenario in a YAML file, or the one that a name or ``suite:name`` stands for.
 
     Raises:
         BadInputError: there is none, or the file does not hold a valid one.
     """
     suite_name, colon, name = source.partition(":")
     if not colon or Path(source).exists():
-        return load_scenario(source)
+        return load_scenario(SCENARIOS.find(source))
     suite = get_suite(suite_name)
     if suite.kind != "fixed":
         raise BadInputError(f"{source!r}: suite {suite_name!r} is a sampler, its scenarios have no lasting names")

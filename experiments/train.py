@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 def train_command(
     config: Annotated[
-        Path | None,
-        typer.Argument(help="Training config, for example configs/quickstart.yaml.", show_default=False),
+        str | None,
+        typer.Argument(
+            metavar="CONFIG.yaml|NAME", help="A file, or the name of one in `dqgym configs`.", show_default=False
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -49,6 +51,7 @@ def train_command(
 ) -> None:
     """Train a policy from a config. Ctrl-C or SIGTERM stops it so that it can be resumed; twice, at once."""
     from experiments.config import load_config
+    from experiments.named_files import TRAINING_CONFIGS
     from experiments.run_directory import RunDirectory, default_run_path
 
     if resume is not None and (config or overrides or run_dir or reuse):
@@ -59,7 +62,7 @@ def train_command(
     if resume is not None:
         settings = load_config(RunDirectory.open(resume).config_path)
     elif config is not None:
-        settings = load_config(config, overrides or ())
+        settings = load_config(TRAINING_CONFIGS.find(config), overrides or ())
     else:
         raise BadInputError("give a config, or --resume RUN")
     if show_config:

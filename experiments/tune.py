@@ -14,6 +14,7 @@ from dqgym.cost import FAST, GENTLE
 from dqgym.errors import BadInputError, RunInterruptedError
 from dqgym.stopping import uninterrupted
 from experiments.errors import is_interruption
+from experiments.extras import require_extra
 
 if TYPE_CHECKING:
     from dqgym.telemetry.telemetry import FloatArray
@@ -70,6 +71,8 @@ def tune_command(
 
     if throttle not in TUNABLE:
         raise BadInputError(f"cannot tune {throttle!r}{did_you_mean(throttle, TUNABLE)}; can: {', '.join(TUNABLE)}")
+    if throttle != CONTEXTUAL:
+        require_extra("tune", "dqgym tune")
     if seed in EVALUATION_SEEDS:
         raise BadInputError(f"--seed {seed}: evaluations draw their migrations with it; tune with another one")
     distribution = draw_distribution(parse_suites(suite), name, count, seed)

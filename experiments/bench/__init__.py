@@ -65,7 +65,9 @@ def bench_policy_command(
 ) -> None:
     """Latency of one decision of the per-vCPU policy (untrained: its weights do not matter) in each of its forms."""
     from experiments.bench.decision_latency import measure_latencies
+    from experiments.extras import require_extra
 
+    require_extra("export", "dqgym bench policy")
     _show(measure_latencies(vcpus, decisions), as_json, _policy_table)
 
 

@@ -1,1 +1,0 @@
-"""Learned policies: Stable-Baselines3 algorithms and policies for the migration environments."""
