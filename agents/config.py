@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from agents.numbers import Section
 from dqgym.errors import BadInputError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class PolicyConfig(_Section):
+class PolicyConfig(Section):
     """The policy's networks (actor and critic alike)."""
 
     kind: Literal["per-vcpu", "mlp"] = Field(
@@ -37,7 +34,7 @@ class PolicyConfig(_Section):
     )
 
 
-class _AlgorithmSection(_Section):
+class _AlgorithmSection(Section):
     policy: PolicyConfig = PolicyConfig()
     device: str = Field("cpu", description="of the networks: cpu, cuda, cuda:1 ..., or auto (a GPU when there is one)")
     torch_threads: int = Field(

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
+from agents.numbers import Section
 from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.documents import parse_yaml, read_yaml
 from dqgym.errors import BadInputError
@@ -29,11 +30,7 @@ SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites
 Preference = Annotated[float, Field(ge=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class RandomisationConfig(_Section):
+class RandomisationConfig(Section):
     """What training varies beyond the scenarios; see ``dqgym.envs.randomisation``."""
 
     calibration: float = Field(
@@ -64,7 +61,7 @@ class RandomisationConfig(_Section):
         return latency
 
 
-class EnvironmentConfig(_Section):
+class EnvironmentConfig(Section):
     """What is trained on."""
 
     suites: dict[SuiteName, Annotated[float, Field(gt=0)]] = Field(
@@ -135,7 +132,7 @@ class EnvironmentConfig(_Section):
         return preference
 
 
-class ScheduleConfig(_Section):
+class ScheduleConfig(Section):
     """How long training lasts and what happens on the way; all counts are frames (environment steps)."""
 
     frames: int = Field(ge=1, description="frames to train for (rounded up to whole rollouts)")
@@ -143,7 +140,7 @@ class ScheduleConfig(_Section):
     evaluate_every: int = Field(ge=1, description="frames between evaluations that choose the best model")
 
 
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """The held-out migrations that choose the best model."""
 
     suites: list[SuiteName] = Field(min_length=1, description="suites to evaluate on")
@@ -161,7 +158,7 @@ class EvaluationConfig(_Section):
         return suites
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """One training run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory")

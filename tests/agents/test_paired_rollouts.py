@@ -155,7 +155,7 @@ def test_where_time_counts_it_learns_to_hand_out_less() -> None:
 def test_its_actor_is_loaded_from_the_saved_model(tmp_path: Path) -> None:
     algorithm = made().learn(500)
     save_algorithm(algorithm, tmp_path / "model.zip")
-    _, act = load_actor(tmp_path / "model.zip")
+    _, act = load_actor(tmp_path / "model.zip", CONFIG, 4)
     observations = algorithm.env.reset()
     np.testing.assert_allclose(act(observations), algorithm.predict(observations)[0], atol=1e-6)
 
