@@ -6,11 +6,9 @@ YAML 1.1 reads ``5e6`` as text and ``yes`` as true, and pydantic would take true
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from dqgym.errors import BadInputError
 
@@ -19,38 +17,9 @@ _EXPONENT = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d+)[eE][-+]?\d+")
 
 
 class Section(BaseModel):
-    """A section of a configuration: strict keys, strict and finite numbers."""
+    """A section of a configuration: strict keys, finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _numbers_are_numbers(cls, value: object, info: ValidationInfo) -> object:
-        assert info.field_name is not None
-        return strict(cls.model_fields[info.field_name].annotation, value)
-
-
-def strict(annotation: Any, value: object) -> object:
-    """The value as the annotation's numbers need it, elements of lists and mappings included.
-
-    Raises:
-        BadInputError: it is true or false where a number is asked for, or something else where a truth value is.
-    """
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return strict(arguments[0], value)
-    if origin in (Union, UnionType):
-        (inner, *others) = [argument for argument in arguments if argument is not type(None)]
-        return value if others or value is None else strict(inner, value)
-    if annotation in (int, float):
-        return _number(value)
-    if annotation is bool and not isinstance(value, bool):
-        raise BadInputError("must be true or false")
-    if origin in (tuple, list) and isinstance(value, list | tuple):
-        return [strict(arguments[0], element) for element in value]
-    if origin is dict and isinstance(value, Mapping):
-        return {key: strict(arguments[1], element) for key, element in value.items()}
-    return value
 
 
 def _number(value: object) -> object:
@@ -59,3 +28,17 @@ def _number(value: object) -> object:
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
         return float(value)
     return value
+
+
+def _truth(value: object) -> object:
+    if not isinstance(value, bool):
+        raise BadInputError("must be true or false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+"""A whole number; 5e6 is one."""
+Number = Annotated[float, BeforeValidator(_number)]
+"""Any finite number."""
+Truth = Annotated[bool, BeforeValidator(_truth)]
+"""true or false, nothing that stands for them."""
