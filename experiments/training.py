@@ -118,7 +118,7 @@ def run_training(
         BadInputError: no checkpoint is whole, or one needs ``trust`` (``agents.algorithms.load_algorithm``).
         RunFailedError: the training broke down; the run can be resumed from its latest checkpoint.
     """
-    algorithm = _algorithm(config, run, env, trust)
+    algorithm = start_algorithm(config, run, env, trust)
     algorithm.set_logger(configure(str(run.tensorboard_path), ["tensorboard"]))
     evaluation = HeldOutEvaluation(config, held_out, run.evaluation_path)
     callbacks = [
@@ -155,7 +155,7 @@ def _what_is_left(run: RunDirectory) -> str:
     return "" if checkpoint is None else f"; the last checkpoint before that is {checkpoint}"
 
 
-def _algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv, trust: bool) -> BaseAlgorithm:
+def start_algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv, trust: bool) -> BaseAlgorithm:
     """A fresh algorithm, or the one of the latest checkpoint that is whole; those that are not are told of."""
     found = checkpoints(run.checkpoints_path)
     if not found:

@@ -21,7 +21,7 @@ class MakesFolder:
     def __reduce__(self):
         import os
 
-        return os.mkdir, (self.trace,)
+        return os.makedirs, (self.trace, 0o777, True)
 
 
 def pickled(trace: Path) -> bytes:
@@ -29,21 +29,20 @@ def pickled(trace: Path) -> bytes:
     return pickle.dumps(MakesFolder(trace))
 
 
-def plant_everywhere(model: Path, trace: Path) -> None:
-    """Put a hostile pickle into every entry of ``data`` and every ``.pth`` of a model zip."""
+def plant_in_data(model: Path, trace: Path) -> None:
+    """Put a hostile pickle into every pickled entry of a model zip's ``data``."""
     members = read_members(model)
     data = json.loads(members["data"])
-    for value in data.values():
-        if isinstance(value, dict) and ":serialized:" in value:
-            value[":serialized:"] = base64.b64encode(pickled(trace)).decode()
-    members["data"] = json.dumps(data).encode()
-    write_members(model, members)
-    plant_in_data_alone = dict(members)
-    for name in members:
-        if name.endswith(".pth"):
-            members[name] = hostile_tensors(trace)
-    write_members(model.with_name("all-" + model.name), members)
-    write_members(model, plant_in_data_alone)
+    planted = [value for value in data.values() if isinstance(value, dict) and ":serialized:" in value]
+    assert planted
+    for value in planted:
+        value[":serialized:"] = base64.b64encode(pickled(trace)).decode()
+    write_members(model, members | {"data": json.dumps(data).encode()})
+
+
+def plant_in_tensors(model: Path, name: str, trace: Path) -> None:
+    """Put a hostile pickle into one ``.pth`` of a model zip."""
+    write_members(model, read_members(model) | {name: hostile_tensors(trace)})
 
 
 def hostile_tensors(trace: Path) -> bytes:
