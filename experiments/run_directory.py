@@ -5,7 +5,7 @@
 ``command.txt``         the command line that started it, and each one that resumed it
 ``meta.json``           seed, versions of packages, Python and platform, git revision, start and end, frames (`RunMeta`)
 ``tensorboard/``        learning curves
-``checkpoints/``        the algorithm as it was on the way; the newest ones are kept
+``checkpoints/``        the algorithm as it was on the way; the newest ones are kept (SAC: and ``replay_buffer.npz``)
 ``best_model.zip``      the policy with the lowest evaluation cost so far; ``best_model.json`` has cost and frames
 ``final_model.zip``     the policy at the end; its presence means that the run is finished
 ``evaluation.json``     its evaluation in full, and the cost of all evaluations on the way
@@ -77,7 +77,7 @@ def describe_run(name: str, seed: int) -> RunMeta:
         packages=package_versions(RECORDED_PACKAGES),
         python=sys.version.split()[0],
         platform=platform.platform(),
-        git_revision=_git_revision(Path(dqgym.__file__).parent),
+        git_revision=git_revision(Path(dqgym.__file__).parent),
         started_at=timestamp(),
     )
 
@@ -248,7 +248,7 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def _git_revision(folder: Path) -> str | None:
+def git_revision(folder: Path) -> str | None:
     """The revision of the source tree, with ``-dirty`` when files differ from it; None outside of a repository.
 
     A virtual environment often lies inside of some other repository, which tracks nothing of the package.

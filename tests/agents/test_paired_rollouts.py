@@ -192,3 +192,23 @@ def test_what_is_no_number_ends_the_training() -> None:
         algorithm.policy.actor.head.own.bias.fill_(float("nan"))
     with pytest.raises((FloatingPointError, ValueError)):
         algorithm.learn(100)
+
+
+def test_it_logs_under_the_names_of_stable_baselines3() -> None:
+    algorithm, logged = made(), {}
+    dump = algorithm.logger.dump
+
+    def keep(step: int) -> None:
+        logged.update(algorithm.logger.name_to_value)
+        dump(step)
+
+    algorithm.logger.dump = keep  # type: ignore[method-assign]
+    rollouts: list[Rollout] = []
+    update = algorithm._update
+    algorithm._update = lambda rollout, rng: (rollouts.append(rollout), update(rollout, rng))  # type: ignore[method-assign, func-returns-value]
+    algorithm.learn(1)
+    assert logged["rollout/ep_len_mean"] == pytest.approx(
+        len(rollouts[0].migration) / 16
+    )  # of the migrations that count
+    assert logged["rollout/ep_rew_mean"] < -1.0  # no migration costs less than T0
+    assert logged["time/fps"] > 0
