@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
+from agents.algorithms import make_policy
+from agents.config import AlgorithmConfig
+from agents.model_files import read_model
 from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.per_vcpu_network import ActorNetwork
 from agents.per_vcpu_policy import PerVcpuPolicy
@@ -22,24 +24,31 @@ Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Observations [N, D] -> actions [N, V] in [-1, 1]; both float32."""
 
 
-def load_actor(path: Path) -> tuple[nn.Module, Act]:
-    """The deterministic actor of a model zip, on the CPU.
+def load_actor(path: Path, config: AlgorithmConfig, vcpu_slots: int) -> tuple[nn.Module, Act]:
+    """The deterministic actor of a model zip, on the CPU; see ``load_policy``.
 
     Returns:
         The module (observations -> actions, made for export) and the same as a function of numpy arrays. Neither checks
         the observations against the training's spaces: a per-vcpu policy takes any number of vCPU slots.
     """
-    actor = deterministic_actor(load_policy(path))
+    actor = deterministic_actor(load_policy(path, config, vcpu_slots))
     return actor, as_function(actor)
 
 
-def load_policy(path: Path) -> BasePolicy:
-    """The policy of a model zip, on the CPU, without an algorithm around it."""
-    data, parameters, _ = load_from_zip_file(path, device="cpu")
-    policy = data["policy_class"](
-        data["observation_space"], data["action_space"], lambda _: 0.0, **data["policy_kwargs"]
-    )
-    policy.load_state_dict(parameters["policy"])
+def load_policy(path: Path, config: AlgorithmConfig, vcpu_slots: int) -> BasePolicy:
+    """The policy of a model zip, on the CPU, without an algorithm around it. Nothing in the file is executed.
+
+    Args:
+        path: the zip; only the policy's weights are taken from it.
+        config: what the policy was trained with: says how it is made.
+        vcpu_slots: of a plain network; a per-vcpu policy takes any number.
+
+    Raises:
+        BadInputError: the file is missing or damaged, does not fit the config, or has weights that are not finite.
+    """
+    saved = read_model(path)
+    policy = make_policy(config, vcpu_slots)
+    saved.load_module(policy, "policy")
     policy.set_training_mode(False)
     return policy
 

@@ -6,11 +6,12 @@ import json
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
@@ -19,6 +20,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.checkpoints import save_algorithm, save_checkpoint
+from dqgym.documents import read_json
+from dqgym.errors import BadInputError
 from dqgym.files import write_text
 from dqgym.stopping import replace_handlers, restore_handlers, uninterrupted
 
@@ -37,8 +40,42 @@ LOGGED_OUTCOMES = {
 RATE_WINDOW_S = 1.0
 
 
+def log_at_once(algorithm: BaseAlgorithm, values: Mapping[str, float]) -> None:
+    """Write values to the algorithm's logs at the frame that it has reached, not with its next own ones."""
+    for log in algorithm.logger.output_formats:
+        log.write(dict(values), dict.fromkeys(values, ()), algorithm.num_timesteps)
+
+
+class FiniteWeights(BaseCallback):
+    """Ends a training whose weights are no finite numbers any more, before they are evaluated or saved.
+
+    Raises:
+        FloatingPointError: between an update and the next rollout, and at the end.
+    """
+
+    def _on_rollout_start(self) -> None:
+        self._check()
+
+    def _on_training_end(self) -> None:
+        self._check()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _check(self) -> None:
+        temperature = getattr(self.model, "log_ent_coef", None)
+        if temperature is not None and not torch.isfinite(temperature).all():
+            raise FloatingPointError("an update made the entropy's weight (SAC) NaN or infinite")
+        for name, parameter in self.model.policy.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise FloatingPointError(f"an update made the weights NaN or infinite ({name})")
+
+
 class OutcomeLogger(BaseCallback):
-    """Logs the mean outcome of the migrations that ended since the last log, and the frames per second."""
+    """Logs the mean outcome of the migrations that ended since the last log, and the frames per second.
+
+    At the end of the training, however it ended, it writes what has not been written yet.
+    """
 
     def _on_training_start(self) -> None:
         self._since_s, self._since_frames = time.monotonic(), self.model.num_timesteps
@@ -56,6 +93,9 @@ class OutcomeLogger(BaseCallback):
         if now_s - self._since_s >= RATE_WINDOW_S:
             self.logger.record("time/frames_per_s", (frames - self._since_frames) / (now_s - self._since_s))
             self._since_s, self._since_frames = now_s, frames
+
+    def _on_training_end(self) -> None:
+        self.logger.dump(self.model.num_timesteps)
 
 
 class PeriodicCallback(BaseCallback):
@@ -125,22 +165,31 @@ class BestModelCallback(PeriodicCallback):
             with uninterrupted():  # the two belong together
                 save_algorithm(self.model, self.path)
                 write_text(self._record_path, record)
-        self.logger.record("eval/cost", cost)
-        self.logger.record("eval/best_cost", self.best_cost)
+        log_at_once(self.model, {"eval/cost": cost, "eval/best_cost": self.best_cost})
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
         if self.path.exists() and self._record_path.exists():
-            self.best_cost = json.loads(self._record_path.read_text())["cost"]
+            self.best_cost = _cost_of(self._record_path)
 
     def _on_training_end(self) -> None:
         if self.model.num_timesteps >= self.model._total_timesteps:
             self.act()
-            self.logger.dump(self.model.num_timesteps)
 
     @property
     def _record_path(self) -> Path:
         return self.path.with_suffix(".json")
+
+
+def _cost_of(path: Path) -> float:
+    """The cost that lies beside a best model."""
+    record = read_json(path, "record of the best model")
+    cost = record.get("cost") if isinstance(record, dict) else None
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or math.isnan(cost):
+        raise BadInputError(
+            f"{path} is damaged: it has no cost; without it and its .zip, the next evaluation is the best"
+        )
+    return float(cost)
 
 
 class ProgressCallback(BaseCallback):

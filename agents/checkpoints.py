@@ -7,6 +7,7 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from agents.replay_files import save_replay_buffer
 from dqgym.files import write_binary
 
 PATTERN = "checkpoint-*.zip"
@@ -26,7 +27,8 @@ def save_checkpoint(algorithm: BaseAlgorithm, folder: Path, keep: int) -> Path:
     """
     path = folder / f"checkpoint-{algorithm.num_timesteps:012d}.zip"
     if isinstance(algorithm, OffPolicyAlgorithm):
-        write_binary(replay_buffer_path(path), algorithm.save_replay_buffer)
+        assert algorithm.replay_buffer is not None
+        save_replay_buffer(algorithm.replay_buffer, replay_buffer_path(path))
     save_algorithm(algorithm, path)
     for old in sorted(folder.glob(PATTERN))[:-keep]:
         old.unlink()
@@ -35,9 +37,19 @@ def save_checkpoint(algorithm: BaseAlgorithm, folder: Path, keep: int) -> Path:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint with the most frames."""
-    return max(folder.glob(PATTERN), default=None)
+    return next(iter(checkpoints(folder)), None)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints, the one with the most frames first."""
+    return sorted(folder.glob(PATTERN), reverse=True)
 
 
 def replay_buffer_path(checkpoint: Path) -> Path:
     """Where the replay buffer of a folder's last checkpoint lies."""
+    return checkpoint.with_name("replay_buffer.npz")
+
+
+def pickled_buffer_path(checkpoint: Path) -> Path:
+    """Where earlier versions left the replay buffer, as a pickle."""
     return checkpoint.with_name("replay_buffer.pkl")

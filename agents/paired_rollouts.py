@@ -11,6 +11,8 @@ Yao, "Some guidelines and guarantees for common random numbers", 1992; on fixed 
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
+from stable_baselines3.common.utils import safe_mean
 
 from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.vec_env import Sb3VecEnv
@@ -136,9 +139,20 @@ class PairedRollouts(BaseAlgorithm):
             self._update_current_progress_remaining(self.num_timesteps, total)
             self._update(rollout, rng)
             if self._n_updates % log_interval == 0:
+                self._log_progress()
                 self.logger.dump(self.num_timesteps)
         callbacks.on_training_end()
         return self
+
+    def _log_progress(self) -> None:
+        """Under the names that Stable-Baselines3 gives to it in its own algorithms."""
+        if self.ep_info_buffer:
+            self.logger.record("rollout/ep_rew_mean", safe_mean([episode["r"] for episode in self.ep_info_buffer]))
+            self.logger.record("rollout/ep_len_mean", safe_mean([episode["l"] for episode in self.ep_info_buffer]))
+        elapsed_s = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        self.logger.record("time/fps", int((self.num_timesteps - self._num_timesteps_at_start) / elapsed_s))
+        self.logger.record("time/time_elapsed", int(elapsed_s), exclude="tensorboard")
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
 
     def _rollout(self, rng: np.random.Generator, callback: BaseCallback) -> Rollout | None:
         """One migration in every environment; None where a callback stops the training."""
@@ -163,7 +177,7 @@ class PairedRollouts(BaseAlgorithm):
             cost[rows] -= rewards[rows]
             going &= ~dones
             self.num_timesteps += len(rows)
-            self._update_info_buffer(infos, dones)
+            self._update_info_buffer([infos[index] for index in np.flatnonzero(dones)])
             callback.update_locals({"infos": infos, "dones": dones})
             if not callback.on_step():
                 return None

@@ -8,7 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from agents.callbacks import InterruptCallback, OutcomeLogger, ProgressCallback, training_progress
+from agents.callbacks import FiniteWeights, InterruptCallback, OutcomeLogger, ProgressCallback, training_progress
 
 
 def train(
@@ -18,13 +18,16 @@ def train(
 
     Outcomes are logged, and Ctrl-C stops the training; the callbacks decide what else happens.
 
+    Raises:
+        FloatingPointError: an update made the weights NaN or infinite; nothing was saved of it.
+
     Returns:
         Whether the training is finished; False after Ctrl-C.
     """
     with InterruptCallback() as interrupt, training_progress(show_progress) as progress:
         algorithm.learn(
             total_frames - algorithm.num_timesteps,
-            callback=[OutcomeLogger(), *callbacks, ProgressCallback(progress), interrupt],
+            callback=[FiniteWeights(), OutcomeLogger(), *callbacks, ProgressCallback(progress), interrupt],
             # On-policy algorithms count rollouts here, off-policy ones episodes.
             log_interval=algorithm.n_envs if isinstance(algorithm, OffPolicyAlgorithm) else 1,
             reset_num_timesteps=algorithm.num_timesteps == 0,

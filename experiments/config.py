@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
+from agents.numbers import Number, Section, Whole
 from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.documents import MOST_LEVELS, parse_yaml, read_yaml
 from dqgym.errors import BadInputError
@@ -26,34 +27,30 @@ from dqgym.units import parse_bytes
 from experiments.errors import describe_validation_error
 
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
-Preference = Annotated[float, Field(ge=0)]
+Preference = Annotated[Number, Field(ge=0)]
 _SHOWN_CHARACTERS = 100
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class RandomisationConfig(_Section):
+class RandomisationConfig(Section):
     """What training varies beyond the scenarios; see ``dqgym.envs.randomisation``."""
 
-    calibration: float = Field(
+    calibration: Number = Field(
         default=0.0, ge=0, le=1, description="the model's constants are off by a factor of up to 1 + this, per scenario"
     )
-    measurement_noise: float = Field(
+    measurement_noise: Number = Field(
         default=0.0, ge=0, le=1, description="relative sd of the dirtied bytes that the policy is told"
     )
-    late_commands: float = Field(
+    late_commands: Number = Field(
         default=0.0, ge=0, le=0.9, description="share of the intervals in which the limits before still hold"
     )
-    bandwidth_noise: float = Field(
+    bandwidth_noise: Number = Field(
         default=0.0, ge=0, le=1, description="relative sd of the bandwidth that the policy is told"
     )
     latency: tuple[Share, Share] = Field(
         default=(0.0, 0.0),
         description="least and most share of an interval that is over before its limits hold; each migration draws one",
     )
-    period_jitter: float = Field(
+    period_jitter: Number = Field(
         default=0.0, ge=0, le=0.9, description="phases are longer or shorter by up to this share of their period"
     )
 
@@ -65,13 +62,13 @@ class RandomisationConfig(_Section):
         return latency
 
 
-class EnvironmentConfig(_Section):
+class EnvironmentConfig(Section):
     """What is trained on."""
 
-    suites: dict[SuiteName, Annotated[float, Field(gt=0)]] = Field(
+    suites: dict[SuiteName, Annotated[Number, Field(gt=0)]] = Field(
         description="suites that scenarios come from, and the weight of each"
     )
-    n_envs: int = Field(default=256, ge=1, description="migrations side by side")
+    n_envs: Whole = Field(default=256, ge=1, description="migrations side by side")
     control_interval: str = Field(
         default="0.04 T0", description="time between decisions: '0.04 T0' (pass times) or '100 ms'"
     )
@@ -79,20 +76,22 @@ class EnvironmentConfig(_Section):
         default=None,
         description="length of a survey before each migration: '0.01 T0' (pass times) or '2 s'; none: null",
     )
-    survey_chance: float = Field(
+    survey_chance: Number = Field(
         default=1.0, ge=0, le=1, description="share of the migrations with a survey; the others begin without one"
     )
     preference: tuple[Preference, Preference] = Field(
         default=PREFERENCE_RANGE, description="lowest and highest preference; each migration draws one, log-uniformly"
     )
-    pool_size: int = Field(
+    pool_size: Whole = Field(
         default=2048, ge=1, description="scenarios drawn before training; each migration is one of them"
     )
     max_memory: str | None = Field(
         default=None, description="scenarios with more memory are left out: '256 GB'; null: none are"
     )
     randomisation: RandomisationConfig = RandomisationConfig()
-    max_vcpus: int = Field(default=MAX_VCPUS, ge=1, le=MAX_VCPUS, description="scenarios with more vCPUs are left out")
+    max_vcpus: Whole = Field(
+        default=MAX_VCPUS, ge=1, le=MAX_VCPUS, description="scenarios with more vCPUs are left out"
+    )
 
     @field_validator("suites")
     @classmethod
@@ -136,23 +135,23 @@ class EnvironmentConfig(_Section):
         return preference
 
 
-class ScheduleConfig(_Section):
+class ScheduleConfig(Section):
     """How long training lasts and what happens on the way; all counts are frames (environment steps)."""
 
-    frames: int = Field(ge=1, description="frames to train for (rounded up to whole rollouts)")
-    checkpoint_every: int = Field(ge=1, description="frames between checkpoints")
-    evaluate_every: int = Field(ge=1, description="frames between evaluations that choose the best model")
+    frames: Whole = Field(ge=1, description="frames to train for (rounded up to whole rollouts)")
+    checkpoint_every: Whole = Field(ge=1, description="frames between checkpoints")
+    evaluate_every: Whole = Field(ge=1, description="frames between evaluations that choose the best model")
 
 
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """The held-out migrations that choose the best model."""
 
     suites: list[SuiteName] = Field(min_length=1, description="suites to evaluate on")
     preferences: list[Preference] = Field(
         default=[FAST, GENTLE], min_length=1, description="preferences at which the cost is taken"
     )
-    count: int = Field(default=64, ge=1, description="scenarios of each sampler (a fixed suite is taken whole)")
-    seed: int = Field(default=1_000_003, ge=0, description="seed of the held-out scenarios and migrations")
+    count: Whole = Field(default=64, ge=1, description="scenarios of each sampler (a fixed suite is taken whole)")
+    seed: Whole = Field(default=1_000_003, ge=0, description="seed of the held-out scenarios and migrations")
 
     @field_validator("suites")
     @classmethod
@@ -162,11 +161,11 @@ class EvaluationConfig(_Section):
         return suites
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """One training run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the run directory")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="decides everything that is random in training")
+    seed: Whole = Field(default=0, ge=0, lt=2**31, description="decides everything that is random in training")
     environment: EnvironmentConfig
     algorithm: AlgorithmConfig
     training: ScheduleConfig

@@ -170,5 +170,5 @@ def _evaluation(run: RunDirectory) -> dict[str, Any] | None:
     """The evaluation that chose the run's best policy; the history of the others stays behind."""
     if not run.evaluation_path.is_file():
         return None
-    evaluation = json.loads(run.evaluation_path.read_text(encoding="utf-8"))
+    evaluation = run.read_evaluation()
     return {key: value for key, value in evaluation.items() if key != "history"}

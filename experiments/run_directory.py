@@ -5,7 +5,7 @@
 ``command.txt``         the command line that started it, and each one that resumed it
 ``meta.json``           seed, versions of packages, Python and platform, git revision, start and end, frames (`RunMeta`)
 ``tensorboard/``        learning curves
-``checkpoints/``        the algorithm as it was on the way; the newest ones are kept
+``checkpoints/``        the algorithm as it was on the way; the newest ones are kept (SAC: and ``replay_buffer.npz``)
 ``best_model.zip``      the policy with the lowest evaluation cost so far; ``best_model.json`` has cost and frames
 ``final_model.zip``     the policy at the end; its presence means that the run is finished
 ``evaluation.json``     its evaluation in full, and the cost of all evaluations on the way
@@ -25,11 +25,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+import dqgym
+from dqgym.documents import read_json
 from dqgym.errors import BadInputError
 from dqgym.files import write_text, writing
+from experiments.errors import describe_validation_error
 
 DEFAULT_PARENT = Path("runs")
 RECORDED_PACKAGES = (
@@ -73,7 +77,7 @@ def describe_run(name: str, seed: int) -> RunMeta:
         packages=package_versions(RECORDED_PACKAGES),
         python=sys.version.split()[0],
         platform=platform.platform(),
-        git_revision=_git_revision(Path(__file__).parent),
+        git_revision=git_revision(Path(dqgym.__file__).parent),
         started_at=timestamp(),
     )
 
@@ -178,8 +182,17 @@ class RunDirectory:
         return run
 
     def read_meta(self) -> RunMeta:
-        """The run's meta data."""
-        return RunMeta.model_validate_json(self.meta_path.read_text(encoding="utf-8"))
+        """The run's meta data. BadInputError where the file is damaged."""
+        content = read_json(self.meta_path, "meta data")
+        try:
+            return RunMeta.model_validate(content)
+        except ValidationError as error:
+            mistakes = "; ".join(describe_validation_error(error, content))
+            raise BadInputError(f"{self.meta_path} is damaged: {mistakes}") from error
+
+    def read_evaluation(self) -> dict[str, Any]:
+        """The run's evaluations; see ``read_evaluation``."""
+        return read_evaluation(self.evaluation_path)
 
     def write_meta(self, meta: RunMeta) -> None:
         """Replace the run's meta data."""
@@ -192,10 +205,36 @@ class RunDirectory:
 
     def set_aside(self) -> Path:
         """Rename the directory after its start, to make room for a new run; returns the new path."""
-        started = datetime.fromisoformat(self.read_meta().started_at)
+        text = self.read_meta().started_at
+        try:
+            started = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise BadInputError(f"{self.meta_path} is damaged: started_at: {text!r} is no time (ISO 8601)") from error
         aside = self.path.with_name(f"{self.path.name}-{started:%Y%m%dT%H%M%SZ}")
         self.path.rename(aside)
         return aside
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What ``evaluation.json`` holds: ``{"frames", "cost", "summary": [...], "history": [{"frames", "cost"}, ...]}``.
+
+    Raises:
+        BadInputError: it is missing or damaged.
+    """
+    content = read_json(path, "evaluation")
+    entries = [content]
+    if isinstance(content, dict) and isinstance(content.get("summary"), list):
+        history = content.get("history")
+        entries += history if isinstance(history, list) else [None]
+    else:
+        entries.append(None)
+    if not all(
+        isinstance(entry, dict) and type(entry.get("frames")) is int and type(entry.get("cost")) in (int, float)
+        for entry in entries
+    ):
+        raise BadInputError(f"{path} is damaged: frames, cost, summary or history are missing or no numbers")
+    evaluation: dict[str, Any] = content
+    return evaluation
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
@@ -209,9 +248,15 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def _git_revision(folder: Path) -> str | None:
-    """The revision of the source tree, with ``-dirty`` when files differ from it; None outside of a repository."""
+def git_revision(folder: Path) -> str | None:
+    """The revision of the source tree, with ``-dirty`` when files differ from it; None outside of a repository.
+
+    A virtual environment often lies inside of some other repository, which tracks nothing of the package.
+    """
     if shutil.which("git") is None:
+        return None
+    tracked = ["git", "-C", os.fspath(folder), "ls-files", "--error-unmatch", "--", "__init__.py"]
+    if subprocess.run(tracked, capture_output=True, check=False).returncode != 0:
         return None
     result = subprocess.run(
         ["git", "-C", os.fspath(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

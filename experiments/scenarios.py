@@ -1,4 +1,4 @@
-"""Which scenarios a command line names: a file, one that is shipped, one of a suite, or those that are taken of a suite."""
+"""Which scenarios a command line names: a file, one that is shipped, one of a suite, or what is drawn of a suite."""
 
 from __future__ import annotations
 

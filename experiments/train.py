@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from experiments.run_directory import RunDirectory
 
 
+DEVICE_KEY = "algorithm.device"
+"""What alone a run that goes on may change of its config; its ``config.yaml`` stays as it is."""
+
+
 def train_command(
     config: Annotated[
         str | None,
@@ -44,6 +48,14 @@ def train_command(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.", show_default=False)
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="With --resume: read a replay buffer that an earlier version wrote as a pickle, which executes what it"
+            " holds. Only for your own runs.",
+        ),
+    ] = False,
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the resolved config and stop.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object (with --show-config: the config), no progress.")
@@ -54,13 +66,18 @@ def train_command(
     from experiments.named_files import TRAINING_CONFIGS
     from experiments.run_directory import RunDirectory, default_run_path
 
-    if resume is not None and (config or overrides or run_dir or reuse):
-        raise BadInputError("--resume goes on with the run as it is: it takes no config, --set, --run-dir or --reuse")
+    if resume is not None and (config or run_dir or reuse or not all(map(_sets_device, overrides or ()))):
+        raise BadInputError(
+            "--resume goes on with the run as it is: it takes no config, --set, --run-dir or --reuse,"
+            f" but for --set {DEVICE_KEY}=..."
+        )
+    if trust and resume is None:
+        raise BadInputError("--trust goes with --resume: nothing else reads what could execute anything")
     if reuse and run_dir is None:
         raise BadInputError("--reuse needs --run-dir")
 
     if resume is not None:
-        settings = load_config(RunDirectory.open(resume).config_path)
+        settings = load_config(RunDirectory.open(resume).config_path, overrides or ())
     elif config is not None:
         settings = load_config(TRAINING_CONFIGS.find(config), overrides or ())
     else:
@@ -74,8 +91,13 @@ def train_command(
     if go_on and RunDirectory.open(path).finished:
         _report(RunDirectory.open(path), as_json, "was finished already")
         return
-    run = _train(settings, path, go_on, show_progress=not as_json)
+    run = _train(settings, path, go_on, show_progress=not as_json, trust=trust)
     _report(run, as_json, "finished")
+
+
+def _sets_device(override: str) -> bool:
+    """The device says where networks are computed, not what is trained: a resumed run may have another one."""
+    return override.partition("=")[0].strip() == DEVICE_KEY
 
 
 def _holds_run_of(path: Path, settings: TrainingConfig) -> bool:
@@ -95,7 +117,7 @@ def _holds_run_of(path: Path, settings: TrainingConfig) -> bool:
     return same
 
 
-def _train(settings: TrainingConfig, path: Path, go_on: bool, show_progress: bool) -> RunDirectory:
+def _train(settings: TrainingConfig, path: Path, go_on: bool, show_progress: bool, trust: bool) -> RunDirectory:
     """Train to the end, in a new run directory or, to go on, in the one that is there."""
     from experiments.run_directory import RunDirectory, describe_run
     from experiments.training import draw_held_out, make_environment, require_device, run_training
@@ -111,7 +133,7 @@ def _train(settings: TrainingConfig, path: Path, go_on: bool, show_progress: boo
         else:
             run = RunDirectory.create(path, settings.to_yaml(), command, describe_run(settings.name, settings.seed))
         try:
-            result = run_training(settings, run, env, held_out, show_progress)
+            result = run_training(settings, run, env, held_out, show_progress, trust)
         except KeyboardInterrupt as error:
             raise RunInterruptedError(how_to_go_on) from error
     if not result.finished:
@@ -122,8 +144,8 @@ def _train(settings: TrainingConfig, path: Path, go_on: bool, show_progress: boo
 def _report(run: RunDirectory, as_json: bool, state: str) -> None:
     """Say what has come of a finished run."""
     meta = run.read_meta()
-    best = json.loads(run.evaluation_path.read_text(encoding="utf-8"))
-    frames_per_s = meta.frames / meta.training_s
+    best = run.read_evaluation()
+    frames_per_s = meta.frames / meta.training_s if meta.training_s > 0.0 else 0.0
     if as_json:
         result = {
             "run": str(run.path),

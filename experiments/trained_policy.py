@@ -63,14 +63,15 @@ class TrainedPolicy:
 
 
 def load_trained_policy(run: RunDirectory) -> TrainedPolicy:
-    """The best policy of a run.
+    """The best policy of a run; nothing that lies in its files is executed.
 
     Raises:
-        BadInputError: the run has none yet, or its config is not valid.
+        BadInputError: the run has none yet, its config is not valid, or its model is damaged or does not fit.
     """
     if not run.best_model_path.is_file():
         raise BadInputError(f"{run.path} has no {run.best_model_path.name} yet: train for longer")
-    return trained_policy(load_policy(run.best_model_path), load_config(run.config_path))
+    config = load_config(run.config_path)
+    return trained_policy(load_policy(run.best_model_path, config.algorithm, config.environment.max_vcpus), config)
 
 
 def trained_policy(policy: BasePolicy, config: TrainingConfig) -> TrainedPolicy:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -18,8 +20,8 @@ from stable_baselines3.common.logger import configure
 import dqgym.envs  # noqa: F401  registers dqgym/Migration-v0
 from agents import training
 from agents.algorithms import load_algorithm, make_algorithm
-from agents.callbacks import BestModelCallback, CheckpointCallback
-from agents.checkpoints import latest_checkpoint, save_algorithm
+from agents.callbacks import BestModelCallback, CheckpointCallback, log_at_once
+from agents.checkpoints import checkpoints, latest_checkpoint, save_algorithm
 from agents.config import PpoConfig
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
@@ -30,7 +32,7 @@ from experiments.config import TrainingConfig
 from experiments.contenders import Contender
 from experiments.evaluation import Task, evaluate
 from experiments.results import Summary, json_safe, summarise
-from experiments.run_directory import RunDirectory, timestamp
+from experiments.run_directory import RunDirectory, read_evaluation, timestamp
 from experiments.trained_policy import trained_policy
 
 LOGGED_FIELDS = ("cost", "time_over_t0", "guest_runtime", "converged_share")
@@ -103,14 +105,20 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
 
 
 def run_training(
-    config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv, held_out: Sequence[Task], show_progress: bool = False
+    config: TrainingConfig,
+    run: RunDirectory,
+    env: Sb3VecEnv,
+    held_out: Sequence[Task],
+    show_progress: bool = False,
+    trust: bool = False,
 ) -> TrainingResult:
-    """Train to the end of the config, from the run's latest checkpoint where it has one.
+    """Train to the end of the config, from the run's latest whole checkpoint where it has one.
 
     Raises:
+        BadInputError: no checkpoint is whole, or one needs ``trust`` (``agents.algorithms.load_algorithm``).
         RunFailedError: the training broke down; the run can be resumed from its latest checkpoint.
     """
-    algorithm = _algorithm(config, run, env)
+    algorithm = start_algorithm(config, run, env, trust)
     algorithm.set_logger(configure(str(run.tensorboard_path), ["tensorboard"]))
     evaluation = HeldOutEvaluation(config, held_out, run.evaluation_path)
     callbacks = [
@@ -121,7 +129,9 @@ def run_training(
     try:
         finished = training.train(algorithm, config.training.frames, callbacks, show_progress)
     except (ValueError, FloatingPointError) as error:
-        raise RunFailedError(f"training broke down after {algorithm.num_timesteps:,} frames: {error}") from error
+        raise RunFailedError(
+            f"training broke down after {algorithm.num_timesteps:,} frames: {error}{_what_is_left(run)}"
+        ) from error
     finally:
         algorithm.logger.close()
     _note_progress(run, algorithm.num_timesteps, time.monotonic() - started_s, finished)
@@ -140,12 +150,27 @@ def _note_progress(run: RunDirectory, frames: int, elapsed_s: float, finished: b
     run.write_meta(meta.model_copy(update=progress))
 
 
-def _algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv) -> BaseAlgorithm:
-    """A fresh algorithm, or the one of the latest checkpoint."""
+def _what_is_left(run: RunDirectory) -> str:
     checkpoint = latest_checkpoint(run.checkpoints_path)
-    if checkpoint is None:
+    return "" if checkpoint is None else f"; the last checkpoint before that is {checkpoint}"
+
+
+def start_algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv, trust: bool) -> BaseAlgorithm:
+    """A fresh algorithm, or the one of the latest checkpoint that is whole; those that are not are told of."""
+    found = checkpoints(run.checkpoints_path)
+    if not found:
         return make_algorithm(config.algorithm, env, config.seed)
-    return load_algorithm(config.algorithm, checkpoint, env, config.seed)
+    damages: list[str] = []
+    for checkpoint in found:
+        try:
+            algorithm = load_algorithm(config.algorithm, checkpoint, env, config.seed, trust)
+        except BadInputError as error:
+            damages.append(str(error))
+            continue
+        for damage in damages:
+            print(f"{damage}; going on from {checkpoint.name}", file=sys.stderr)
+        return algorithm
+    raise BadInputError("\n".join(dict.fromkeys(damages)))
 
 
 class HeldOutEvaluation:
@@ -167,16 +192,18 @@ class HeldOutEvaluation:
         preferences = self.config.evaluation.preferences
         evaluation = evaluate([contender], self.tasks, preferences, _model_backend, lambda *_: None)
         summaries = summarise(evaluation.rows)
-        for summary in summaries:
-            for field in LOGGED_FIELDS:
-                name = f"eval/{summary.suite}/c={summary.preference:g}/{field}"
-                algorithm.logger.record(name, getattr(summary, field))
+        logged = {
+            f"eval/{summary.suite}/c={summary.preference:g}/{field}": getattr(summary, field)
+            for summary in summaries
+            for field in LOGGED_FIELDS
+        }
+        log_at_once(algorithm, logged)
         cost = float(np.mean([summary.cost for summary in summaries]))
         self._record(algorithm.num_timesteps, cost, summaries)
         return cost
 
     def _record(self, frames: int, cost: float, summaries: Sequence[Summary]) -> None:
-        record = json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {"history": []}
+        record: dict[str, Any] = read_evaluation(self.path) if self.path.is_file() else {"history": []}
         # A run that was resumed repeats the frames after its checkpoint.
         history = [entry for entry in record["history"] if entry["frames"] < frames]
         if "cost" not in record or cost < record["cost"]:

@@ -8,6 +8,7 @@ from agents.actor import deterministic_actor, load_actor
 from agents.checkpoints import save_algorithm
 from agents.per_vcpu_policy import PerVcpuPolicy
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
+from tests.agents.conftest import small_config
 
 G, F = len(GLOBAL_FEATURES), len(VCPU_FEATURES)
 
@@ -17,7 +18,7 @@ G, F = len(GLOBAL_FEATURES), len(VCPU_FEATURES)
 def test_acts_as_the_trained_algorithm_predicts(make_small, tmp_path, algorithm: str, policy: str) -> None:
     trained = make_small(algorithm, policy, least_vcpus=2).learn(512)
     save_algorithm(trained, tmp_path / "model.zip")
-    module, act = load_actor(tmp_path / "model.zip")
+    module, act = load_actor(tmp_path / "model.zip", small_config(algorithm, policy), 8)
     obs = trained.get_env().reset()
     expected, _ = trained.predict(obs, deterministic=True)
     actions = act(obs)
@@ -31,7 +32,7 @@ def test_acts_as_the_trained_algorithm_predicts(make_small, tmp_path, algorithm:
 def test_a_per_vcpu_actor_takes_any_number_of_slots(make_small, tmp_path, algorithm: str) -> None:
     trained = make_small(algorithm, "per-vcpu", vcpu_slots=4).learn(128)
     save_algorithm(trained, tmp_path / "model.zip")
-    _, act = load_actor(tmp_path / "model.zip")
+    _, act = load_actor(tmp_path / "model.zip", small_config(algorithm, "per-vcpu"), 8)
     obs = trained.get_env().reset()
     wide = np.concatenate(
         (obs[:, :G], np.pad(obs[:, G:].reshape(8, F, 4), ((0, 0), (0, 0), (0, 28))).reshape(8, -1)), 1

@@ -53,7 +53,7 @@ def test_goes_on_from_a_checkpoint(make_small, tmp_path, algorithm: str, policy:
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_a_per_vcpu_policy_goes_on_with_another_number_of_slots(make_small, tmp_path, algorithm: str) -> None:
     path = save_checkpoint(make_small(algorithm, "per-vcpu").learn(128), tmp_path, keep=1)
-    (tmp_path / "replay_buffer.pkl").unlink(missing_ok=True)
+    (tmp_path / "replay_buffer.npz").unlink(missing_ok=True)
     env = Sb3VecEnv(FakeMigrationVectorEnv(8, vcpu_slots=20, least_vcpus=1))
     second = load_algorithm(small_config(algorithm, "per-vcpu"), path, env, seed=1)
     assert second.learn(128, reset_num_timesteps=False).num_timesteps == 256

@@ -8,11 +8,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.logger import KVWriter, Logger, configure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.callbacks import LOGGED_OUTCOMES, BestModelCallback, CheckpointCallback, OutcomeLogger
 from agents.checkpoints import latest_checkpoint
+from agents.model_files import read_model
 from agents.training import train
 from dqgym.files import write_binary
 
@@ -98,6 +101,41 @@ def test_keeps_the_model_with_the_lowest_cost(make_small, tmp_path) -> None:
     train(model, 640, [later])
     assert later.best_cost == 1.0
     assert '"frames": 256' in (tmp_path / "best.json").read_text()
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+@pytest.mark.parametrize("policy", ["mlp", "per-vcpu"])
+def test_weights_that_turn_nan_end_the_training_and_are_not_saved(make_small, tmp_path, algorithm, policy) -> None:
+    model = make_small(algorithm, policy)
+
+    def break_down() -> None:
+        with torch.no_grad():
+            next(iter(model.policy.parameters())).fill_(float("nan"))
+
+    best = BestModelCallback(lambda model: 1.0, tmp_path / "best.zip", every_frames=128)
+    callbacks = [CheckpointCallback(tmp_path, every_frames=128), best, CallAt(384, break_down)]
+    with pytest.raises((FloatingPointError, ValueError)):
+        train(model, 1024, callbacks)
+    assert latest_checkpoint(tmp_path).name == "checkpoint-000000000256.zip"
+    for path in tmp_path.glob("*.zip"):
+        assert all(torch.isfinite(tensor).all() for tensor in read_model(path).states["policy"].values())
+
+
+def test_a_learning_rate_that_is_far_too_large_ends_the_training_with_the_reason(make_small) -> None:
+    model = make_small("ppo", "mlp")
+    model.lr_schedule = lambda _: float("inf")
+    with pytest.raises(FloatingPointError, match="an update made the weights NaN or infinite"):
+        train(model, 1024)
+
+
+def test_evaluations_are_logged_at_their_frame_and_the_last_outcomes_at_the_end(make_small, tmp_path) -> None:
+    model = make_small("ppo", "mlp", mean_steps=4)
+    model.set_logger(configure(str(tmp_path / "events"), ["tensorboard"]))
+    best = BestModelCallback(lambda model: float(model.num_timesteps), tmp_path / "best.zip", every_frames=256)
+    assert train(model, 1000, [best, CallAt(712, partial(interrupt, signal.SIGINT))]) is False
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("eval/cost")] == [(256, 256.0), (512, 512.0)]
+    assert events.Scalars("migration/cost")[-1].step == 712
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -155,7 +155,7 @@ def test_where_time_counts_it_learns_to_hand_out_less() -> None:
 def test_its_actor_is_loaded_from_the_saved_model(tmp_path: Path) -> None:
     algorithm = made().learn(500)
     save_algorithm(algorithm, tmp_path / "model.zip")
-    _, act = load_actor(tmp_path / "model.zip")
+    _, act = load_actor(tmp_path / "model.zip", CONFIG, 4)
     observations = algorithm.env.reset()
     np.testing.assert_allclose(act(observations), algorithm.predict(observations)[0], atol=1e-6)
 
@@ -192,3 +192,23 @@ def test_what_is_no_number_ends_the_training() -> None:
         algorithm.policy.actor.head.own.bias.fill_(float("nan"))
     with pytest.raises((FloatingPointError, ValueError)):
         algorithm.learn(100)
+
+
+def test_it_logs_under_the_names_of_stable_baselines3() -> None:
+    algorithm, logged = made(), {}
+    dump = algorithm.logger.dump
+
+    def keep(step: int) -> None:
+        logged.update(algorithm.logger.name_to_value)
+        dump(step)
+
+    algorithm.logger.dump = keep  # type: ignore[method-assign]
+    rollouts: list[Rollout] = []
+    update = algorithm._update
+    algorithm._update = lambda rollout, rng: (rollouts.append(rollout), update(rollout, rng))  # type: ignore[method-assign, func-returns-value]
+    algorithm.learn(1)
+    assert logged["rollout/ep_len_mean"] == pytest.approx(
+        len(rollouts[0].migration) / 16
+    )  # of the migrations that count
+    assert logged["rollout/ep_rew_mean"] < -1.0  # no migration costs less than T0
+    assert logged["time/fps"] > 0

@@ -56,7 +56,7 @@ def test_values_depend_on_the_hidden_state_and_actions_do_not(env, algorithm) ->
 def test_what_is_saved_acts_on_the_observation_alone(env, algorithm, tmp_path) -> None:
     algorithm.learn(128)
     algorithm.save(tmp_path / "model.zip")
-    _, act = load_actor(tmp_path / "model.zip")
+    _, act = load_actor(tmp_path / "model.zip", PpoConfig(privileged_critic=True), SLOTS)
     observations = env.reset()
     own = observations[:, : observation_size(SLOTS)]
     with torch.no_grad():

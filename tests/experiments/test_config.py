@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel, ValidationError
 
+from agents.config import PairedConfig, PpoConfig, SacConfig
 from dqgym.envs.randomisation import Randomisation
 from dqgym.errors import BadInputError
 from experiments.config import RandomisationConfig, TrainingConfig, load_config
@@ -107,6 +109,54 @@ def test_an_unknown_key_is_told_its_path_and_the_nearest_key(config_path, overri
 def test_a_bad_value_is_told_its_path_the_value_and_what_is_allowed(config_path, override, parts):
     (line,) = mistakes(config_path, override)
     assert all(part in line for part in parts), line
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("training.frames=true", ["training.frames: True", "must be a number, not true"]),
+        ("seed=no", ["seed: False", "must be a number, not false"]),
+        ("environment.survey_chance=yes", ["environment.survey_chance: True", "must be a number"]),
+        ("environment.preference=[0.1, on]", ["environment.preference.1: True", "must be a number"]),
+        ("environment.suites={mixed: true}", ["environment.suites.mixed: True", "must be a number"]),
+        ("environment.randomisation.latency=[0, true]", ["latency.1: True", "must be a number"]),
+        ("evaluation.preferences=[true]", ["evaluation.preferences.0: True", "must be a number"]),
+        ("algorithm.learning_rate=true", ["algorithm.learning_rate: True", "must be a number"]),
+        ("algorithm.gae_lambda=true", ["algorithm.gae_lambda: True", "must be a number"]),
+        ("algorithm.policy.width=true", ["algorithm.policy.width: True", "must be a number"]),
+        ("algorithm.policy.history=1", ["algorithm.policy.history: 1", "must be true or false"]),
+        ("algorithm.privileged_critic=maybe", ["algorithm.privileged_critic: 'maybe'", "must be true or false"]),
+        ("training.frames=5.5e0", ["training.frames: 5.5", "valid integer"]),
+        ("training.frames=1e400", ["training.frames"]),
+    ],
+)
+def test_truth_values_and_numbers_are_told_apart(config_path, override, parts):
+    (line,) = mistakes(config_path, override)
+    assert all(part in line for part in parts), line
+
+
+def test_no_number_of_any_section_takes_a_truth_value():
+    def numbers(model):
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                yield from numbers(field.annotation)
+            elif field.annotation in (int, float):
+                yield model, name
+
+    sections = (TrainingConfig, PairedConfig, PpoConfig, SacConfig)
+    found = [pair for section in sections for pair in numbers(section)]
+    assert len(found) > 40
+    for model, name in found:
+        with pytest.raises(ValidationError, match="must be a number, not true"):
+            model.model_validate({name: True})
+
+
+@pytest.mark.parametrize("text", ["5e6", "5E6", "5e+6", "5.0e6", "5_000_000", "0.5e7", "5000000.0"])
+def test_a_whole_number_may_have_an_exponent(config_path, text):
+    assert load_config(config_path, [f"training.frames={text}"]).training.frames == 5_000_000
+    config_path.write_text(MINIMAL.replace("frames: 1000", f"frames: {text}"))
+    assert load_config(config_path).training.frames == 5_000_000
+    assert load_config(config_path, ["algorithm.learning_rate=1e-3"]).algorithm.learning_rate == 1e-3
 
 
 def test_all_mistakes_are_told_at_once(config_path):

@@ -26,7 +26,7 @@ from tests.experiments.runs import EVALUATION, MLP_SLOTS, config, make_run
 @pytest.mark.parametrize("slots", [1, 8, 33, 64])
 def test_the_bundle_acts_as_the_trained_policy(per_vcpu_run: Path, per_vcpu_bundle: Path, slots: int) -> None:
     observations = random_observations(slots, 50, np.random.default_rng(7))
-    module, act = load_actor(per_vcpu_run / "best_model.zip")
+    module, act = load_actor(per_vcpu_run / "best_model.zip", config("per-vcpu").algorithm, slots)
 
     actions = read_bundle(per_vcpu_bundle).act(observations)
 
@@ -74,7 +74,7 @@ def test_an_mlp_policy_keeps_its_number_of_slots(tmp_path: Path) -> None:
     assert bundle.path == run / BUNDLE_FOLDER
     assert (bundle.manifest.vcpus.high, bundle.manifest.vcpus.slots) == (MLP_SLOTS, MLP_SLOTS)
     observations = random_observations(MLP_SLOTS, 20, np.random.default_rng(0))
-    _, act = load_actor(run / "best_model.zip")
+    _, act = load_actor(run / "best_model.zip", config("mlp").algorithm, MLP_SLOTS)
     np.testing.assert_allclose(bundle.act(observations), act(observations), atol=1e-5)
     with pytest.raises(ValueError, match="vcpu_slots=4: the policy takes 8, no other number"):
         bundle.encoder(4)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from dqgym.errors import BadInputError
-from experiments.run_directory import RunDirectory, RunMeta, default_run_path, describe_run
+from experiments.run_directory import RunDirectory, RunMeta, default_run_path, describe_run, git_revision
 
 
 @pytest.fixture
@@ -101,3 +101,20 @@ def test_the_git_revision_is_that_of_the_source_tree(meta):
         assert meta.git_revision is None
     else:
         assert meta.git_revision in (revision, f"{revision}-dirty")
+
+
+def test_a_repository_around_the_package_is_not_taken_for_its_own(tmp_path):
+    package = tmp_path / "venv" / "dqgym"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "of something else")
+    assert git_revision(package) is None
+    git("add", "-f", ".")
+    git("commit", "-m", "of the package")
+    assert len(git_revision(package)) == 40

@@ -184,6 +184,8 @@ def test_show_config_prints_a_config_that_loads_and_writes_nothing(tmp_path, mon
         ([], "give a config, or --resume RUN"),
         (["--resume", "run", "--set", "seed=1"], "takes no config, --set, --run-dir or --reuse"),
         (["--resume", "nowhere"], "nowhere is not a training run"),
+        (["--resume", "run", "--set", "algorithm.devices=cpu"], "but for --set algorithm.device="),
+        (["--resume", "nowhere", "--set", "algorithm.device=cpu"], "nowhere is not a training run"),
         ([RECIPE, "--reuse"], "--reuse needs --run-dir"),
         (["none.yaml"], "cannot read config none.yaml"),
         ([RECIPE, "--set", "sed=1"], "did you mean 'seed'?"),
