@@ -107,7 +107,7 @@ class Sb3VecEnv(VecEnv):
         observations = self._own(observations)
         if self._has_hidden:
             observations = self._with_hidden(observations, infos)
-        return observations, rewards, dones, self._info_dicts(infos, truncated)
+        return observations, rewards, dones, self._info_dicts(infos, truncated & ~terminated)
 
     @staticmethod
     def _with_hidden(observations: np.ndarray, infos: dict[str, Any], prefix: str = "") -> np.ndarray:
@@ -119,7 +119,7 @@ class Sb3VecEnv(VecEnv):
         self._raw_observations = observations
         return observations.copy() if reused else observations
 
-    def _info_dicts(self, infos: dict[str, Any], truncated: np.ndarray) -> list[dict[str, Any]]:
+    def _info_dicts(self, infos: dict[str, Any], cut: np.ndarray) -> list[dict[str, Any]]:
         nothing: dict[str, Any] = {}
         dicts = [nothing] * self.num_envs
         if "final_info" not in infos:
@@ -135,7 +135,7 @@ class Sb3VecEnv(VecEnv):
             outcome = dict(zip(fields, row, strict=True))
             dicts[index] = {
                 "terminal_observation": final_obs[index],
-                "TimeLimit.truncated": bool(truncated[index]),
+                "TimeLimit.truncated": bool(cut[index]),
                 "episode": {"r": outcome["episode_return"], "l": int(outcome["episode_steps"]), "t": elapsed_s},
                 "outcome": outcome,
             }

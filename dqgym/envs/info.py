@@ -1,16 +1,23 @@
-"""What an environment says of a migration that has ended: ``info`` of the last step, ``final_info`` of a vector."""
+"""What ``info`` holds: of each step its reward terms, of the last step the outcome.
+
+A vector has each number as an array [N], beside a mask ``_name`` [N] of the environments that it is of; where an
+environment ended and began anew in the same step, what the old episode had to say is in ``final_info``, masked alike.
+This is how Gymnasium's ``VectorEnv`` collects the infos of single environments.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dqgym.backends.base import Outcomes
 from dqgym.compile import routine
 from dqgym.model.layout import Vcpu, Vm
-from dqgym.telemetry.telemetry import FloatArray
+from dqgym.telemetry.telemetry import BoolArray, FloatArray
 
 
 class FinalInfo(IntEnum):
@@ -65,9 +72,18 @@ def write_final_info(tile, state, out, slots):  # type: ignore[no-untyped-def]
     out[FinalInfo.PASS_TIME_S] = state[Vm.PASS_TIME_S]
 
 
-def final_info_columns(numbers: FloatArray) -> dict[str, FloatArray]:
-    """[N, len(FINAL_INFO)] as arrays [N] by name."""
-    return {name: numbers[:, k] for k, name in enumerate(FINAL_INFO)}
+def masked(columns: Iterable[tuple[str, NDArray[Any]]], mask: BoolArray) -> dict[str, Any]:
+    """Numbers [N] by name, each with its mask; 0 where the mask is not set."""
+    infos: dict[str, Any] = {}
+    for name, numbers in columns:
+        infos[name] = np.where(mask, numbers, 0.0)
+        infos[f"_{name}"] = mask.copy()
+    return infos
+
+
+def outcomes_where(mask: BoolArray, numbers: FloatArray) -> dict[str, Any]:
+    """The columns of ``numbers`` [N, len(FINAL_INFO)], where ``mask`` [N] says that the episode is over."""
+    return masked(zip(FINAL_INFO, numbers.T, strict=True), mask)
 
 
 def final_info_of(

@@ -13,6 +13,7 @@ from dqgym.envs.hidden import write_hidden_state
 from dqgym.envs.info import write_final_info
 from dqgym.envs.latency import advance_late, run_free
 from dqgym.envs.randomisation import draw_latency, is_heeded, misread
+from dqgym.envs.reward import TERMS
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.random import mix, next_seed, uniform
@@ -99,6 +100,14 @@ def reset_where(  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
+@kernel
+def final_info_where(mask, vcpu, vm, final_info, slots):  # type: ignore[no-untyped-def]
+    """Fill ``final_info`` [N, len(FINAL_INFO)] wherever ``mask`` [N] says so, with how far the migration has come."""
+    for n in range(vm.shape[0]):
+        if mask[n]:
+            write_final_info(at(vcpu, n), at(vm, n), at(final_info, n), len(slots))
+
+
 @part
 def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
     for k in range(source.shape[1]):
@@ -109,9 +118,11 @@ def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
 def step_all(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, parameters, randomised,
     actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
-    observations, hidden, rewards, terminated, final_observations, final_hidden, final_info,
+    observations, hidden, rewards, terms, terminated, final_observations, final_hidden, final_info,
 ):  # fmt: skip
     """One control interval of N environments; returns how many ended.
+
+    ``terms`` [len(TERMS), N] gets what each term of the cost has grown by.
 
     ``randomised``: a ``StepRandomisation``.
     ``reset_now`` [N]: environments that ended in the step before and begin anew in this one, without acting.
@@ -130,6 +141,8 @@ def step_all(  # type: ignore[no-untyped-def]
         count = 0
         for n in range(first, min(first + BLOCK, vm.shape[0])):
             rewards[n] = 0.0
+            for k in range(len(TERMS)):
+                terms[k, n] = 0.0
             terminated[n] = False
             if reset_now[n]:
                 _reset(
@@ -150,6 +163,7 @@ def step_all(  # type: ignore[no-untyped-def]
             elif comes_late:
                 for i in range(len(slots)):
                     limits[i] = tile[Vcpu.LIMIT, i]
+            terms[0, n], terms[1, n] = state[Vm.TIME_TERM], state[Vm.STALL_TERM]
             rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
             interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
             begin_interval(tile, state, slots, interval_s, False)
@@ -172,6 +186,9 @@ def step_all(  # type: ignore[no-untyped-def]
                 + weights[2] * state[Vm.DOWNTIME_TERM]
                 + weights[3] * state[Vm.DEADLINE_TERM]
             )
+            terms[0, n] = state[Vm.TIME_TERM] - terms[0, n]
+            terms[1, n] = state[Vm.STALL_TERM] - terms[1, n]
+            terms[2, n], terms[3, n] = state[Vm.DOWNTIME_TERM], state[Vm.DEADLINE_TERM]
             state[Vm.STEPS] += 1.0
             state[Vm.RETURN] += rewards[n]
             misread(at(vcpu, n), state, streams, n, slots, randomised)

@@ -7,28 +7,33 @@ from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dqgym.backends.base import Backend
 from dqgym.backends.registry import make_backend
 from dqgym.controller.trace import TraceRecorder
+from dqgym.envs.actions import checked_actions
+from dqgym.envs.arguments import ScenarioChoice, scenario_of
+from dqgym.envs.errors import EnvironmentClosedError, ResetNeededError
 from dqgym.envs.info import final_info_of
 from dqgym.envs.kernel import draw_episode
-from dqgym.envs.options import EnvironmentKeywords, resolve_options
+from dqgym.envs.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
 from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.randomised_model import RandomisedModel, require_model
-from dqgym.envs.reward import TERMS, CostMeter
+from dqgym.envs.reset_options import SINGLE, checked_options, checked_seed, one_preference
+from dqgym.envs.reward import TERM_KEYS, TERMS, CostMeter
 from dqgym.envs.spaces import action_space, observation_space
+from dqgym.envs.specs import JsonableSpec
 from dqgym.errors import BadInputError
 from dqgym.random import streams
+from dqgym.scenario import Scenario
 from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Float32Array, Telemetry, VmField
 
 
-class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
+class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
     """Throttle the memory writes of a virtual machine while it is migrated live.
 
     ## Description
@@ -96,14 +101,15 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
 
     ## Episode end
     Terminated when the migration completes or misses its deadline (20 T0 unless the scenario says otherwise); never
-    truncated. The last ``info`` holds the outcome (names in ``dqgym.envs.info.FINAL_INFO``); every ``info`` holds
-    ``reward_terms``, the cost terms of the step by name.
+    truncated by itself. The last ``info`` holds the outcome (names in ``dqgym.envs.info.FINAL_INFO``); every ``info``
+    holds what each cost term grew by in the step: ``reward_time``, ``reward_stall``, ``reward_downtime`` and
+    ``reward_deadline``.
 
     ## Arguments
     | name | default | what |
     | --- | --- | --- |
     | ``suite`` | ``"mixed"`` | a suite's name, or weights by name |
-    | ``scenario`` | None | one scenario (object or YAML file) in place of a suite |
+    | ``scenario`` | None | one scenario in place of a suite: an object, a mapping, YAML text, or a file |
     | ``backend`` | ``"model"`` | where the migration happens: a name or a ``Backend`` |
     | ``preference`` | ``(0.05, 2.0)`` | what guest runtime is worth against time: a number, or a range to draw from |
     | ``control_interval`` | ``"0.04 T0"`` | time between decisions: pass times, or seconds (``"100 ms"``) |
@@ -114,8 +120,8 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     | ``max_memory_bytes`` | none | scenarios of the pool with more memory are left out |
     | ``pool_size``, ``pool_seed`` | 2048, 0 | how many scenarios are drawn from a sampler, with which seed |
     | ``reward_weights`` | None | weights of the reward terms by name; 1 where not given |
-    | ``action_spec`` | None | another range of the limits |
-    | ``parameters`` | None | of the model |
+    | ``action_spec`` | None | another range of the limits: ``{"lowest": 0.01, "highest": 10}`` |
+    | ``parameters`` | the default ones | of the model: some by name, a file, or an object |
     | ``randomisation`` | None | what is varied besides, in the model (``dqgym.envs.randomisation.Randomisation``) |
     | ``render_mode`` | None | ``"rgb_array"``: frames that show the migration so far |
 
@@ -126,6 +132,9 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
     env = gym.make("dqgym/Migration-v0", suite="phases", preference=0.2)
     envs = gym.make_vec("dqgym/Migration-v0", num_envs=1024, suite="phases")
     ```
+
+    A reset takes ``options={"scenario": ..., "preference": ...}`` for the episode that it begins. An action that is not
+    finite is an error. ``docs/gymnasium.md`` has the rest: infos, seeding, copies, specs, and snippets for libraries.
 
     ## Version history
     * v0: first version.
@@ -140,7 +149,7 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
         render_mode: str | None = None,
         **keywords: Unpack[EnvironmentKeywords],
     ) -> None:
-        EzPickle.__init__(self, backend=backend, render_mode=render_mode, **keywords)
+        refuse_unknown_arguments(keywords, ("backend", "render_mode"))
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise BadInputError(f"render_mode={render_mode!r}; allowed: None, {self.metadata['render_modes']}")
         self.options = resolve_options(**keywords)
@@ -159,39 +168,66 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
         self._streams: NDArray[np.uint64] | None = None
         self._telemetry: Telemetry | None = None
         self._recorder: TraceRecorder | None = None
+        self._closed = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float32Array, dict[str, Any]]:
-        """Begin another migration. ``options`` are not used."""
-        super().reset(seed=seed)
+        """Begin another migration.
+
+        Args:
+            seed: of the scenario, the preference and all that is random; None goes on with the numbers at hand.
+            options: ``scenario`` and ``preference`` of this episode in place of drawn ones, in any form that the
+                arguments of these names have; what else is drawn stays. The scenario goes as it is, under the
+                ``parameters`` that the environment was made with: randomisation varies neither.
+
+        Raises:
+            BadInputError: an unknown option, a scenario with more vCPUs than slots, a negative seed.
+            EnvironmentClosedError: after ``close``.
+        """
+        if self._closed:
+            raise EnvironmentClosedError("reset: the environment has been closed")
+        given = checked_options(options, SINGLE)
+        scenario = self._own_scenario(given["scenario"]) if "scenario" in given else None
+        preference = one_preference(given["preference"]) if "preference" in given else None
+        super().reset(seed=None if seed is None else checked_seed(seed))
         if seed is not None:
             self._streams = streams([seed])
         elif self._streams is None:
             self._streams = streams([int(self.np_random.integers(2**63))])
         scenarios, preferences = self.options.scenarios, self.options.preferences
         least_s, pass_times, survey_chance = self.options.survey
-        episode_seed, index, self._preference, surveyed = draw_episode(
+        episode_seed, index, drawn, surveyed = draw_episode(
             self._streams, 0, len(scenarios), *preferences, survey_chance
         )
+        self._preference = drawn if preference is None else preference
+        constants = self.options.constants[index] if scenario is None else self.options.parameters
         survey = ControlInterval(least_s, pass_times) if surveyed else None
         if isinstance(self.backend, RandomisedModel):
-            self.backend.begin_episode(self.options.constants[index], self._streams)
-        self._telemetry = self.backend.start([scenarios[index]], [int(episode_seed)], survey)
+            self.backend.begin_episode(constants, self._streams)
+        self._telemetry = self.backend.start([scenario or scenarios[index]], [int(episode_seed)], survey)
         facts = self.backend.facts
         self._interval_s = self.options.interval.seconds(facts)
         self._meter = CostMeter(facts, self._preference)
         self._return, self._steps = 0.0, 0
         self._recorder = TraceRecorder(facts) if self.render_mode is not None else None
-        return self.encoder.reset(facts, self._preference)[0], {"reward_terms": dict.fromkeys(TERMS, 0.0)}
+        return self.encoder.reset(facts, self._preference)[0], dict.fromkeys(TERM_KEYS, 0.0)
 
     def step(self, action: Float32Array) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
-        """One control interval under the limits that ``action`` [V] sets."""
+        """One control interval under the limits that ``action`` [V] sets.
+
+        Raises:
+            BadActionError: an action that is not finite; the message says whose. Or another shape.
+            ResetNeededError: before ``reset``, or after the end of the migration.
+            EnvironmentClosedError: after ``close``.
+        """
+        if self._closed:
+            raise EnvironmentClosedError("step: the environment has been closed")
         if self._telemetry is None:
-            raise RuntimeError("call reset before step")
+            raise ResetNeededError("call reset before step")
         if self._telemetry.done[0]:
-            raise RuntimeError("the migration has ended: call reset")
-        actions = np.asarray(action, dtype=np.float32)[None]
+            raise ResetNeededError("the migration has ended: call reset")
+        actions = checked_actions(action, (self.options.slots,))[None]
         bandwidth = np.ascontiguousarray(self._telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S))
         command = action_to_command(actions, bandwidth, self.encoder.writers, self.backend.facts, self.action_spec)
         telemetry = self._telemetry = self.backend.step(command, self._interval_s)
@@ -203,11 +239,11 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
         terminated = bool(telemetry.done[0])
         outcomes = self.backend.outcomes() if terminated else None
         self._meter.update(telemetry, outcomes)
-        terms = {name: self._meter.terms[name] - before[name] for name in TERMS}
         reward = self._weighted(before) - self._weighted(self._meter.terms)
         self._return += reward
         self._steps += 1
-        info: dict[str, Any] = {"reward_terms": terms}
+        growth = (self._meter.terms[name] - before[name] for name in TERMS)
+        info: dict[str, Any] = dict(zip(TERM_KEYS, growth, strict=True))
         if outcomes is not None:
             info |= final_info_of(outcomes, self._meter.terms, self._preference, self._return, self._steps)
         return observation, reward, terminated, False, info
@@ -220,12 +256,23 @@ class MigrationEnv(gym.Env[Float32Array, Float32Array], EzPickle):
             gym.logger.warn('render needs a render mode: gym.make("dqgym/Migration-v0", render_mode="rgb_array")')
             return None
         if self._recorder is None:
-            raise RuntimeError("call reset before render")
+            raise ResetNeededError("call reset before render")
         return draw_migration(self._recorder.trace())
 
     def close(self) -> None:
-        """Release the backend."""
+        """Release the backend; no other call is taken after it."""
+        self._closed = True
         self.backend.close()
+
+    def _own_scenario(self, given: ScenarioChoice) -> Scenario:
+        """The scenario that one episode is to have."""
+        scenario = scenario_of(given)
+        if scenario.vcpus > self.options.slots:
+            raise BadInputError(
+                f"options['scenario']: {scenario.name!r} has {scenario.vcpus} vCPUs, the environment has slots for"
+                f" {self.options.slots}: make it with vcpu_slots={scenario.vcpus}"
+            )
+        return scenario
 
     def _weighted(self, terms: Mapping[str, float]) -> float:
         return float(sum(weight * terms[name] for weight, name in zip(self.options.weights, TERMS, strict=True)))

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any, TypedDict
 
 from dqgym.cost import PREFERENCE_RANGE
+from dqgym.envs.arguments import (
+    IntervalChoice,
+    ParametersChoice,
+    PreferenceChoice,
+    ScenarioChoice,
+    action_spec_of,
+    interval_of,
+    mapping,
+    number,
+    parameters_from,
+    preferences_of,
+    scenario_of,
+    whole_number,
+)
+from dqgym.envs.errors import UnknownArgumentError, refuse_unknown
 from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.reward import weights_of
 from dqgym.errors import BadInputError
 from dqgym.model.layout import slots_for
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
-from dqgym.scenario import MAX_VCPUS, Scenario, load_scenario
+from dqgym.scenario import MAX_VCPUS, Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.interval import ControlInterval, parse_survey
+from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import FloatArray
 
 SuiteChoice = str | Mapping[str, float]
@@ -31,10 +45,10 @@ class EnvironmentKeywords(TypedDict, total=False):
     """The keyword arguments that the single and the vector environment share; ``resolve_options`` has the defaults."""
 
     suite: SuiteChoice | None
-    scenario: Scenario | str | Path | None
-    preference: float | tuple[float, float]
-    control_interval: ControlInterval | str
-    survey: ControlInterval | str | None
+    scenario: ScenarioChoice | None
+    preference: PreferenceChoice
+    control_interval: IntervalChoice
+    survey: IntervalChoice | None
     survey_chance: float
     vcpu_slots: int | None
     max_vcpus: int
@@ -42,8 +56,8 @@ class EnvironmentKeywords(TypedDict, total=False):
     pool_size: int
     pool_seed: int
     reward_weights: Mapping[str, float] | None
-    action_spec: ActionSpec | None
-    parameters: ModelParameters
+    action_spec: ActionSpec | Mapping[str, float] | None
+    parameters: ParametersChoice
     randomisation: Randomisation | Mapping[str, Any] | None
 
 
@@ -75,13 +89,22 @@ class EnvironmentOptions:
     randomisation: Randomisation
     constants: tuple[ModelParameters, ...]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> EnvironmentOptions:
+        """Itself: nothing in it ever changes."""
+        return self
+
+
+def refuse_unknown_arguments(keywords: Mapping[str, Any], own: Sequence[str]) -> None:
+    """Raise an UnknownArgumentError where one is neither shared by all environments nor the environment's ``own``."""
+    refuse_unknown("argument", keywords, [*EnvironmentKeywords.__annotations__, *own], UnknownArgumentError)
+
 
 def resolve_options(
     suite: SuiteChoice | None = None,
-    scenario: Scenario | str | Path | None = None,
-    preference: float | tuple[float, float] = PREFERENCE_RANGE,
-    control_interval: ControlInterval | str = DEFAULT_INTERVAL,
-    survey: ControlInterval | str | None = None,
+    scenario: ScenarioChoice | None = None,
+    preference: PreferenceChoice = PREFERENCE_RANGE,
+    control_interval: IntervalChoice = DEFAULT_INTERVAL,
+    survey: IntervalChoice | None = None,
     survey_chance: float = 1.0,
     vcpu_slots: int | None = None,
     max_vcpus: int = MAX_VCPUS,
@@ -89,8 +112,8 @@ def resolve_options(
     pool_size: int = 2048,
     pool_seed: int = 0,
     reward_weights: Mapping[str, float] | None = None,
-    action_spec: ActionSpec | None = None,
-    parameters: ModelParameters = DEFAULT_PARAMETERS,
+    action_spec: ActionSpec | Mapping[str, float] | None = None,
+    parameters: ParametersChoice = DEFAULT_PARAMETERS,
     randomisation: Randomisation | Mapping[str, Any] | None = None,
 ) -> EnvironmentOptions:
     """Check the keyword arguments of an environment (documented at ``MigrationEnv``) and draw its scenarios.
@@ -100,37 +123,43 @@ def resolve_options(
     """
     if suite is not None and scenario is not None:
         raise BadInputError(f"suite={suite!r} and scenario={scenario!r}: give one of them")
-    if pool_size < 1:
-        raise BadInputError(f"pool_size={pool_size!r} must be at least 1")
+    pool_size = whole_number("pool_size", pool_size, least=1)
+    pool_seed = whole_number("pool_seed", pool_seed, least=0)
+    max_vcpus = whole_number("max_vcpus", max_vcpus, least=1)
     if scenario is not None:
-        loaded = scenario if isinstance(scenario, Scenario) else load_scenario(Path(scenario))
-        scenarios: tuple[Scenario, ...] = (loaded,)
+        scenarios: tuple[Scenario, ...] = (scenario_of(scenario),)
     else:
-        choice = {suite: 1.0} if isinstance(suite, str) else dict(suite or {"mixed": 1.0})
-        scenarios = _draw(tuple(choice.items()), pool_size, pool_seed, max_vcpus, max_memory_bytes)
+        most_bytes = math.inf if max_memory_bytes == math.inf else number("max_memory_bytes", max_memory_bytes)
+        scenarios = _draw(tuple(_weights_of(suite).items()), pool_size, pool_seed, max_vcpus, most_bytes)
     varied = Randomisation.of(randomisation)
     scenarios = varied.scenarios(scenarios, pool_seed)
-    lowest, highest = preference if isinstance(preference, tuple | list) else (preference, preference)
-    if not 0 < lowest <= highest:
-        raise BadInputError(f"preference={preference!r} must be positive: a number, or (lowest, highest)")
-    if not 0 <= survey_chance <= 1:
+    if not 0 <= (chance := number("survey_chance", survey_chance)) <= 1:
         raise BadInputError(f"survey_chance={survey_chance!r} must be from 0 to 1")
-    length = parse_survey(survey) if isinstance(survey, str) else survey
+    length = None if survey is None else interval_of("survey", survey)
     most = max(each.vcpus for each in scenarios)
-    if vcpu_slots is not None and vcpu_slots < most:
+    slots = most if vcpu_slots is None else whole_number("vcpu_slots", vcpu_slots, least=1)
+    if slots < most:
         raise BadInputError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")
+    nominal = parameters_from(parameters)
     return EnvironmentOptions(
         scenarios=scenarios,
-        slots=slots_for(most if vcpu_slots is None else vcpu_slots),
-        preferences=(float(lowest), float(highest)),
-        interval=ControlInterval.parse(control_interval) if isinstance(control_interval, str) else control_interval,
-        survey=(0.0, 0.0, 0.0) if length is None else (length.least_s, length.pass_times, float(survey_chance)),
-        weights=weights_of(reward_weights),
-        action_spec=action_spec or ActionSpec(),
-        parameters=parameters,
+        slots=slots_for(slots),
+        preferences=preferences_of(preference),
+        interval=interval_of("control_interval", control_interval),
+        survey=(0.0, 0.0, 0.0) if length is None else (length.least_s, length.pass_times, chance),
+        weights=weights_of(None if reward_weights is None else mapping("reward_weights", reward_weights)),
+        action_spec=action_spec_of(action_spec),
+        parameters=nominal,
         randomisation=varied,
-        constants=tuple(varied.parameters(parameters, len(scenarios), pool_seed)),
+        constants=tuple(varied.parameters(nominal, len(scenarios), pool_seed)),
     )
+
+
+def _weights_of(suite: SuiteChoice | None) -> dict[str, float]:
+    """The weight of each suite by its name."""
+    if suite is None or isinstance(suite, str):
+        return {"mixed" if suite is None else suite: 1.0}
+    return {name: number(f"suite: weight of {name!r}", weight) for name, weight in mapping("suite", suite).items()}
 
 
 @lru_cache(maxsize=8)

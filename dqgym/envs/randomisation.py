@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ _MOST = {
 _LEAST_FACTOR = 0.1
 """A bandwidth is read as this share of what it is at least: it is divided by."""
 _f = np.float32
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class StepRandomisation(NamedTuple):
@@ -75,19 +80,22 @@ class Randomisation:
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
             value = getattr(self, name)
-            if not 0 <= value <= most:
+            if not _is_number(value) or not 0 <= value <= most:
                 raise BadInputError(f"randomisation: {name}={value!r} must be from 0 to {most:g}")
-        if len(self.latency) != 2 or not 0 <= self.latency[0] <= self.latency[1] <= 1:
+        latency = tuple(self.latency) if isinstance(self.latency, tuple | list) else ()
+        if len(latency) != 2 or not all(map(_is_number, latency)) or not 0 <= latency[0] <= latency[1] <= 1:
             raise BadInputError(
                 f"randomisation: latency={self.latency!r} must be (least, most), 0 <= least <= most <= 1"
             )
-        object.__setattr__(self, "latency", tuple(map(float, self.latency)))
+        object.__setattr__(self, "latency", tuple(map(float, latency)))
 
     @classmethod
     def of(cls, given: Randomisation | Mapping[str, Any] | None) -> Randomisation:
         """The one given, or that which a mapping of its attributes describes. BadInputError for an unknown one."""
         if isinstance(given, Randomisation):
             return given
+        if given is not None and not isinstance(given, Mapping):
+            raise BadInputError(f"randomisation={given!r} must be a mapping from names")
         names = [field.name for field in fields(cls)]
         for name in given or {}:
             if name not in names:

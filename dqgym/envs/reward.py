@@ -10,7 +10,9 @@ With all weights 1, the rewards of an episode add up to -J.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
 
 TERMS = ("time", "stall", "downtime", "deadline")
+TERM_KEYS = tuple(f"reward_{name}" for name in TERMS)
+"""What ``info`` calls the terms of a step."""
 
 
 def weights_of(given: Mapping[str, float] | None) -> FloatArray:
@@ -30,8 +34,8 @@ def weights_of(given: Mapping[str, float] | None) -> FloatArray:
     for name, weight in (given or {}).items():
         if name not in weights:
             raise BadInputError(f"reward_weights: unknown term {name!r}{did_you_mean(name, TERMS)}; terms: {TERMS}")
-        if not weight >= 0:
-            raise BadInputError(f"reward_weights: {name}={weight!r} must not be negative")
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= weight < math.inf:
+            raise BadInputError(f"reward_weights: {name}={weight!r} must not be negative: a number")
         weights[name] = float(weight)
     return np.array([weights[name] for name in TERMS])
 

@@ -83,6 +83,23 @@ def load_parameters(path: Path) -> ModelParameters:
     return ModelParameters(**{name: _value(path, name, entries.get(name)) for name in ModelParameters._fields})
 
 
+def parameters_of(values: Mapping[str, float]) -> ModelParameters:
+    """The default parameters but for the values given, in the units of ``UNITS``.
+
+    Raises:
+        ParameterError: an unknown name, or a bad value.
+    """
+    for name in values:
+        if name not in ModelParameters._fields:
+            hint = did_you_mean(str(name), ModelParameters._fields)
+            known = ", ".join(ModelParameters._fields)
+            raise ParameterError(f"parameters: unknown parameter {name!r}{hint}; parameters: {known}")
+    checked = {
+        name: _value("parameters", name, {"value": value, "unit": UNITS[name]}) for name, value in values.items()
+    }
+    return DEFAULT_PARAMETERS._replace(**checked)
+
+
 def load_throttle_options(path: Path) -> dict[str, dict[str, float]]:
     """The options of throttles that a file of parameters holds, by throttle and option; mostly none.
 
@@ -140,9 +157,9 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _value(path: Path, name: str, entry: Any) -> float:
-    """The value of one parameter, checked."""
-    place = f"{path}: {name}"
+def _value(source: str | Path, name: str, entry: Any) -> float:
+    """The value of one parameter, checked; ``source`` is how messages call where it comes from."""
+    place = f"{source}: {name}"
     if entry is None:
         raise ParameterError(f"{place}: missing")
     value = _number(place, entry)

@@ -34,7 +34,7 @@ class ActionSpec:
     highest: float = 20.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.lowest < self.highest:
+        if not 0 < self.lowest < self.highest < math.inf:
             raise BadInputError(f"action: lowest={self.lowest!r} must be positive and below highest={self.highest!r}")
 
     def spec(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dqgym.backends.model import ModelBackend
 from dqgym.cost import migration_cost
 from dqgym.envs.info import FINAL_INFO
 from dqgym.envs.migration import MigrationEnv
-from dqgym.envs.reward import TERMS
+from dqgym.envs.reward import TERM_KEYS
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.scenario import save_scenario
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES, PerVcpu
@@ -86,14 +86,14 @@ def test_an_episodes_rewards_add_up_to_minus_the_cost(seed):
 
 def test_every_step_says_what_its_reward_is_made_of():
     _, rewards, infos = episode(single(), 1)
-    assert infos[0]["reward_terms"] == dict.fromkeys(TERMS, 0.0)
+    assert infos[0] == dict.fromkeys(TERM_KEYS, 0.0)
     for reward, info in zip(rewards, infos[1:], strict=True):
-        assert tuple(info["reward_terms"]) == TERMS
-        assert reward == pytest.approx(-sum(info["reward_terms"].values()), rel=1e-9, abs=1e-12)
-        assert min(info["reward_terms"].values()) >= 0.0
-    for name in TERMS:
-        total = sum(info["reward_terms"][name] for info in infos)
-        assert infos[-1][f"term_{name}"] == pytest.approx(total, rel=1e-9, abs=1e-12)
+        terms = [info[key] for key in TERM_KEYS]
+        assert reward == pytest.approx(-sum(terms), rel=1e-9, abs=1e-12)
+        assert min(terms) >= 0.0
+    for key in TERM_KEYS:
+        total = sum(info[key] for info in infos)
+        assert infos[-1][key.replace("reward", "term")] == pytest.approx(total, rel=1e-9, abs=1e-12)
 
 
 def test_the_last_info_holds_the_outcome():
@@ -111,8 +111,9 @@ def test_the_last_info_holds_the_outcome():
 def test_reward_weights_scale_the_terms():
     plain, weighted = episode(single(), 3), episode(single(reward_weights={"stall": 3.0, "time": 0.0}), 3)
     np.testing.assert_array_equal(plain[0], weighted[0])
-    terms = [info["reward_terms"] for info in plain[2][1:]]
-    expected = [-(3.0 * each["stall"] + each["downtime"] + each["deadline"]) for each in terms]
+    expected = [
+        -(3.0 * info["reward_stall"] + info["reward_downtime"] + info["reward_deadline"]) for info in plain[2][1:]
+    ]
     np.testing.assert_allclose(weighted[1], expected, rtol=1e-9, atol=1e-12)
     assert weighted[2][-1]["cost"] == plain[2][-1]["cost"]
 
@@ -162,7 +163,7 @@ def test_a_missed_deadline_costs_the_whole_migration_once_more():
     assert np.isnan(info["downtime_s"])
     assert info["total_time_s"] == pytest.approx(600.0)
     assert total == pytest.approx(-6.0, rel=1e-6)
-    assert info["reward_terms"]["deadline"] == pytest.approx(3.0, rel=1e-6)
+    assert info["reward_deadline"] == pytest.approx(3.0, rel=1e-6)
 
 
 def test_the_same_seed_gives_the_same_episode_and_reset_goes_on_to_others():
@@ -222,7 +223,7 @@ def test_stall_is_charged_in_windows_of_100_ms_where_decisions_come_faster():
         env = one_writer(scenario=case, control_interval=interval, preference=1.0)
         env.reset(seed=0)
         infos = [env.step(-FREE if step % 2 else FREE)[4] for step in range(steps)]
-        stall[interval] = sum(info["reward_terms"]["stall"] for info in infos)
+        stall[interval] = sum(info["reward_stall"] for info in infos)
     assert stall["10 ms"] == pytest.approx(-np.log(0.5) * 6.0 / 10.0, rel=0.15)
     assert stall["100 ms"] > 2.0 * stall["10 ms"]
 

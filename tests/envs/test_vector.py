@@ -11,9 +11,9 @@ from scipy import stats
 
 import dqgym  # noqa: F401  registers the environment
 from dqgym.cost import PREFERENCE_RANGE
-from dqgym.envs.info import FINAL_INFO
 from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.randomisation import Randomisation
+from dqgym.envs.reward import TERM_KEYS
 from dqgym.envs.vector import MigrationVectorEnv
 from dqgym.telemetry.features import Global
 
@@ -52,7 +52,7 @@ def test_spaces_shapes_and_types_are_those_of_a_vector_environment():
     assert env.observation_space.shape == (3, *env.single_observation_space.shape)
     assert env.action_space.shape == (3, SLOTS)
     observation, infos = env.reset(seed=0)
-    assert infos == {}
+    assert set(infos) == {*TERM_KEYS, *(f"_{key}" for key in TERM_KEYS)}
     assert observation.dtype == np.float32
     assert env.observation_space.contains(observation)
     for _ in range(60):
@@ -109,7 +109,9 @@ def assert_side_by_side(mode: AutoresetMode, seed: int, **keywords) -> None:
     native = vector(3, mode, **keywords)
     plain = SyncVectorEnv([lambda: MigrationEnv(**{**WORLD, **keywords})] * 3, autoreset_mode=mode)
     rng = np.random.default_rng(seed)
-    np.testing.assert_array_equal(native.reset(seed=seed)[0], plain.reset(seed=seed)[0])
+    ours, theirs = native.reset(seed=seed), plain.reset(seed=seed)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    assert_same_infos(ours[1], theirs[1])
     episodes = np.zeros(3, dtype=int)
     for _ in range(120):
         actions = random_actions(native, rng)
@@ -118,29 +120,24 @@ def assert_side_by_side(mode: AutoresetMode, seed: int, **keywords) -> None:
         np.testing.assert_allclose(ours[1], theirs[1], rtol=REWARD_TOLERANCE, atol=REWARD_TOLERANCE)
         np.testing.assert_array_equal(ours[2], theirs[2])
         np.testing.assert_array_equal(ours[3], theirs[3])
-        _assert_same_endings(mode, ours, theirs)
+        assert_same_infos(ours[4], theirs[4])
         episodes += ours[2]
     assert episodes.min() >= 2
 
 
-def _assert_same_endings(mode: AutoresetMode, ours, theirs) -> None:
-    ended, ours_info, theirs_info = ours[2], ours[4], theirs[4]
-    assert ("final_info" in ours_info) == ended.any()
-    assert ("final_obs" in ours_info) == (ended.any() and mode == AutoresetMode.SAME_STEP)
-    if not ended.any():
-        assert ours_info == {}
-        return
-    np.testing.assert_array_equal(ours_info["_final_info"], ended)
-    reference = theirs_info["final_info"] if mode == AutoresetMode.SAME_STEP else theirs_info
-    for name in FINAL_INFO:
-        # NaN where there is no downtime; the single environment computes the means in another order.
-        np.testing.assert_allclose(
-            ours_info["final_info"][name][ended], reference[name][ended], rtol=1e-6, atol=1e-9, err_msg=name
-        )
-    if mode == AutoresetMode.SAME_STEP:
-        np.testing.assert_array_equal(ours_info["_final_obs"], ended)
-        for n in np.flatnonzero(ended):
-            np.testing.assert_array_equal(ours_info["final_obs"][n], theirs_info["final_obs"][n])
+def assert_same_infos(ours: dict, theirs: dict, place: str = "infos") -> None:
+    """Key by key, mask by mask, type by type."""
+    assert set(ours) == set(theirs), place
+    for key, value in ours.items():
+        if isinstance(value, dict):
+            assert_same_infos(value, theirs[key], f"{place}[{key!r}]")
+        elif key == "final_obs":  # objects in the synchronous vector, one array in the native one
+            for n in np.flatnonzero(ours["_final_obs"]):
+                np.testing.assert_array_equal(value[n], theirs[key][n])
+        else:
+            assert value.dtype == theirs[key].dtype, f"{place}[{key!r}]"
+            # The single environment computes the means in another order.
+            np.testing.assert_allclose(value, theirs[key], rtol=1e-6, atol=1e-9, err_msg=f"{place}[{key!r}]")
 
 
 def test_a_survey_that_is_never_made_is_none():
@@ -249,8 +246,9 @@ def test_both_modes_see_the_same_episodes():
         seen = [[] for _ in range(3)]
         for _ in range(120):
             infos = env.step(np.full((3, SLOTS), -0.5, dtype=np.float32))[4]
-            for n in np.flatnonzero(infos.get("_final_info", np.zeros(3, dtype=bool))):
-                seen[n].append(infos["final_info"]["total_time_s"][n])
+            outcomes = infos.get("final_info", infos)
+            for n in np.flatnonzero(outcomes.get("_total_time_s", np.zeros(3, dtype=bool))):
+                seen[n].append(outcomes["total_time_s"][n])
         endings[mode] = seen
     for same, following in zip(*endings.values(), strict=True):
         count = min(len(same), len(following))
@@ -271,7 +269,7 @@ def test_disabled_leaves_the_reset_to_the_caller_and_the_others_alone():
     env = vector(3, AutoresetMode.DISABLED)
     observation, ended = run_until_one_ends(env, seed=2)
     again, infos = env.reset(options={"reset_mask": ended})
-    assert infos == {}
+    np.testing.assert_array_equal(infos["_reward_time"], ended)
     np.testing.assert_array_equal(again[~ended], observation[~ended])
     assert (again[ended, 0] == 0.0).all()
     assert (observation[ended, 0] > 0.0).all()
@@ -424,7 +422,14 @@ def test_seeds_must_be_as_many_as_environments():
 
 @pytest.mark.parametrize(
     ("keywords", "message"),
-    [({"num_envs": 0}, "num_envs=0 must be at least 1"), ({"render_mode": "rgb_array"}, "render_mode")],
+    [
+        ({"num_envs": 0}, "num_envs=0 must be at least 1"),
+        ({"num_envs": "3"}, "num_envs='3' must be a whole number"),
+        ({"max_episode_steps": 0}, "max_episode_steps=0 must be at least 1"),
+        ({"autoreset_mode": "same"}, "autoreset_mode='same' must be .*'NextStep'"),
+        ({"backend": "kvm"}, "backend='kvm': a vector environment runs on the model"),
+        ({"render_mode": "human"}, r"render_mode='human'; allowed: None, \['rgb_array'\]"),
+    ],
 )
 def test_arguments_that_no_vector_takes_are_refused(keywords, message):
     with pytest.raises(ValueError, match=message):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -86,6 +86,15 @@ class KvmBackend:
         self._tallies: Tallies
         self._telemetry: Telemetry
         self._snapshot: Snapshot
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling and deepcopy. BadInputError while a migration runs: there is one real guest."""
+        if self._processes is not None:
+            raise BadInputError(
+                "backend 'kvm' cannot be copied or pickled while it migrates a real guest: do it before reset, or on the"
+                " model"
+            )
+        return self.__dict__.copy()
 
     def start(
         self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
