@@ -54,10 +54,10 @@ def statements(text: str, first_line: int) -> tuple[Statement, ...]:
     """The statements of a block whose text begins in that line."""
     found: list[Statement] = []
     loop: list[str] = []
-    at = first_line
+    at = start = first_line
     for raw in re.split(r"(?<!\\)\n", text):
         line = _COMMENT.sub("", re.sub(r"\s*\\\n\s*", " ", raw).rstrip())
-        start, at = at, at + raw.count("\n") + 1
+        start, at = start if loop else at, at + raw.count("\n") + 1
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if loop or _LOOP.match(line):
@@ -66,7 +66,7 @@ def statements(text: str, first_line: int) -> tuple[Statement, ...]:
                 continue
         found.append(Statement(tuple(loop) or (line,), start))
         loop = []
-    return (*found, Statement(tuple(loop), at)) if loop else tuple(found)
+    return (*found, Statement(tuple(loop), start)) if loop else tuple(found)
 
 
 def pipeline(command: str) -> Iterator[list[str]]:
@@ -78,6 +78,8 @@ def pipeline(command: str) -> Iterator[list[str]]:
         if set(word) <= set("|&;"):
             yield words
             words = []
+        elif set(word) <= set("<>"):
+            next(lexer, None)
         elif words or not re.match(r"\w+=", word):
             words.append(word)
     yield words

@@ -9,20 +9,50 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests.docs.checks import run_checks, run_slow_checks
-from tests.docs.pages import Page
-from tests.docs.runner import Entry, Outcome, lay_out, parse_inline, run_page
+from tests.docs.pages import Page, all_pages
+from tests.docs.runner import ROOT, Entry, Outcome, lay_out, parse_inline, rewritten_pages, run_page
 
 SHOWN_WIDTH = 110
 
 
-def run_pages(pages: Iterable[Page], base: Path) -> Iterator[tuple[Page, list[Entry]]]:
-    """Run the pages one after another, each in a folder of its own under ``base``; all others build on the first."""
-    first: Path | None = None
-    for number, page in enumerate(pages):
-        folder = base / f"{number}-{Path(page.name).stem}"
-        lay_out(folder, first)
-        first = first or folder
-        yield page, [*run_page(page, folder), *run_checks(page, folder), *parse_inline(page)]
+def run_all(page: Page, folder: Path, earlier: Path | None) -> Iterator[Entry]:
+    """All of a page in a new folder, which begins with what an earlier page left."""
+    lay_out(folder, earlier)
+    yield from run_page(page, folder)
+    yield from run_checks(page, folder)
+    yield from rewritten_pages(page, all_pages(ROOT), folder)
+    yield from parse_inline(page)
+
+
+def run_pages(pages: Iterable[Page]) -> Iterator[Entry]:
+    """The pages one after another, each in a folder of its own; all others build on the first."""
+    base = Path(tempfile.mkdtemp(prefix="dqgym-docs-"))
+    try:
+        for number, page in enumerate(pages):
+            yield from run_all(page, base / str(number), base / "0" if number else None)
+    finally:
+        shutil.rmtree(base)
+
+
+class PageRuns:
+    """Runs each page when it is first asked for, README before all others."""
+
+    def __init__(self, base: Path, log: list[Entry]) -> None:
+        self._base, self._log = base, log
+        self._entries: dict[str, list[Entry]] = {}
+
+    def entries(self, page: Page, readme: Page) -> list[Entry]:
+        """What running the page came to."""
+        if page.name not in self._entries:
+            if page is not readme:
+                self.entries(readme, readme)
+            earlier = None if page is readme else self._folder(readme)
+            self._entries[page.name] = list(run_all(page, self._folder(page), earlier))
+            self._log.extend(self._entries[page.name])
+        return self._entries[page.name]
+
+    def _folder(self, page: Page) -> Path:
+        return self._base / page.name.replace("/", "-").removesuffix(".md")
 
 
 def run_slowly(pages: Iterable[Page], run: Path) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -87,8 +87,13 @@ def run_page(page: Page, folder: Path) -> Iterator[Entry]:
     for item in page.items:
         if isinstance(item, Block):
             yield from _run_block(page.name, item, folder)
-    if (folder / page.name).exists() and (folder / page.name).read_text(encoding="utf-8") != page.text:
-        yield Entry(page.name, 1, page.name, Outcome.FAILED, "its commands write another page than this one")
+
+
+def rewritten_pages(page: Page, pages: Iterable[Page], folder: Path) -> Iterator[Entry]:
+    """Those of ``pages`` that something on this page has written otherwise than they are."""
+    for other in pages:
+        if (folder / other.name).read_text(encoding="utf-8") != other.text:
+            yield Entry(page.name, 1, other.name, Outcome.FAILED, "something on this page writes it otherwise")
 
 
 def parse_inline(page: Page) -> Iterator[Entry]:
