@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def main(arguments: list[str]) -> int:
         print(log_line(entry), flush=True)
         entries.append(entry)
     failed = failures(entries)
-    print(*failed, summary(entries), sep="\n")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(*failed, f"{summary(entries)}, {used.ru_utime + used.ru_stime:.0f} s of processor time", sep="\n")
     return 1 if failed else 0
 
 

@@ -20,16 +20,8 @@ from tests.docs.pages import BEFORE, Block, Page, Rule
 
 ROOT = Path(__file__).parents[2]
 """The checkout that is tested."""
-CHECKOUT = (
-    "README.md",
-    "Makefile",
-    "pyproject.toml",
-    "configs",
-    "docs",
-    "dqgym/controller/policies",
-    "dqgym/model/parameters.yaml",
-)
-"""What of it a reader's commands use by path; the rest is installed."""
+CHECKOUT = ("README.md", "Makefile", "pyproject.toml", "configs", "docs", "dqgym")
+"""What of it a reader's commands find by path; what they run is installed."""
 LONGEST_S = 300
 """Nothing on a page may take longer in tests."""
 
@@ -77,7 +69,7 @@ def lay_out(folder: Path, earlier: Path | None = None) -> None:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             shutil.copy2(source, target)
 
