@@ -7,22 +7,24 @@ RUN ?= runs/quickstart
 LOWEST_VENV ?= .venv-lowest
 # What touches a dependency most: the environments, training, every command, export and bundles.
 LOWEST_TESTS ?= tests/agents tests/controller tests/envs tests/experiments --ignore=tests/experiments/test_migrate.py
+FLAGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 START_S := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-lowest lint types bench clean
+.PHONY: help quickstart test test-lowest lint types bench docs docs-figures clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo
 	@echo "  PYTHON=python3.12      the interpreter (3.11 or newer) that makes $(VENV)"
+	@echo "  FLAGS='--set ...'      options of the training in make quickstart"
 	@echo "  PIP_FLAGS='...'        options for pip, for example an index with CPU-only builds of PyTorch"
 
 quickstart: $(INSTALLED)  ## train a policy, export it, run its controller, compare it on the fifteen rows
-	$(BIN)/dqgym train configs/quickstart.yaml --run-dir $(RUN) --reuse
+	$(BIN)/dqgym train configs/quickstart.yaml --run-dir $(RUN) --reuse $(FLAGS)
 	$(BIN)/dqgym export $(RUN) --force
 	$(BIN)/dqgym control $(RUN)/bundle --backend model --suite cover-letter
 	$(BIN)/dqgym evaluate $(RUN) --suite cover-letter --out $(RUN)/report --force
@@ -46,6 +48,12 @@ bench: $(INSTALLED)  ## measure environment steps/s, training frames/s and the l
 	$(BIN)/dqgym bench env
 	$(BIN)/dqgym bench train
 	$(BIN)/dqgym bench policy
+
+docs: $(INSTALLED)  ## run every command and block of README and docs, long ones reduced, and print the log
+	$(BIN)/python -m tests.docs
+
+docs-figures: quickstart  ## compare what README says of the quickstart policy with what comes out
+	$(BIN)/python -m tests.docs figures $(RUN)
 
 clean:  ## delete the virtual environment and all caches (runs/ stays)
 	rm -rf $(VENV) $(LOWEST_VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
