@@ -31,6 +31,14 @@ def test_migrations_in_turn_come_out_as_side_by_side(backend):
         np.testing.assert_array_equal(getattr(in_turn.outcomes, name), getattr(together.outcomes, name), err_msg=name)
 
 
+def test_migrations_of_different_widths_in_turn_have_absent_vcpus_where_others_have_more():
+    scenarios = [pick(SCENARIOS, key=lambda one: one.vcpus) for pick in (min, max)]
+    outcomes = run_all(OneAtATime(), scenarios, make_throttle("dirty-quota"), [0, 1]).outcomes
+    present = ~np.isnan(outcomes.guest_runtime_per_vcpu)
+    assert present.sum(axis=1).tolist() == [one.vcpus for one in scenarios]
+    assert scenarios[0].vcpus < scenarios[1].vcpus
+
+
 def test_interventions_count_through_all_migrations():
     class Faulty:
         """Gives no command at all."""
