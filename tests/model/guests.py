@@ -13,7 +13,7 @@ from dqgym.telemetry.telemetry import Telemetry, VcpuField, VmField
 from tests.model.migrations import NO_COSTS, READERS
 
 PAGE = 4096
-NO_LINK = ConstantLink(bandwidth_bytes_per_s=PAGE / 1000.0)
+NO_LINK = ConstantLink(bandwidth_bytes_per_s=PAGE / 20.0)
 """One page in a quarter of an hour: next to nothing is sent."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dqgym.scenario import DeviceWrites, Phased, Recorded, VcpuGroup, VirtualMachine
+from dqgym.scenario import ConstantLink, DeviceWrites, Phased, Recorded, VcpuGroup, VirtualMachine
 from dqgym.telemetry.telemetry import VcpuField, VmField
 from tests.model.guests import NO_LINK, PAGE, Run, guest, writer
 from tests.model.migrations import NO_COSTS, READERS
@@ -39,7 +39,7 @@ def test_zipf_pages_are_written_in_proportion_to_a_power_of_their_rank():
 def test_a_store_at_random_dirties_a_whole_large_page_and_a_loop_fills_it_first(pattern, dirtied):
     group = VcpuGroup(vcpus=1, pattern=pattern, working_set_bytes=500_000 * PAGE, write_rate_bytes_per_s=100 * PAGE)
     vm = VirtualMachine(memory_bytes=600_000 * PAGE, page_bytes=65536)
-    run = Run(guest(group, vm=vm, log="software", link=NO_LINK))
+    run = Run(guest(group, vm=vm, log="software", link=ConstantLink(bandwidth_bytes_per_s=1e6)))
     run.step(1.0)
     assert run.dirtied()[0] == pytest.approx(dirtied, abs=1)
 

@@ -7,9 +7,9 @@ from scipy import stats
 from dqgym.backends.model import ModelBackend
 from dqgym.backends.reference import ReferenceBackend
 from dqgym.model.layout import Vcpu
-from dqgym.scenario import Bursty, Phased, Schedule
+from dqgym.scenario import Bursty, ConstantLink, Phased, Schedule
 from dqgym.telemetry.command import free_command
-from tests.model.guests import NO_LINK, Run, guest, writer
+from tests.model.guests import Run, guest, writer
 from tests.model.migrations import NO_COSTS, SLOTS, migrate, scenario, writers
 
 STEP_S = 0.5
@@ -117,7 +117,7 @@ def test_the_reference_draws_the_same_periods_in_step():
     mean_s, jitter, step_s = 0.5, 0.4, 0.01
     schedule = Phased(period_s=mean_s, duty=0.5, jitter=jitter)
     each = [writer("sequential", 400_000, 1000.0, vcpus=vcpus, schedule=schedule) for vcpus in (2, 1)]
-    run = Run(guest(*each, pages=1_300_000, log="software", link=NO_LINK))
+    run = Run(guest(*each, pages=1_300_000, log="software", link=ConstantLink(bandwidth_bytes_per_s=40_960.0)))
     dirtied = np.array([run.step(step_s) and run.dirtied() for _ in range(20_000)])
     np.testing.assert_array_equal(dirtied[:, 0], dirtied[:, 1])
     assert (dirtied[:, 2] != dirtied[:, 0]).any()
