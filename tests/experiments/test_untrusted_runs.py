@@ -60,7 +60,7 @@ def invoke(*arguments):
 COMMANDS = {
     "evaluate": ("evaluate", "RUN", "--suite", "stationary", "--count", "1"),
     "export": ("export", "RUN", "--observations", "1"),
-    "simulate": ("simulate", "batch-job.yaml", "--throttle", "RUN"),
+    "simulate": ("simulate", "mixed.yaml", "--throttle", "RUN"),
     "resume": ("train", "--resume", "RUN"),
 }
 
@@ -74,8 +74,8 @@ def test_the_planted_pickles_do_execute_where_they_are_unpickled(run, tmp_path) 
 @pytest.mark.parametrize("command", ["evaluate", "export", "simulate"])
 def test_no_command_executes_what_lies_in_the_data_of_a_model(run, tmp_path, command) -> None:
     plant_in_data(run.best_model_path, tmp_path / "executed")
-    scenario = Path(__file__).parents[2] / "configs" / "scenarios" / "batch-job.yaml"
-    replaced = {"RUN": run.path, "batch-job.yaml": scenario}
+    scenario = Path(__file__).parents[2] / "configs" / "scenarios" / "mixed.yaml"
+    replaced = {"RUN": run.path, "mixed.yaml": scenario}
     result = invoke(*(replaced.get(word, word) for word in COMMANDS[command]))
     assert result.exit_code == 0, result.output  # the weights are as they were
     assert not (tmp_path / "executed").exists()
@@ -87,8 +87,8 @@ def test_no_command_executes_what_lies_among_the_weights(run, tmp_path, command)
     for name in ("policy.pth", "policy.optimizer.pth", "pytorch_variables.pth"):
         plant_in_tensors(run.best_model_path, name, tmp_path / "executed")
     shutil.copy(run.best_model_path, run.checkpoints_path / "checkpoint-000000000064.zip")
-    scenario = Path(__file__).parents[2] / "configs" / "scenarios" / "batch-job.yaml"
-    replaced = {"RUN": run.path, "batch-job.yaml": scenario}
+    scenario = Path(__file__).parents[2] / "configs" / "scenarios" / "mixed.yaml"
+    replaced = {"RUN": run.path, "mixed.yaml": scenario}
     result = invoke(*(replaced.get(word, word) for word in COMMANDS[command]))
     assert result.exit_code == 2, result.output
     assert "must hold tensors and numbers alone" in result.output.replace("\n", " ")
