@@ -91,8 +91,8 @@ class KvmBackend:
         """For pickling and deepcopy. BadInputError while a migration runs: there is one real guest."""
         if self._processes is not None:
             raise BadInputError(
-                "backend 'kvm' cannot be copied or pickled while it migrates a real guest:"
-                " do it before reset, or on the model"
+                "backend 'kvm' cannot be copied or pickled while it migrates a real guest: do it before it starts,"
+                " or on the model"
             )
         return self.__dict__.copy()
 
