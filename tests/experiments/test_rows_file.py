@@ -6,7 +6,7 @@ import pytest
 
 from dqgym.errors import BadInputError
 from experiments import rows_file
-from experiments.rows_file import COMPRESSED_FILE, PLAIN_FILE, read_rows, remove_other, write_rows
+from experiments.rows_file import COMPRESSED_FILE, PLAIN_FILE, read_rows, write_rows
 from tests.experiments.rows import make_row, make_rows
 
 COLUMNS = (
@@ -53,14 +53,6 @@ def test_many_rows_are_compressed_and_the_same_rows_are_the_same_bytes(tmp_path,
     assert gzip.decompress(content).decode().startswith(COLUMNS)
     assert read_rows(tmp_path, ["t", "none"]) == ROWS
     assert write_rows(tmp_path, ROWS).read_bytes() == content
-
-
-def test_a_file_of_the_other_name_is_removed(tmp_path, many):
-    write_rows(tmp_path, ROWS[:2])
-    remove_other(write_rows(tmp_path, ROWS))
-    assert [path.name for path in tmp_path.iterdir()] == [COMPRESSED_FILE]
-    remove_other(write_rows(tmp_path, ROWS[:2]))
-    assert [path.name for path in tmp_path.iterdir()] == [PLAIN_FILE]
 
 
 def test_a_folder_without_rows_and_a_throttle_without_rows_are_named(tmp_path):
