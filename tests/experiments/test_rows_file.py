@@ -6,7 +6,7 @@ import pytest
 
 from dqgym.errors import BadInputError
 from experiments import rows_file
-from experiments.rows_file import COMPRESSED_FILE, PLAIN_FILE, read_rows, write_rows
+from experiments.rows_file import read_rows, write_rows
 from tests.experiments.rows import make_row, make_rows
 
 COLUMNS = (
