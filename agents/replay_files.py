@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from dqgym.errors import BadInputError
-from dqgym.files import write_binary
+from dqgym.files import opened, write_binary
 
 ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 """Of ``ReplayBuffer``: [steps, environments, ...]."""
@@ -34,7 +34,7 @@ def load_replay_buffer(buffer: ReplayBuffer, path: Path) -> None:
         BadInputError: the file is damaged, or of other environments or another size of buffer.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path, "replay buffer") as file, zipfile.ZipFile(file) as archive:
             position = _read(archive, POSITION, (2,), np.dtype(np.int64))
             pos, steps = map(int, position)
             if not 0 <= pos < buffer.buffer_size or steps not in (pos, buffer.buffer_size):

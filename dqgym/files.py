@@ -22,6 +22,33 @@ MOST_BYTES = 64 * 2**20
 """Of a file that is read whole, unless the reader says otherwise."""
 
 
+@contextmanager
+def opened(path: str | Path, what: str = "", error: type[BadInputError] = BadInputError) -> Iterator[BinaryIO]:
+    """A regular file, to read in the block; what the operating system says of it becomes ``error``.
+
+    Args:
+        path: the file.
+        what: what it holds, for messages: ``cannot read WHAT PATH: ...``.
+        error: raised where the file cannot be used.
+    """
+    cannot = f"cannot read {what} {path}" if what else f"cannot read {path}"
+    try:
+        # Opening a pipe without O_NONBLOCK waits for its writer.
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    except ValueError as failure:  # a NUL in the name
+        raise error(f"{cannot!r}: {failure}") from failure
+    except OSError as failure:
+        raise error(f"{cannot}: {failure.strerror or failure}") from failure
+    with file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise error(f"{cannot}: it is {_kind(mode)}, not a regular file")
+        try:
+            yield file
+        except OSError as failure:
+            raise error(f"{cannot}: {failure.strerror or failure}") from failure
+
+
 def read_bytes(
     path: str | Path, what: str = "", most_bytes: int = MOST_BYTES, error: type[BadInputError] = BadInputError
 ) -> bytes:
@@ -33,22 +60,12 @@ def read_bytes(
         most_bytes: a larger file is refused.
         error: raised where the file cannot be used.
     """
-    cannot = f"cannot read {what} {path}" if what else f"cannot read {path}"
-    try:
-        # Opening a pipe without O_NONBLOCK waits for its writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise error(f"{cannot}: it is {_kind(status.st_mode)}, not a regular file")
-            content = file.read(most_bytes + 1)
-    except OSError as failure:
-        raise error(f"{cannot}: {failure.strerror or failure}") from failure
-    except ValueError as failure:
-        if isinstance(failure, BadInputError):
-            raise
-        raise error(f"{cannot!r}: {failure}") from failure  # a NUL in the name
+    with opened(path, what, error) as file:
+        content = file.read(most_bytes + 1)
+        size_bytes = os.fstat(file.fileno()).st_size
     if len(content) > most_bytes:
-        raise error(f"{cannot}: {status.st_size:,} bytes, at most {most_bytes:,} are read")
+        named = f"{what} {path}" if what else f"{path}"
+        raise error(f"cannot read {named}: {size_bytes:,} bytes, at most {most_bytes:,} are read")
     return content
 
 

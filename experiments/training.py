@@ -128,7 +128,7 @@ def run_training(
     started_s = time.monotonic()
     try:
         finished = training.train(algorithm, config.training.frames, callbacks, show_progress)
-    except (ValueError, FloatingPointError) as error:
+    except (BadInputError, FloatingPointError) as error:  # an action that is not finite is bad input to the environment
         raise RunFailedError(
             f"training broke down after {algorithm.num_timesteps:,} frames: {error}{_what_is_left(run)}"
         ) from error

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -127,3 +128,13 @@ def test_wrong_usage_and_asked_for_exit_codes_pass_through(failing):
     assert run("suites", "--no-such-option").exit_code == 2
     failing(typer.Exit(1))
     assert run("suites").exit_code == 1
+
+
+def test_a_reader_that_stops_reading_ends_the_command_without_a_word():
+    script = "from experiments.entry import main; import sys; sys.argv = ['dqgym', 'suites']; main()"
+    readable, writable = os.pipe()
+    os.close(readable)
+    with os.fdopen(writable, "wb") as unread:
+        result = subprocess.run([sys.executable, "-c", script], stdout=unread, stderr=subprocess.PIPE, check=False)
+    assert result.stderr == b""
+    assert result.returncode == 1

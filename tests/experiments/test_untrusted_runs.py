@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -126,6 +127,13 @@ def test_a_pickle_in_the_place_of_the_replay_buffer_is_not_read(sac, tmp_path) -
     with pytest.raises(BadInputError, match="position is object"):
         resumed(sac)
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_pipe_in_the_place_of_the_replay_buffer_is_refused_without_waiting(sac) -> None:
+    replay_buffer_path(sac).unlink()
+    os.mkfifo(replay_buffer_path(sac))
+    with pytest.raises(BadInputError, match=r"replay_buffer\.npz is damaged.*is a pipe"):
+        resumed(sac)
 
 
 def test_a_pickled_replay_buffer_of_an_earlier_version_is_read_with_trust_alone(sac, tmp_path) -> None:
