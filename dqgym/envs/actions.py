@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dqgym.envs.errors import BadActionError
@@ -21,7 +23,8 @@ def checked_actions(given: object, shape: tuple[int, ...]) -> Float32Array:
         raise BadActionError(f"actions must be numbers, shape {shape}: {error}") from error
     if actions.shape != shape:
         raise BadActionError(f"actions have shape {actions.shape}, must have {shape}")
-    if not np.isfinite(actions).all():
+    # One pass without a temporary; squares that overflow are looked at again, one by one.
+    if not math.isfinite(np.vdot(actions, actions)) and not np.isfinite(actions).all():
         *environment, vcpu = map(int, np.argwhere(~np.isfinite(actions))[0])
         place = f"environment {environment[0]}, vCPU {vcpu}" if environment else f"vCPU {vcpu}"
         raise BadActionError(

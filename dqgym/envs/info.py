@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dqgym.backends.base import Outcomes
 from dqgym.compile import routine
@@ -72,18 +72,14 @@ def write_final_info(tile, state, out, slots):  # type: ignore[no-untyped-def]
     out[FinalInfo.PASS_TIME_S] = state[Vm.PASS_TIME_S]
 
 
-def masked(columns: Iterable[tuple[str, NDArray[Any]]], mask: BoolArray) -> dict[str, Any]:
-    """Numbers [N] by name, each with its mask; 0 where the mask is not set."""
-    infos: dict[str, Any] = {}
-    for name, numbers in columns:
-        infos[name] = np.where(mask, numbers, 0.0)
-        infos[f"_{name}"] = mask.copy()
-    return infos
+def with_masks(names: tuple[str, ...], numbers: Iterable[FloatArray], mask: BoolArray) -> dict[str, Any]:
+    """Numbers [N] by name, 0 where they are not set, and beside each ``mask`` [N]: the same array for all of them."""
+    return dict(zip(names, numbers, strict=True)) | dict.fromkeys(_mask_names(names), mask)
 
 
-def outcomes_where(mask: BoolArray, numbers: FloatArray) -> dict[str, Any]:
-    """The columns of ``numbers`` [N, len(FINAL_INFO)], where ``mask`` [N] says that the episode is over."""
-    return masked(zip(FINAL_INFO, numbers.T, strict=True), mask)
+@lru_cache
+def _mask_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"_{name}" for name in names)
 
 
 def final_info_of(

@@ -15,7 +15,7 @@ from dqgym.envs.actions import checked_actions
 from dqgym.envs.arguments import whole_number
 from dqgym.envs.errors import EnvironmentClosedError, ResetNeededError
 from dqgym.envs.hidden import hidden_size, hidden_space
-from dqgym.envs.info import FINAL_INFO, FinalInfo, masked, outcomes_where
+from dqgym.envs.info import FINAL_INFO, FinalInfo, with_masks
 from dqgym.envs.kernel import final_info_where, reset_where, step_all
 from dqgym.envs.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
 from dqgym.envs.reset_options import VECTOR, checked_options, checked_seed, mask_of, preferences_of_each
@@ -122,6 +122,7 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         self._final_hidden = np.zeros((n, self._hidden_size), dtype=np.float32)
         self._ended = np.zeros(n, dtype=bool)
         self._nobody = np.zeros(n, dtype=bool)
+        self._everybody = np.ones(n, dtype=bool)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -154,7 +155,7 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         self._ended = self._ended & ~mask
         if self._recorder is not None:
             self._recorder.begin(mask, self._vcpu, self._vm)
-        infos = masked(((key, np.zeros(self.num_envs)) for key in TERM_KEYS), mask)
+        infos = with_masks(TERM_KEYS, np.zeros((len(TERMS), self.num_envs)), mask.copy())
         if self.hidden_state:
             infos |= {"hidden_state": self._hidden, "_hidden_state": np.ones(self.num_envs, dtype=bool)}
         return self._observations, infos
@@ -238,28 +239,28 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
 
     def _running_infos(self, terms: FloatArray) -> dict[str, Any]:
         """Of a step in which all environments are in mid-episode, or begin one."""
-        all_of_them = np.ones((len(TERMS), self.num_envs), dtype=bool)
-        infos: dict[str, Any] = {}
-        for key, mask_key, numbers, mask in zip(TERM_KEYS, _TERM_MASKS, terms, all_of_them, strict=True):
-            infos[key] = numbers
-            infos[mask_key] = mask
+        infos = with_masks(TERM_KEYS, terms, self._everybody.copy())
         if self.hidden_state:
             infos |= {"hidden_state": self._hidden, "_hidden_state": np.ones(self.num_envs, dtype=bool)}
         return infos
 
     def _infos(self, terms: FloatArray, ended: BoolArray, same_step: bool) -> dict[str, Any]:
         """Of a step in which episodes ended."""
-        outcomes = outcomes_where(ended, self._final_info)
+        over, places = ended.copy(), np.flatnonzero(ended)
+        numbers = self._final_info.copy()
+        self._final_info[places] = 0.0  # so that the next copy has nothing but the next outcomes
+        outcomes = with_masks(FINAL_INFO, numbers.T, over)
         if not same_step:
             return self._running_infos(terms) | outcomes
-        last = masked(zip(TERM_KEYS, terms.copy(), strict=True), ended)
-        terms[:, ended] = 0.0
+        last = np.zeros_like(terms)
+        last[:, places] = terms[:, places]
+        terms[:, places] = 0.0
         infos = self._running_infos(terms) | {
-            "final_obs": self._final_observations.copy(), "_final_obs": ended.copy(),
-            "final_info": last | outcomes, "_final_info": ended.copy(),
+            "final_obs": self._final_observations.copy(), "_final_obs": over,
+            "final_info": with_masks(TERM_KEYS, last, over) | outcomes, "_final_info": over,
         }  # fmt: skip
         if self.hidden_state:
-            infos |= {"final_hidden_state": self._final_hidden.copy(), "_final_hidden_state": ended.copy()}
+            infos |= {"final_hidden_state": self._final_hidden.copy(), "_final_hidden_state": over}
         return infos
 
     def _seed(self, seed: int | Sequence[int | None] | None, mask: BoolArray) -> None:
@@ -275,9 +276,6 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         for i, each in given:
             if mask[i]:
                 self._streams[i] = streams([each])[0]
-
-
-_TERM_MASKS = tuple(f"_{key}" for key in TERM_KEYS)
 
 
 def most_steps_of(max_episode_steps: int | None) -> int | None:
