@@ -20,11 +20,12 @@ from pathlib import Path
 
 DQGYM = [sys.executable, "-m", "experiments.entry"]
 CHECKOUT = Path(__file__).parents[1]
-RECIPE = CHECKOUT / "configs" / "ppo-per-vcpu.yaml"
+RECIPE = CHECKOUT / "configs" / "quickstart.yaml"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DEADLINE_S = 300.0
 
 Contents = dict[str, bytes]
+"""What is compared, by name."""
 
 
 def files_in(folder: Path) -> Contents:
@@ -32,16 +33,21 @@ def files_in(folder: Path) -> Contents:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def kinds_of_run(folder: Path) -> Contents:
-    """Which files a training has, not what is in them: a resumed one begins new migrations. Archives are whole."""
-    names = set()
-    for path in (folder / "run").rglob("*"):
+def what_was_learned(folder: Path) -> Contents:
+    """Which files a training has, whole ones, and what it says: its evaluations, and the weights at its end."""
+    from agents.model_files import read_model
+
+    run, found = folder / "run", Contents()
+    for path in run.rglob("*"):
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 assert archive.testzip() is None, path
         if path.is_file():
-            names.add(str(path.relative_to(folder)) if path.parent.name == "run" else path.parent.name)
-    return dict.fromkeys(sorted(names), b"")
+            found[path.name if path.parent == run else path.parent.name] = b""
+    found["evaluation.json"] = (run / "evaluation.json").read_bytes()
+    for name, weights in read_model(run / "final_model.zip").states["policy"].items():
+        found[name] = weights.numpy().tobytes()
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,11 @@ _EVALUATE = ("evaluate", "none", "dirty-quota", "auto-converge", "--no-baselines
 _TUNE = ("tune", "tuned-rule", "--suite", "stationary", "--count", "8", "--trials", "9", "--preference", "0.2",
          "--out", "tuned.yaml")  # fmt: skip
 _SMALL_TRAINING = ("environment.n_envs=4", "environment.pool_size=8", "environment.max_vcpus=4", "evaluation.count=2",
-                   "evaluation.suites=[stationary]", "algorithm.policy.width=8", "algorithm.n_steps=8",
-                   "algorithm.batch_size=16", "training.checkpoint_every=64", "training.frames=512",
-                   "training.evaluate_every=128")  # fmt: skip
+                   "evaluation.suites=[stationary]", "algorithm.policy.width=8", "training.checkpoint_every=1000",
+                   "training.frames=5000", "training.evaluate_every=2000")  # fmt: skip
 _TRAIN = ("train", str(RECIPE), "--run-dir", "run", *(part for one in _SMALL_TRAINING for part in ("--set", one)))
 COMMANDS = (
-    Command(_TRAIN, ("train", "--resume", "run"), "run", kinds_of_run),
+    Command(_TRAIN, ("train", "--resume", "run"), "run", what_was_learned),
     Command(_EVALUATE, (*_EVALUATE, "--resume"), ".out.journal"),
     Command(_TUNE, (*_TUNE, "--resume"), ".tuned.yaml.trials"),
     Command(("control", "default", "--suite", "stationary", "--count", "4", "--json")),

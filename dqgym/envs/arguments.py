@@ -33,7 +33,7 @@ ParametersChoice = ModelParameters | Mapping[str, float] | str | Path
 def number(name: str, value: Any) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise BadInputError(f"{name}={value!r} must be a number")
+        raise BadInputError(f"{name}={value!r} must be a finite number")
     return float(value)
 
 

@@ -72,6 +72,7 @@ def lay_out(folder: Path, earlier: Path | None = None) -> None:
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             shutil.copy2(source, target)
+    os.utime(folder / "pyproject.toml", (0, 0))  # older than the environment, or make would install this folder in it
 
 
 def run_page(page: Page, folder: Path) -> Iterator[Entry]:
@@ -114,7 +115,6 @@ def run_command(command: str, folder: Path) -> tuple[int, float, str, str]:
     environment = os.environ | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "VENV": sys.prefix,  # make takes this environment, as it is
-        "MAKEFLAGS": f"-o {sys.prefix}/.installed",
         "NO_COLOR": "1",
         "COLUMNS": "200",
         "MPLBACKEND": "Agg",

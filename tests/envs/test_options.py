@@ -78,7 +78,7 @@ def test_a_survey_is_text_or_an_interval_with_a_chance():
     [
         ({"survey": "soon"}, r"survey 'soon' must be a share of the pass time, like '0.01 T0', or a time, like '2 s'"),
         ({"survey": "1 s", "survey_chance": 1.5}, "survey_chance=1.5 must be from 0 to 1"),
-        ({"survey": "1 s", "survey_chance": float("nan")}, "survey_chance=nan must be from 0 to 1"),
+        ({"survey": "1 s", "survey_chance": float("nan")}, "survey_chance=nan must be a finite number"),
         ({"suite": "phasis"}, r"unknown suite 'phasis' \(did you mean 'phases'\?\)"),
         ({"suite": "mixed", "scenario": THREE}, "give one of them"),
         ({"suite": {"mixed": 0.0}}, "weight of each suite must be positive"),

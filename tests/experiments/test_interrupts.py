@@ -7,8 +7,11 @@ import pytest
 
 from tests.interrupts import COMMANDS, DQGYM, Interrupter, await_own_code, heed_interrupts
 
+SHORT = [command for command in COMMANDS if command.name != "calibrate"]
+"""Calibrate takes long, and ``test_calibrate`` interrupts it; ``python -m tests.interrupts`` has all."""
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+
+@pytest.mark.parametrize("command", SHORT, ids=lambda command: command.name)
 def test_a_command_that_is_stopped_at_any_moment_ends_well_and_goes_on(command, tmp_path, request):
     interrupter = Interrupter(command, tmp_path)
     for number in range(request.config.getoption("--interrupts")):

@@ -179,7 +179,7 @@ def test_without_policies_and_oracle_the_page_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--from", "{tmp}"], "cannot read {tmp}/summary.json"),
+        (["--from", "{tmp}"], "cannot read summary {tmp}/summary.json"),
         (["--from", "{main}", "--from", "{main}"], "so that all must differ"),
         (
             ["--from", "{main}", "--ablations", "x-"],
