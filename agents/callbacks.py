@@ -243,7 +243,8 @@ class FrameRateColumn(ProgressColumn):
 
 
 def training_progress(visible: bool) -> Progress:
-    """A progress bar with frames, frames/s and the time that is left."""
+    """A progress bar with frames, frames/s and the time that is left; on a terminal alone."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -251,6 +252,6 @@ def training_progress(visible: bool) -> Progress:
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} frames"),
         FrameRateColumn(table_column=Column(no_wrap=True)),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not visible,
+        console=console,
+        disable=not visible or not console.is_terminal,
     )
