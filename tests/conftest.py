@@ -1,6 +1,8 @@
 """Settings for all tests, made before any library reads them."""
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,3 +28,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes ``attempt`` is one of ``--kvm-repeats``; the number also serves as a seed."""
     if "attempt" in metafunc.fixturenames:
         metafunc.parametrize("attempt", range(metafunc.config.getoption("--kvm-repeats")))
+
+
+@pytest.fixture
+def heeded_signals() -> Iterator[None]:
+    """Signals as in a terminal, wherever the tests run: a background job ignores Ctrl-C, one under nohup SIGHUP."""
+    as_usual = {
+        signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL
+    }  # fmt: skip
+    before = {number: signal.signal(number, handler) for number, handler in as_usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

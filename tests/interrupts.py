@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dqgym.stopping import STOPPING_SIGNALS
+
 DQGYM = [sys.executable, "-m", "experiments.entry"]
 CHECKOUT = Path(__file__).parents[1]
 RECIPE = CHECKOUT / "configs" / "quickstart.yaml"
@@ -188,8 +190,9 @@ def _environment() -> dict[str, str]:
 
 
 def heed_interrupts() -> None:
-    """As in a terminal; a shell's background job ignores Ctrl-C, and so do its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """As in a terminal; a shell's background job ignores Ctrl-C, one under nohup SIGHUP, and so do their children."""
+    for number in STOPPING_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def await_own_code(process: subprocess.Popen[str]) -> None:

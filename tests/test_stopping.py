@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,12 +18,7 @@ from experiments.folders import filling_folder
 OURS = ("dqgym/files.py", "dqgym/stopping.py", "experiments/folders.py")
 
 
-@pytest.fixture(autouse=True)
-def heeded_interrupts() -> Iterator[None]:
-    """As in a terminal, wherever the tests run."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("heeded_signals")
 
 
 def interrupted_at(line: int, work: Callable[[], object]) -> bool:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import zipfile
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -57,12 +57,7 @@ class LogRecorder(KVWriter):
         pass
 
 
-@pytest.fixture(autouse=True)
-def heeded_interrupts() -> Iterator[None]:
-    """As in a terminal, wherever the tests run: a shell's background job ignores Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("heeded_signals")
 
 
 def interrupt(number: signal.Signals = signal.SIGINT) -> None:
@@ -168,9 +163,15 @@ def test_a_second_ctrl_c_ends_at_once(make_small) -> None:
         train(make_small("ppo", "mlp"), 10_000, [CallAt(64, twice)])
 
 
-def test_the_progress_bar_counts_frames(make_small, capsys) -> None:
+def test_the_progress_bar_counts_frames(make_small, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, to rich
     train(make_small("ppo", "mlp"), 256, show_progress=True)
-    assert "256 of 256 frames" in capsys.readouterr().err
+    assert "256 of 256 frames" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+
+
+def test_nothing_is_shown_where_there_is_no_terminal(make_small, capsys) -> None:
+    train(make_small("ppo", "mlp"), 256, show_progress=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path) -> None:

@@ -56,12 +56,7 @@ def finished(tmp_path_factory):
     return run
 
 
-@pytest.fixture(autouse=True)
-def heeded_interrupts():
-    """As in a terminal, wherever the tests run: a shell's background job ignores Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("heeded_signals")
 
 
 def interrupt_after(monkeypatch, frames):
