@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 VENV ?= .venv
 RUN ?= runs/quickstart
-LOWEST_VENV ?= .venv-lowest
+LOWEST_VENV ?= $(CURDIR)/.venv-lowest
 # What touches a dependency most: the environments, training, every command, export and bundles.
 LOWEST_TESTS ?= tests/agents tests/controller tests/envs tests/experiments --ignore=tests/experiments/test_migrate.py
 FLAGS ?=

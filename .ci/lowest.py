@@ -28,7 +28,7 @@ def lowest(pyproject: dict) -> list[str]:
 
 def main() -> None:
     """Make the environment that the command line names, anew."""
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).resolve()
     wanted = lowest(tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")))
     print("the oldest versions allowed:", *wanted)
     print("as installed:", *AS_INSTALLED)

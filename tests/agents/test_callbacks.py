@@ -171,7 +171,7 @@ def test_the_progress_bar_counts_frames(make_small, capsys, monkeypatch) -> None
 
 def test_nothing_is_shown_where_there_is_no_terminal(make_small, capsys) -> None:
     train(make_small("ppo", "mlp"), 256, show_progress=True)
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err.strip() == ""  # old versions of rich break a line
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path) -> None:
