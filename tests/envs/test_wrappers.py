@@ -99,6 +99,8 @@ def test_infos_become_one_dict_for_each_environment(mode):
 
 @MODES
 def test_statistics_are_those_that_the_outcome_has(mode):
+    if mode == AutoresetMode.SAME_STEP and tuple(map(int, gym.__version__.split(".")[:2])) < (1, 4):
+        pytest.skip("RecordEpisodeStatistics of Gymnasium before 1.4 gives other returns under SAME_STEP")
     env = vector_wrappers.RecordEpisodeStatistics(vector(mode))
     env.reset(seed=0)
     checked = 0
