@@ -31,7 +31,7 @@ def opened(path: str | Path, what: str = "", error: type[BadInputError] = BadInp
         what: what it holds, for messages: ``cannot read WHAT PATH: ...``.
         error: raised where the file cannot be used.
     """
-    cannot = f"cannot read {what} {path}" if what else f"cannot read {path}"
+    cannot = _cannot_read(path, what)
     try:
         # Opening a pipe without O_NONBLOCK waits for its writer.
         file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
@@ -64,8 +64,7 @@ def read_bytes(
         content = file.read(most_bytes + 1)
         size_bytes = os.fstat(file.fileno()).st_size
     if len(content) > most_bytes:
-        named = f"{what} {path}" if what else f"{path}"
-        raise error(f"cannot read {named}: {size_bytes:,} bytes, at most {most_bytes:,} are read")
+        raise error(f"{_cannot_read(path, what)}: {size_bytes:,} bytes, at most {most_bytes:,} are read")
     return content
 
 
@@ -77,6 +76,10 @@ def read_text(
         return read_bytes(path, what, most_bytes, error).decode("utf-8")
     except UnicodeDecodeError as failure:
         raise error(f"{path}: not UTF-8 text: {failure.reason} at byte {failure.start}") from failure
+
+
+def _cannot_read(path: str | Path, what: str) -> str:
+    return f"cannot read {what} {path}" if what else f"cannot read {path}"
 
 
 def _kind(mode: int) -> str:
