@@ -145,6 +145,7 @@ def test_episodes_are_truncated_after_so_many_steps_with_the_cost_so_far(mode):
 
 def test_a_bridge_tells_truncation_from_an_end():
     env = Sb3VecEnv(vector(AutoresetMode.SAME_STEP, max_episode_steps=4))
+    env.seed(0)
     env.reset()
     truncated = [
         info["TimeLimit.truncated"]
@@ -227,6 +228,7 @@ def test_autoreset_begins_the_next_episode():
 def test_stable_baselines_wraps_single_environments():
     check_env(MigrationEnv(**WORLD))
     venv = VecNormalize(VecCheckNan(DummyVecEnv([lambda: Monitor(MigrationEnv(**WORLD))] * 2)))
+    venv.seed(0)
     venv.reset()
     episodes = [
         info["episode"]["l"]
@@ -240,6 +242,7 @@ def test_stable_baselines_wraps_single_environments():
 def test_stable_baselines_wraps_the_bridge():
     native = MigrationVectorEnv(3, autoreset_mode=AutoresetMode.SAME_STEP, **WORLD)
     venv = VecNormalize(VecCheckNan(VecMonitor(Sb3VecEnv(native)), raise_exception=True))
+    venv.seed(0)
     venv.reset()
     infos = [
         info
