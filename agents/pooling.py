@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dqgym.compile import exact_kernel
+from dqgym.jit.compile import exact_kernel
 
 LEAST_ACTIVATION = np.float32(0.0)
 """Lower bound of a rectifier, whose outputs are pooled: the maximum over no vCPU at all."""

@@ -83,7 +83,7 @@ def calibrate_command(
     if results or policy:
         raise BadInputError("--results and --policy go with --backend kvm")
     from dqgym.files import read_text, write_text
-    from dqgym.scenario.recorded.qemu_runs import read_qemu_runs
+    from dqgym.scenario.recordings.qemu_runs import read_qemu_runs
     from experiments.calibration.fit import TableFit
     from experiments.calibration.letter import table_a, table_b
     from experiments.calibration.qemu import compare_runs

@@ -10,7 +10,7 @@ from dqgym.backends.base import Backend
 from dqgym.controller.guard import Intervention
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
-from dqgym.controller.trace import Trace, TraceRecorder
+from dqgym.controller.timeline import Trace, TraceRecorder
 from dqgym.scenario import Scenario
 from experiments.contenders import Contender
 from experiments.journal import Finished, Journal

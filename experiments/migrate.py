@@ -15,7 +15,7 @@ from experiments.options import Scale
 
 if TYPE_CHECKING:
     from dqgym.backends.base import Backend, Outcomes
-    from dqgym.controller.trace import Trace
+    from dqgym.controller.timeline import Trace
     from dqgym.scenario import Scenario
     from dqgym.telemetry.command import Command
     from dqgym.telemetry.telemetry import FloatArray, Telemetry
@@ -102,7 +102,7 @@ def _migrate(
     from contextlib import closing
 
     from dqgym.controller.loop import run_migrations
-    from dqgym.controller.trace import TraceRecorder
+    from dqgym.controller.timeline import TraceRecorder
     from dqgym.files import require_place
     from experiments.contenders import contender
     from experiments.progress import showing_migration
@@ -139,7 +139,7 @@ def describe_outcome(
     outcomes: Outcomes, scenario: Scenario, throttle: str, seed: int, preference: float | None
 ) -> dict[str, Any]:
     """What became of the one migration, as JSON; ``cost`` is by preference."""
-    from dqgym.cost import FAST, GENTLE, migration_cost
+    from dqgym.cost.definition import FAST, GENTLE, migration_cost
     from experiments.results import json_safe
 
     preferences = sorted({FAST, GENTLE} | ({preference} if preference is not None else set()))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dqgym.envs.rendering import MigrationFigure
+from dqgym.envs.rendering.frames import MigrationFigure
 from dqgym.files import replacing
 from experiments.contenders import ORACLE
 from experiments.cover_letter import Comparison, configuration, row_label
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from dqgym.controller.trace import Trace
+    from dqgym.controller.timeline import Trace
     from dqgym.scenario.suites.cover_letter import LetterRow
 
 

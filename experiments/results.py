@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dqgym.backends.base import Outcomes
-from dqgym.cost import migration_cost
+from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import FloatArray
 from experiments.statistics import Bootstrap, Sample, mean

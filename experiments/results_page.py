@@ -69,35 +69,35 @@ def kept_notes(page: Path) -> str:
 
 def results_page(stored: Sequence[Stored], command: str, notes: str) -> str:
     """The page: where it comes from, the notes, and the tables, question by question."""
-    from experiments import results_tables as tables
+    from experiments import results_tables
 
     sections = (
-        _section("Who wins where", [tables.winners_table(stored), *tables.against_tables(stored)]),
+        _section("Who wins where", [results_tables.winners_table(stored), *results_tables.against_tables(stored)]),
         _section(
             "Where learning gains nothing",
-            [tables.no_gain_table(stored)],
+            [results_tables.no_gain_table(stored)],
             otherwise=_gains_everywhere(stored),
         ),
-        _section("The baselines", [tables.baselines_table(stored)]),
+        _section("The baselines", [results_tables.baselines_table(stored)]),
         _section(
             "How much of the possible is reached",
-            [tables.gap_table(stored)],
+            [results_tables.gap_table(stored)],
             otherwise="Unknown: no evaluation has both `tuned-rule` and `oracle`.",
         ),
-        _section("Ablations", [tables.ablations_table(stored)], otherwise="None."),
+        _section("Ablations", [results_tables.ablations_table(stored)], otherwise="None."),
         _section(
             "Never a step back",
-            [tables.dominated_table(stored)],
-            otherwise=f"Unknown: no evaluation has `{tables.BEATEN}` and a policy.",
+            [results_tables.dominated_table(stored)],
+            otherwise=f"Unknown: no evaluation has `{results_tables.BEATEN}` and a policy.",
         ),
-        _section("The trade-off", [tables.hypervolume_table(stored), tables.points_table(stored)]),
-        _section("Auto-converge, dirty limit, dirty quota", [tables.mainline_table(stored)]),
+        _section("The trade-off", [results_tables.hypervolume_table(stored), results_tables.points_table(stored)]),
+        _section("Auto-converge, dirty limit, dirty quota", [results_tables.mainline_table(stored)]),
     )
     return "\n".join(
         (
             f"# Results\n\nWritten by the command below; only what stands between the marks for notes is written by"
             f" hand.\n\n```\n{command}\n```\n\n{BEGIN}{notes}{END}\n",
-            _section("The evaluations", [tables.sources_table(stored)]),
+            _section("The evaluations", [results_tables.sources_table(stored)]),
             *sections,
             READING,
         )

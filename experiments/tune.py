@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dqgym.cost import FAST, GENTLE
+from dqgym.cost.definition import FAST, GENTLE
 from dqgym.errors import BadInputError, RunInterruptedError
 from dqgym.stopping import uninterrupted
 from experiments.errors import is_interruption
@@ -18,7 +18,7 @@ from experiments.extras import require_extra
 
 if TYPE_CHECKING:
     from dqgym.telemetry.telemetry import FloatArray
-    from dqgym.throttles.tuned import TunedEntry
+    from dqgym.throttles.rules.tuned import TunedEntry
     from experiments.tables import Table
     from experiments.tuning.distribution import Distribution
     from experiments.tuning.search import Trials
@@ -92,7 +92,7 @@ def _tune_options(
     throttle: str, distribution: Distribution, preferences: Sequence[float], trials: int, out: Path, resume: bool
 ) -> list[Table]:
     from dqgym.throttles.registry import default_options, make_throttle
-    from dqgym.throttles.tuned import read_tuned
+    from dqgym.throttles.rules.tuned import read_tuned
     from experiments.tuning.search import Trials
 
     read_tuned(out)  # what is wrong with it shows before the search
@@ -131,7 +131,7 @@ def tune(
 ) -> list[TunedEntry]:
     """The best of ``trials`` sets of options for each preference; those that are kept already are not tried again."""
     from dqgym.throttles.registry import make_throttle
-    from dqgym.throttles.tuned import TunedEntry
+    from dqgym.throttles.rules.tuned import TunedEntry
     from experiments.tuning.distribution import costs_at
     from experiments.tuning.search import Options, search
     from experiments.tuning.spaces import SPACES, STARTS
@@ -167,7 +167,7 @@ def tune(
 def store(path: Path, throttle: str, distribution: str, entries: Sequence[TunedEntry]) -> None:
     """Put entries into a file, in place of those for the same throttle, distribution and preferences."""
     from dqgym.files import write_text
-    from dqgym.throttles.tuned import dump_tuned, read_tuned
+    from dqgym.throttles.rules.tuned import dump_tuned, read_tuned
 
     content = read_tuned(path)
     of_throttle = content.setdefault(throttle, {})
@@ -180,11 +180,16 @@ def _tune_contextual(
     distribution: Distribution, preferences: Sequence[float], steps: int, out: Path, resume: bool
 ) -> Table:
     from dqgym.files import write_text
-    from dqgym.throttles.contextual_rule import ContextualRule
-    from dqgym.throttles.contextual_weights import ContextualFile, contextual_network, dump_contextual, read_contextual
     from dqgym.throttles.registry import make_throttle
-    from dqgym.throttles.rule_features import FEATURES
-    from dqgym.throttles.tuned import TRAINING, tuned_entries
+    from dqgym.throttles.rules.contextual_rule import ContextualRule
+    from dqgym.throttles.rules.contextual_weights import (
+        ContextualFile,
+        contextual_network,
+        dump_contextual,
+        read_contextual,
+    )
+    from dqgym.throttles.rules.rule_features import FEATURES
+    from dqgym.throttles.rules.tuned import TRAINING, tuned_entries
     from experiments.tuning.evolution import SURVEY, Evolution, evolve
 
     _require_writable(out)

@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.backends.base import Capabilities, Outcomes
-from dqgym.compile import kernel
 from dqgym.errors import BadInputError
+from dqgym.jit.array_views import at
+from dqgym.jit.compile import kernel
+from dqgym.jit.random import streams
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import ScenarioPool, pack_scenarios
 from dqgym.model.sleeping import command_sleeps, lose_quota_asleep
-from dqgym.random import streams
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import Survey
 from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
-from dqgym.tiles import at
 
 
 class ModelBackend:

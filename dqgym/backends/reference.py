@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from dqgym.backends.base import Capabilities, Outcomes
-from dqgym.backends.tallies import Tallies
+from dqgym.backends.outcome_recorder import Tallies
 from dqgym.errors import BadInputError
+from dqgym.model.page_exact.migration import run_interval, start
+from dqgym.model.page_exact.state import LAYOUTS, Layout, Migration, new_migration
+from dqgym.model.page_exact.survey import run_survey
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
-from dqgym.model.reference import run_interval, start
-from dqgym.model.reference_state import LAYOUTS, Layout, Migration, new_migration
-from dqgym.model.reference_survey import run_survey
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
@@ -24,7 +24,7 @@ from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, V
 
 
 class ReferenceBackend:
-    """Migrations played through page by page (``dqgym.model.reference``), one after another.
+    """Migrations played through page by page (``dqgym.model.page_exact.migration``), one after another.
 
     It takes about a microsecond for each page that is sent or stored to, and a byte of memory for each page.
 

@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from dqgym.controller.watches import DemandWatch, ProgressWatch
+from dqgym.controller.guard_estimates import DemandWatch, ProgressWatch
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VmField

@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 from gymnasium import spaces
 
-from dqgym.compile import routine
+from dqgym.jit.compile import routine
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.telemetry.encoder import squash
 from dqgym.telemetry.features import SQUASHED_HIGH

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dqgym.backends.base import Outcomes
-from dqgym.compile import routine
+from dqgym.jit.compile import routine
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.telemetry.telemetry import BoolArray, FloatArray
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.compile import kernel, part, routine
 from dqgym.envs.hidden import write_hidden_state
 from dqgym.envs.info import write_final_info
 from dqgym.envs.latency import advance_late, run_free
 from dqgym.envs.randomisation import draw_latency, is_heeded, misread
 from dqgym.envs.reward import TERMS
+from dqgym.jit.array_views import at, row
+from dqgym.jit.compile import kernel, part, routine
+from dqgym.jit.random import mix, next_seed, uniform
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
-from dqgym.random import mix, next_seed, uniform
 from dqgym.telemetry.action import limits_of_actions
 from dqgym.telemetry.encoder import FactColumn, VmState, encode_vm, reset_encoder
-from dqgym.tiles import at, row
 
 _VCPU_TELEMETRY_FIRST = VCPU_TELEMETRY.start
 _VM_TELEMETRY_FIRST = VM_TELEMETRY.start
@@ -64,7 +64,7 @@ def _reset(  # type: ignore[no-untyped-def]
         streams, n, pool_vm.shape[0], preferences[0], preferences[1], survey[2]
     )
     survey_s = max(survey[0], survey[1] * pool_vm[m, Vm.PASS_TIME_S]) if surveyed else 0.0
-    migration_streams[n] = mix(seed)  # as dqgym.random.streams does
+    migration_streams[n] = mix(seed)  # as dqgym.jit.random.streams does
     start_migration(
         vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference, survey_s
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dqgym.compile import part, routine
+from dqgym.jit.array_views import at, row
+from dqgym.jit.compile import part, routine
 from dqgym.model.kernel import end_interval, run_pieces
 from dqgym.model.layout import UNLIMITED_RATE, Vcpu, Vm
-from dqgym.tiles import at, row
 
 _LEAST_S = 1e-9
 """As in ``dqgym.model.kernel``: less than this is no time at all."""

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from dqgym.backends.base import Backend
 from dqgym.backends.registry import make_backend
-from dqgym.controller.trace import TraceRecorder
+from dqgym.controller.timeline import TraceRecorder
 from dqgym.envs.actions import checked_actions
-from dqgym.envs.arguments import ScenarioChoice, scenario_of
+from dqgym.envs.arguments.checks import ScenarioChoice, scenario_of
+from dqgym.envs.arguments.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
+from dqgym.envs.arguments.reset_options import SINGLE, checked_options, checked_seed, one_preference
+from dqgym.envs.arguments.specs import JsonableSpec
 from dqgym.envs.errors import EnvironmentClosedError, ResetNeededError
 from dqgym.envs.info import final_info_of
 from dqgym.envs.kernel import draw_episode
-from dqgym.envs.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
 from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.randomised_model import RandomisedModel, require_model
-from dqgym.envs.reset_options import SINGLE, checked_options, checked_seed, one_preference
 from dqgym.envs.reward import TERM_KEYS, TERMS, CostMeter
 from dqgym.envs.spaces import action_space, observation_space
-from dqgym.envs.specs import JsonableSpec
 from dqgym.errors import BadInputError
-from dqgym.random import streams
+from dqgym.jit.random import streams
 from dqgym.scenario import Scenario
 from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
@@ -89,7 +89,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
     All of it is what a real VMM can measure; hidden state of the model is never part of it.
 
     ## Reward
-    Minus the growth of the cost J (``dqgym.cost``) in the interval, a sum of four weighted terms (``reward_weights``):
+    Minus the growth of the cost J (``dqgym.cost.definition``) in the interval, a sum of four weighted terms (``reward_weights``):
     ``time`` (T / T0), ``stall`` (preference / T0 * integral of mean_i min(5.3, -ln max(r_i, 0.005)) dt with r_i the run
     share of vCPU i), ``downtime`` (beyond its limit, as stall of all vCPUs) and ``deadline`` (the cost once more where
     the migration missed it). With all weights 1 the rewards of an episode add up to -J.
@@ -250,7 +250,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
 
     def render(self) -> NDArray[np.uint8] | None:
         """uint8 [600, 800, 3]: the migration so far."""
-        from dqgym.envs.rendering import draw_migration
+        from dqgym.envs.rendering.frames import draw_migration
 
         if self.render_mode is None:
             gym.logger.warn('render needs a render mode: gym.make("dqgym/Migration-v0", render_mode="rgb_array")')

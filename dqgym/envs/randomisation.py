@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dqgym.compile import part
 from dqgym.errors import BadInputError
+from dqgym.jit.compile import part
+from dqgym.jit.random import normal, uniform
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import ModelParameters
 from dqgym.names import did_you_mean
-from dqgym.random import normal, uniform
 from dqgym.scenario import Phased, Scenario, VcpuGroup
 
 CALIBRATED = ("write_bytes_per_s", "fault_s", "exit_bytes_per_s", "contention", "overshoot_bytes")

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from dqgym.backends.base import Backend
 from dqgym.backends.model import ModelBackend
-from dqgym.compile import kernel
 from dqgym.envs.latency import advance_late, run_free
 from dqgym.envs.randomisation import Randomisation, draw_latency, is_heeded, misread
 from dqgym.errors import BadInputError
+from dqgym.jit.array_views import at
+from dqgym.jit.compile import kernel
 from dqgym.model.kernel import BLOCK, begin_interval
 from dqgym.model.layout import UNLIMITED_RATE, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -23,7 +24,6 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import FloatArray, Telemetry
-from dqgym.tiles import at
 
 
 class RandomisedModel(ModelBackend):

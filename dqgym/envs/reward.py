@@ -1,4 +1,4 @@
-"""The reward: minus the growth of the cost J (``dqgym.cost``) in each step, in four named terms.
+"""The reward: minus the growth of the cost J (``dqgym.cost.definition``) in each step, in four named terms.
 
 ``time``      time spent, in units of T0
 ``stall``     preference * stall cost of the windows that ended, in units of T0
@@ -16,11 +16,11 @@ from numbers import Real
 
 import numpy as np
 
-from dqgym import cost
 from dqgym.backends.base import Outcomes
+from dqgym.cost import definition
+from dqgym.cost.window import FULL_WINDOW_S, window_stall
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
-from dqgym.stall import FULL_WINDOW_S, window_stall
 from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
 
 TERMS = ("time", "stall", "downtime", "deadline")
@@ -75,6 +75,8 @@ class CostMeter:
         if outcomes.converged[0]:
             last_stage_s = float(outcomes.total_time_s[0]) - self._running_s
             beyond_s = max(last_stage_s - self._downtime_limit_s, 0.0)
-            self.terms["downtime"] = self._preference * beyond_s * cost.MAX_STALL * per_pass
+            self.terms["downtime"] = self._preference * beyond_s * definition.MAX_STALL * per_pass
         else:
-            self.terms["deadline"] = (cost.MISSED_DEADLINE_FACTOR - 1.0) * (self.terms["time"] + self.terms["stall"])
+            self.terms["deadline"] = (definition.MISSED_DEADLINE_FACTOR - 1.0) * (
+                self.terms["time"] + self.terms["stall"]
+            )

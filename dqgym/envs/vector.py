@@ -12,21 +12,21 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dqgym.envs.actions import checked_actions
-from dqgym.envs.arguments import whole_number
+from dqgym.envs.arguments.checks import whole_number
+from dqgym.envs.arguments.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
+from dqgym.envs.arguments.reset_options import VECTOR, checked_options, checked_seed, mask_of, preferences_of_each
+from dqgym.envs.arguments.specs import JsonableSpec
 from dqgym.envs.errors import EnvironmentClosedError, ResetNeededError
 from dqgym.envs.hidden import hidden_size, hidden_space
 from dqgym.envs.info import FINAL_INFO, FinalInfo, with_masks
 from dqgym.envs.kernel import final_info_where, reset_where, step_all
-from dqgym.envs.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
-from dqgym.envs.reset_options import VECTOR, checked_options, checked_seed, mask_of, preferences_of_each
+from dqgym.envs.rendering.vector_frames import VectorRecorder
 from dqgym.envs.reward import TERM_KEYS, TERMS
 from dqgym.envs.spaces import action_space, observation_space
-from dqgym.envs.specs import JsonableSpec
-from dqgym.envs.vector_rendering import VectorRecorder
 from dqgym.errors import BadInputError
+from dqgym.jit.random import streams
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
-from dqgym.random import streams
 from dqgym.telemetry.encoder import Encoder, FactColumn, Row, VmState
 from dqgym.telemetry.telemetry import BoolArray, Float32Array, FloatArray
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.compile import kernel
+from dqgym.jit.compile import kernel
+from dqgym.jit.random import streams
 from dqgym.model.layout import Vm
-from dqgym.model.link import change_bandwidth, start_link
+from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.pool import ScenarioPool
-from dqgym.random import streams
 from dqgym.telemetry.telemetry import FloatArray
 
 

@@ -15,7 +15,7 @@ Within one piece of a round everything below is the closed solution, so a piece 
   then thinning out in a line to nothing just behind the writer (``clean_up_to``). Where no such page lies it meets this
   round's set, of which a share is sent. From the second loop on it finds what was sent since its last visit.
 
-Each pass is one loop over the rows of the migration's tile (``dqgym.tiles``) and leaves what later passes need in its
+Each pass is one loop over the rows of the migration's tile (``dqgym.jit.array_views``) and leaves what later passes need in its
 scratch rows. Divisions are what these loops cost most, so rates come in as seconds per byte, sizes with their inverse.
 """
 
@@ -23,10 +23,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.compile import part
-from dqgym.elementary import log, one_minus_exp
+from dqgym.jit.array_views import row
+from dqgym.jit.compile import part
+from dqgym.jit.fast_math import log, one_minus_exp
 from dqgym.model.layout import Vcpu
-from dqgym.tiles import row
 
 _f = np.float32
 _ZERO, _ONE, _HALF = _f(0.0), _f(1.0), _f(0.5)

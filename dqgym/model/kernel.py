@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.compile import part, routine
-from dqgym.elementary import exp, log
-from dqgym.model.charges import charge_interval
+from dqgym.jit.array_views import at, row
+from dqgym.jit.compile import part, routine
+from dqgym.jit.fast_math import exp, log
+from dqgym.model.cost_terms import charge_interval
 from dqgym.model.dirtying import (
     apply_quota,
     commit_writes,
@@ -27,12 +28,11 @@ from dqgym.model.dirtying import (
     split_hot_writes,
 )
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
-from dqgym.model.link import change_bandwidth, start_link
-from dqgym.model.recorded import set_recorded_rates
+from dqgym.model.link_kernel import change_bandwidth, start_link
+from dqgym.model.replayed_rates import set_recorded_rates
 from dqgym.model.schedules import begin_period, draw_periods
 from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
-from dqgym.model.survey import run_survey
-from dqgym.tiles import at, row
+from dqgym.model.survey_kernel import run_survey
 
 _f, _f64 = np.float32, np.float64
 _ROWS = len(Vcpu)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.compile import part, routine
+from dqgym.jit.compile import part, routine
+from dqgym.jit.random import exponential, uniform
 from dqgym.model.layout import IN_STEP, Vcpu
-from dqgym.random import exponential, uniform
 
 _f = np.float32
 _STEADY_S = _f(1e20)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.compile import part, routine
-from dqgym.elementary import one_minus_exp
+from dqgym.jit.array_views import row
+from dqgym.jit.compile import part, routine
+from dqgym.jit.fast_math import one_minus_exp
 from dqgym.model.dirtying import solid_ahead
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import TIMESLICE_S
-from dqgym.tiles import row
 
 _f = np.float32
 _ZERO, _ONE = _f(0.0), _f(1.0)

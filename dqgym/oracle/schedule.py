@@ -2,7 +2,7 @@
 
 A schedule says, for each slice of time, which fraction of the bandwidth the throttled vCPUs may dirty together, and how
 much of the memory the vCPUs with the smallest working sets may write unthrottled. Equal shares among the throttled are
-the best division for convex stall costs (``dqgym.throttles.quota_rule``).
+the best division for convex stall costs (``dqgym.throttles.rules.quota_rule``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
 from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry, VmField
-from dqgym.throttles.quota_rule import smallest_within
+from dqgym.throttles.rules.quota_rule import smallest_within
 
 SLICES = 20
 SLICE_PASS_TIMES = 0.08

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from dqgym.backends.model import ModelBackend
-from dqgym.cost import migration_cost
+from dqgym.cost.definition import migration_cost
 from dqgym.oracle.schedule import (
     FREE_LOG,
     LEAST_LOG,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dqgym.compile import kernel, part
-from dqgym.elementary import exp
 from dqgym.errors import BadInputError
+from dqgym.jit.compile import kernel, part
+from dqgym.jit.fast_math import exp
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from dqgym.compile import kernel, part, routine
-from dqgym.elementary import log, one_minus_exp
 from dqgym.errors import BadInputError
+from dqgym.jit.array_views import at, row
+from dqgym.jit.compile import kernel, part, routine
+from dqgym.jit.fast_math import log, one_minus_exp
 from dqgym.telemetry.features import (
     GLOBAL_FEATURES,
     SQUASHED_GLOBALS,
@@ -35,7 +36,6 @@ from dqgym.telemetry.telemetry import (
     VmField,
     first_telemetry,
 )
-from dqgym.tiles import at, row
 
 ENCODER_VERSION = 2
 MEAN_TIME_CONSTANT = 0.25

@@ -8,20 +8,20 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from dqgym.cost import FAST
+from dqgym.cost.definition import FAST
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
 from dqgym.throttles.base import Throttle
-from dqgym.throttles.contextual_weights import ContextualRuleOptions, contextual_rule
 from dqgym.throttles.current import CurrentOptions, current
 from dqgym.throttles.dirty_limit import DirtyLimit, DirtyLimitOptions
 from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
 from dqgym.throttles.none import NoThrottle
 from dqgym.throttles.options import NoOptions, ThrottleOptions
+from dqgym.throttles.rules.contextual_weights import ContextualRuleOptions, contextual_rule
+from dqgym.throttles.rules.tuned import TRAINING, tuned_options
+from dqgym.throttles.rules.tuned_rule import TunedRule, TunedRuleOptions
 from dqgym.throttles.stop_and_copy import StopAndCopy
-from dqgym.throttles.tuned import TRAINING, tuned_options
-from dqgym.throttles.tuned_rule import TunedRule, TunedRuleOptions
 
 Options = TypeVar("Options", bound=ThrottleOptions)
 
@@ -108,7 +108,7 @@ def make_throttle(name: str, preference: float | None = None, **options: Any) ->
     """A baseline by its name, for example ``make_throttle("auto-converge", tail_slow=True)``.
 
     ``THROTTLE:DISTRIBUTION``, as in ``dirty-limit:training``, takes the options that ``dqgym tune`` found for that
-    throttle on that distribution, at the preference (``dqgym.cost.FAST`` where none is given).
+    throttle on that distribution, at the preference (``dqgym.cost.definition.FAST`` where none is given).
 
     Raises:
         BadInputError: the name or an option is unknown (the message names the nearest one), or a value is not allowed.

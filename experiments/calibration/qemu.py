@@ -10,8 +10,8 @@ import numpy as np
 
 from dqgym.backends.reference import ReferenceBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.scenario.recorded.qemu_runs import RecordedRun
-from dqgym.scenario.recorded.qemu_scenario import recorded_scenario
+from dqgym.scenario.recordings.qemu_runs import RecordedRun
+from dqgym.scenario.recordings.qemu_scenario import recorded_scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import make_throttle

@@ -10,13 +10,13 @@ import numpy as np
 from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost import migration_cost
+from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.telemetry import FloatArray
 from dqgym.throttles.base import Throttle
-from dqgym.throttles.tuned import TRAINING
+from dqgym.throttles.rules.tuned import TRAINING
 
 TRAINING_SUITES = {
     "mixed": 2.0,

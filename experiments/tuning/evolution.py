@@ -20,15 +20,15 @@ import numpy as np
 
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost import PREFERENCE_RANGE
+from dqgym.cost.definition import PREFERENCE_RANGE
 from dqgym.errors import BadInputError
 from dqgym.files import read_bytes, replacing
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Float32Array, FloatArray
-from dqgym.throttles.contextual_rule import HIDDEN, INPUTS, WEIGHTS, ContextualRule
-from dqgym.throttles.contextual_weights import contextual_network
-from dqgym.throttles.tuned import TunedEntry
+from dqgym.throttles.rules.contextual_rule import HIDDEN, INPUTS, WEIGHTS, ContextualRule
+from dqgym.throttles.rules.contextual_weights import contextual_network
+from dqgym.throttles.rules.tuned import TunedEntry
 from experiments.tuning.distribution import costs_at, draw_distribution
 
 ADAM_MEAN, ADAM_SQUARE, ADAM_EPSILON = 0.9, 0.99, 1e-8

@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import create_trial
 
-from dqgym.throttles.tuned import OptionValue
+from dqgym.throttles.rules.tuned import OptionValue
 from experiments.journal import Records
 from experiments.tuning.spaces import Space
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from dqgym.throttles.tuned import OptionValue
+from dqgym.throttles.rules.tuned import OptionValue
 
 Space = Mapping[str, BaseDistribution]
 

@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from dqgym.backends.model import ModelBackend
-from dqgym.cost import migration_cost
+from dqgym.cost.definition import migration_cost
 from dqgym.envs.kernel import draw_episode
 from dqgym.envs.vector import MigrationVectorEnv
-from dqgym.random import streams
+from dqgym.jit.random import streams
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec, action_to_command
 from dqgym.telemetry.encoder import Encoder

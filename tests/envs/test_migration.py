@@ -14,7 +14,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import dqgym  # noqa: F401  registers the environment
 from dqgym.backends.model import ModelBackend
-from dqgym.cost import migration_cost
+from dqgym.cost.definition import migration_cost
 from dqgym.envs.info import FINAL_INFO
 from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.reward import TERM_KEYS

@@ -8,7 +8,7 @@ import pytest
 from dqgym.backends.base import Backend
 from dqgym.backends.model import ModelBackend
 from dqgym.envs import MigrationEnv, MigrationVectorEnv
-from dqgym.envs.options import resolve_options
+from dqgym.envs.arguments.options import resolve_options
 from dqgym.envs.randomisation import CALIBRATED, Randomisation
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dqgym.backends.base import Outcomes
-from dqgym.cost import MAX_STALL
+from dqgym.cost.definition import MAX_STALL
 from dqgym.envs.reward import TERMS, CostMeter, weights_of
 from dqgym.telemetry.survey import MARKS, Survey
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from dqgym.model.parameters import DEFAULT_PARAMETERS, load_parameters, load_throttle_options, save_parameters
-from dqgym.scenario.recorded.qemu_runs import read_qemu_runs
+from dqgym.scenario.recordings.qemu_runs import read_qemu_runs
 from experiments.calibration import fit
 from experiments.calibration.report import BEGIN, END
 from experiments.cli import app

@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError
 from dqgym.scenario.suites import get_suite
-from dqgym.throttles.contextual_weights import read_contextual
-from dqgym.throttles.tuned import read_tuned
+from dqgym.throttles.rules.contextual_weights import read_contextual
+from dqgym.throttles.rules.tuned import read_tuned
 from experiments.cli import app
 from experiments.config import load_config
 from experiments.tune import TUNING_SEED

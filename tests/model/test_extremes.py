@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dqgym.backends.model import ModelBackend
-from dqgym.compile import kernel
-from dqgym.cost import MAX_STALL
+from dqgym.cost.definition import MAX_STALL
+from dqgym.jit.array_views import at
+from dqgym.jit.compile import kernel
 from dqgym.model.kernel import (
     _EPSILON_S,
     begin_interval,
@@ -18,13 +19,12 @@ from dqgym.model.kernel import (
     write_without_quota,
 )
 from dqgym.model.layout import UNLIMITED_RATE, Vcpu, Vm
-from dqgym.model.link import change_bandwidth
-from dqgym.model.recorded import set_recorded_rates
+from dqgym.model.link_kernel import change_bandwidth
+from dqgym.model.replayed_rates import set_recorded_rates
 from dqgym.model.schedules import draw_periods
 from dqgym.model.sleeping import command_sleeps, lose_quota_asleep
 from dqgym.scenario import Scenario
 from dqgym.throttles.registry import make_throttle
-from dqgym.tiles import at
 from tests.scenario.extremes import extreme_scenario
 
 SLOTS = 4

@@ -5,7 +5,7 @@ import pytest
 
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost import migration_cost
+from dqgym.cost.definition import migration_cost
 from dqgym.oracle.schedule import FREE_LOG, SLICES, Player, Schedules, working_sets
 from dqgym.oracle.search import search
 from dqgym.oracle.throttle import Clairvoyant, OracleThrottle

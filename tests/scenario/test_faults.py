@@ -17,10 +17,10 @@ import pytest
 from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_FILE, load_parameters
 from dqgym.scenario import load_scenario
-from dqgym.scenario.recorded.guestperf import read_guestperf, replay_report_scenario
-from dqgym.scenario.recorded.qemu_runs import INDEX_FILE, RecordingError, read_qemu_runs
-from dqgym.scenario.recorded.qemu_scenario import recorded_scenario
-from dqgym.scenario.recorded.replay import replay_scenario
+from dqgym.scenario.recordings.guestperf import read_guestperf, replay_report_scenario
+from dqgym.scenario.recordings.qemu_runs import INDEX_FILE, RecordingError, read_qemu_runs
+from dqgym.scenario.recordings.qemu_scenario import recorded_scenario
+from dqgym.scenario.recordings.replay import replay_scenario
 from experiments.config import load_config
 
 FAULTS = Path(__file__).parent / "faults"

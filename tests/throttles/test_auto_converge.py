@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dqgym.controller.loop import run_migrations
-from dqgym.scenario.recorded.qemu_runs import read_qemu_runs
+from dqgym.scenario.recordings.qemu_runs import read_qemu_runs
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions, stepped_percent
 from dqgym.throttles.registry import make_throttle

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dqgym.controller.loop import run_migrations
-from dqgym.controller.trace import TraceRecorder
+from dqgym.controller.timeline import TraceRecorder
 from dqgym.throttles.current import current
 from tests.controller.fakes import FakeBackend, writers
 

@@ -25,7 +25,7 @@ from dqgym.backends.kvm.probe import require_kvm
 from dqgym.backends.kvm.proof import ProofFailedError
 from dqgym.backends.kvm.sender import Ending
 from dqgym.backends.kvm.survey import LONGEST_S, Surveyed
-from dqgym.backends.tallies import Tallies
+from dqgym.backends.outcome_recorder import Tallies
 from dqgym.errors import BadInputError, RunFailedError
 from dqgym.model.bandwidth import bandwidth_path
 from dqgym.model.parameters import DEFAULT_PARAMETERS

@@ -2,7 +2,7 @@
 
 A trace knows nothing of KVM. The host tells it how much time has gone by and how much of that the vCPU could run
 (``PageTrace.accrue``), then takes the numbers of the pages that are due (``PageTrace.take``) and lets the guest play
-them. Patterns, schedules and demand mean what they mean in the page-exact reference (``dqgym.model.reference_vcpu``),
+them. Patterns, schedules and demand mean what they mean in the page-exact reference (``dqgym.model.page_exact.vcpu``),
 with two differences: a read-only vCPU loads, ``READS_PER_S`` times a second, from anywhere in the memory; and what a
 host that is briefly too slow keeps a closed-loop vCPU from doing is made up, ``CATCH_UP_S`` at the most.
 

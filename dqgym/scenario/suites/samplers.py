@@ -18,8 +18,8 @@ import numpy as np
 from dqgym.scenario.limits import DeviceWrites
 from dqgym.scenario.link import Link
 from dqgym.scenario.scenario import Scenario
-from dqgym.scenario.suites.draws import Range, chance, log_uniform, log_uniform_int, pick
-from dqgym.scenario.suites.links import (
+from dqgym.scenario.suites.draw.distributions import Range, chance, log_uniform, log_uniform_int, pick
+from dqgym.scenario.suites.draw.links import (
     capped_link,
     constant_link,
     markov_link,
@@ -29,9 +29,8 @@ from dqgym.scenario.suites.links import (
     steps_link,
     trace_link,
 )
-from dqgym.scenario.suites.schedules import bursty, jittered, other_bursty, other_phased, phased, recorded, steady
-from dqgym.scenario.suites.suite import SampledSuite
-from dqgym.scenario.suites.workloads import (
+from dqgym.scenario.suites.draw.schedules import bursty, jittered, other_bursty, other_phased, phased, recorded, steady
+from dqgym.scenario.suites.draw.workloads import (
     Host,
     equal_writers,
     hot_part,
@@ -40,6 +39,7 @@ from dqgym.scenario.suites.workloads import (
     streaming_writers,
     unequal_writers,
 )
+from dqgym.scenario.suites.suite import SampledSuite
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
 from dqgym.scenario.workload import Pattern, Schedule, VcpuGroup
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dqgym.errors import BadInputError
-from dqgym.throttles.contextual_rule import OUTPUTS, WEIGHTS
-from dqgym.throttles.tuned import TunedEntry
+from dqgym.throttles.rules.contextual_rule import OUTPUTS, WEIGHTS
+from dqgym.throttles.rules.tuned import TunedEntry
 from experiments.tuning import evolution
 from experiments.tuning.distribution import draw_distribution
 from experiments.tuning.evolution import Evolution, State, descend, estimated_gradient, evolve, first_state

@@ -1,0 +1,53 @@
+"""The frames of a vector environment: the time line of each of its migrations, noted step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dqgym.controller.timeline import TraceRecorder
+from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
+from dqgym.telemetry.command import free_command
+from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
+
+
+class VectorRecorder:
+    """Keeps the time lines of N migrations in the arrays of ``dqgym.model.layout``."""
+
+    def __init__(self, num_envs: int) -> None:
+        self._recorders: list[TraceRecorder | None] = [None] * num_envs
+        self._facts: Facts
+
+    def begin(self, mask: BoolArray, vcpu: Float32Array, vm: FloatArray) -> None:
+        """Forget the migrations of ``mask`` [N]: others have begun in their places."""
+        self._facts = Facts(
+            present=vcpu[:, Vcpu.PRESENT] > 0,
+            memory_bytes=vm[:, Vm.MEMORY_BYTES].copy(),
+            bandwidth_bytes_per_s=vm[:, Vm.NOMINAL_BANDWIDTH].copy(),
+            downtime_limit_s=vm[:, Vm.DOWNTIME_LIMIT_S].copy(),
+            deadline_s=vm[:, Vm.DEADLINE_S].copy(),
+            ring_bytes=vm[:, Vm.RING_BYTES].copy(),
+        )
+        for index in np.flatnonzero(mask).tolist():
+            self._recorders[index] = TraceRecorder(self._facts, index)
+
+    def note(self, mask: BoolArray, vcpu: Float32Array, vm: FloatArray) -> None:
+        """Note a step of the migrations of ``mask`` [N]."""
+        telemetry = Telemetry(vcpu=vcpu[:, VCPU_TELEMETRY], vm=vm[:, VM_TELEMETRY], done=vm[:, Vm.DONE] > 0)
+        limits = vcpu[:, Vcpu.LIMIT]
+        command = replace(
+            free_command(self._facts),
+            dirty_limit_bytes_per_s=np.where(limits < UNLIMITED_RATE, limits, np.float32(np.inf)),
+        )
+        for index in np.flatnonzero(mask).tolist():
+            recorder = self._recorders[index]
+            assert recorder is not None
+            recorder(vm[:, Vm.INTERVAL_S], command, telemetry)
+
+    def frames(self) -> tuple[NDArray[np.uint8], ...]:
+        """One of each migration, uint8 [600, 800, 3]."""
+        from dqgym.envs.rendering.frames import draw_migration
+
+        return tuple(draw_migration(recorder.trace()) for recorder in self._recorders if recorder is not None)

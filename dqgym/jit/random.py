@@ -1,0 +1,57 @@
+"""Random numbers for kernels: splitmix64 (Steele, Lea, Flood 2014), one 64-bit state for each stream.
+
+A stream's numbers depend on its seed alone, so that a migration is the same wherever it stands in a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dqgym.jit.compile import routine
+
+_u = np.uint64
+_GAMMA = _u(0x9E3779B97F4A7C15)
+_MASK = 2**64 - 1
+
+
+@routine
+def mix(z):  # type: ignore[no-untyped-def]
+    """A bijection of 64-bit numbers that makes neighbours unrelated."""
+    z = (z ^ (z >> _u(30))) * _u(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> _u(27))) * _u(0x94D049BB133111EB)
+    return z ^ (z >> _u(31))
+
+
+@routine
+def next_seed(states, n):  # type: ignore[no-untyped-def]
+    """64 random bits from stream ``n``; advances it."""
+    states[n] += _GAMMA
+    return mix(states[n])
+
+
+@routine
+def uniform(states, n):  # type: ignore[no-untyped-def]
+    """A uniform number in [0, 1) from stream ``n``; advances it."""
+    return np.float64(next_seed(states, n) >> _u(11)) * (1.0 / 9007199254740992.0)
+
+
+@routine
+def exponential(states, n, mean):  # type: ignore[no-untyped-def]
+    """An exponentially distributed number from stream ``n``."""
+    return -mean * math.log(1.0 - uniform(states, n))
+
+
+@routine
+def normal(states, n):  # type: ignore[no-untyped-def]
+    """A standard normal number from stream ``n`` (Box-Muller)."""
+    radius = math.sqrt(-2.0 * math.log(1.0 - uniform(states, n)))
+    return radius * math.cos(2.0 * math.pi * uniform(states, n))
+
+
+def streams(seeds: Iterable[int]) -> NDArray[np.uint64]:
+    """uint64 [N]: the state of one stream for each seed (its lowest 64 bits count)."""
+    return np.array([mix(_u(int(seed) & _MASK)) for seed in seeds], dtype=np.uint64)

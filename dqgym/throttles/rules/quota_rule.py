@@ -1,0 +1,157 @@
+"""What ``tuned-rule`` and ``contextual-rule`` share: free rounds first, then a quota for the vCPUs that dirty much.
+
+Every vCPU runs free for some rounds. After these, the vCPUs whose working sets are large share equally a quota that is
+a fraction of the measured bandwidth; those with small working sets go on running free. Equal shares are the optimum for
+equal preferences: the stall cost -ln r of vCPU i at rate r * l_i makes the best rates under a common bound all alike
+(``dqgym.cost.definition``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dqgym.telemetry.command import UNLIMITED, Command, free_command
+from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry, VcpuField, VmField
+
+
+@dataclass(frozen=True)
+class RuleParameters:
+    """The rule's numbers: one each for all migrations, or [K], one each for every migration that goes on.
+
+    Attributes:
+        free_rounds: rounds in which every vCPU runs free; a fraction is that share of one more round's bytes.
+        quota_fraction: of the measured bandwidth, what the throttled vCPUs may dirty together.
+        working_set_threshold: of this round's bytes; the vCPUs with the smallest working sets, by the most that each
+            has dirtied in any round so far, run free as long as they do not exceed it together.
+        floor: least run share that the limits of a throttled vCPU aim at, by its largest demand so far.
+    """
+
+    free_rounds: float | FloatArray
+    quota_fraction: float | FloatArray
+    working_set_threshold: float | FloatArray
+    floor: float | FloatArray
+
+
+@dataclass(frozen=True)
+class Going:
+    """The K migrations, of N, that go on. Long runs have few of them, and nothing is reckoned for the others.
+
+    Attributes:
+        rows: [K] which of the N they are.
+        telemetry: of these alone.
+    """
+
+    rows: NDArray[np.int64]
+    telemetry: Telemetry
+
+    @classmethod
+    def of(cls, telemetry: Telemetry) -> Going:
+        """Those that have not ended."""
+        rows = np.flatnonzero(~telemetry.done)
+        return cls(rows, Telemetry(telemetry.vcpu[rows], telemetry.vm[rows], telemetry.done[rows]))
+
+
+class QuotaRule:
+    """The rule for N migrations at a time: what telemetry tells, and the command that follows from it.
+
+    Attributes:
+        facts: of the migrations.
+        sets: what is known of each vCPU.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.sets = WorkingSets(facts)
+        self._free = free_command(facts)
+
+    def observe(self, telemetry: Telemetry) -> Going:
+        """Take in one interval; the migrations that go on."""
+        going = Going.of(telemetry)
+        self.sets.observe(going)
+        return going
+
+    def command(self, going: Going, parameters: RuleParameters) -> Command:
+        """The rule's limits for the migrations that go on; the others are free."""
+        limits = self._free.dirty_limit_bytes_per_s.copy()
+        limits[going.rows] = self._limits(going, parameters)
+        return replace(self._free, dirty_limit_bytes_per_s=limits)
+
+    def _limits(self, going: Going, parameters: RuleParameters) -> FloatArray:
+        """[K, V] bytes/s."""
+        rows, telemetry = going.rows, going.telemetry
+        bound = parameters.working_set_threshold * round_bytes(telemetry)
+        spared = smallest_within(self.sets.largest_round_bytes[rows], bound)
+        ripe = rounds_done(telemetry) >= parameters.free_rounds
+        throttled = self.facts.present[rows] & ~spared & ripe[:, None]
+        share = parameters.quota_fraction * self.bandwidth(going) / np.maximum(throttled.sum(axis=1), 1)
+        floor = np.asarray(parameters.floor)[..., None] * self.sets.peak_demand_bytes_per_s[rows]
+        return np.where(throttled, np.maximum(share[:, None], floor), UNLIMITED)
+
+    def bandwidth(self, going: Going) -> FloatArray:
+        """[K] measured bytes/s; the configured bandwidth where nothing was measured."""
+        measured = going.telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S)
+        return np.where(np.isfinite(measured), measured, self.facts.bandwidth_bytes_per_s[going.rows])
+
+
+class WorkingSets:
+    """What telemetry has told so far of each vCPU's working set and speed.
+
+    Attributes:
+        round_bytes: [N, V] bytes dirtied since the last interval that had a sync.
+        largest_round_bytes: [N, V] most bytes dirtied between two syncs: what is known of the working set.
+        demand_bytes_per_s: [N, V] dirtying in the last interval, by run time.
+        peak_demand_bytes_per_s: [N, V] fastest dirtying in any interval.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        shape = facts.present.shape
+        self.round_bytes: Float32Array = np.zeros(shape, dtype=np.float32)
+        self.largest_round_bytes: Float32Array = np.zeros(shape, dtype=np.float32)
+        self.demand_bytes_per_s: Float32Array = np.zeros(shape, dtype=np.float32)
+        self.peak_demand_bytes_per_s: Float32Array = np.zeros(shape, dtype=np.float32)
+        self._syncs = np.ones(shape[0])  # the one that setup makes
+
+    def observe(self, going: Going) -> None:
+        """Take in one interval; what was dirtied in an interval with a sync counts to the round that ended in it."""
+        rows, telemetry = going.rows, going.telemetry
+        dirtied = telemetry.per_vcpu(VcpuField.DIRTIED_BYTES)
+        dirtied = np.where(np.isnan(dirtied), np.float32(0), dirtied)
+        demand = np.divide(dirtied, _run_s(telemetry), out=np.zeros_like(dirtied), where=dirtied > 0)
+        so_far = self.round_bytes[rows] + dirtied
+        syncs = telemetry.per_vm(VmField.SYNCS)
+        self.largest_round_bytes[rows] = np.maximum(self.largest_round_bytes[rows], so_far)
+        self.demand_bytes_per_s[rows] = demand
+        self.peak_demand_bytes_per_s[rows] = np.maximum(self.peak_demand_bytes_per_s[rows], demand)
+        self.round_bytes[rows] = np.where((syncs > self._syncs[rows])[:, None], np.float32(0), so_far)
+        self._syncs[rows] = syncs
+
+
+def _run_s(telemetry: Telemetry) -> Float32Array:
+    """[K, V] above 0; the whole interval where a backend cannot measure it."""
+    run_s, interval_s = telemetry.per_vcpu(VcpuField.RUN_S), telemetry.per_vm(VmField.INTERVAL_S)[:, None]
+    whole = np.where(np.isnan(run_s), interval_s.astype(np.float32), run_s)
+    return np.maximum(whole, np.float32(1e-9))
+
+
+def smallest_within(sizes: Float32Array, bound: FloatArray) -> BoolArray:
+    """[N, V] the smallest of ``sizes`` [N, V], as many as together do not exceed ``bound`` [N]; the first of equals."""
+    order = np.argsort(sizes, axis=1, kind="stable")
+    together = np.cumsum(np.take_along_axis(sizes, order, axis=1), axis=1)
+    within = np.empty(sizes.shape, dtype=bool)
+    np.put_along_axis(within, order, together <= bound[:, None], axis=1)
+    return within
+
+
+def round_bytes(telemetry: Telemetry) -> FloatArray:
+    """[N] what this round sends in all."""
+    sent = telemetry.per_vm(VmField.SENT_BYTES) - telemetry.per_vm(VmField.SYNCED_SENT_BYTES)
+    return sent + telemetry.per_vm(VmField.REMAINING_BYTES)
+
+
+def rounds_done(telemetry: Telemetry) -> FloatArray:
+    """[N] rounds since the start, the share of this one's bytes that has been sent included."""
+    left = telemetry.per_vm(VmField.REMAINING_BYTES) / np.maximum(round_bytes(telemetry), 1.0)
+    return telemetry.per_vm(VmField.ROUND) - left
