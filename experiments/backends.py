@@ -32,7 +32,7 @@ def backend_maker(name: str, destination: str | None = None) -> MakeBackend:
         return lambda vcpu_slots: make_backend(name, vcpu_slots=vcpu_slots)
 
     from dqgym.backends.kvm.backend import KvmBackend
-    from dqgym.backends.kvm.probe import require_kvm
+    from dqgym.backends.kvm.host.probe import require_kvm
 
     require_kvm()
     address = None if destination is None else parse_address(destination)

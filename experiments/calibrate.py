@@ -22,7 +22,7 @@ from experiments.folders import FORCE_HELP, FolderKind, filling_folder, require_
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dqgym.backends.kvm.measure import HostCosts
+    from dqgym.backends.kvm.host.measure import HostCosts
     from experiments.calibration.fit import OnEvaluation
     from experiments.calibration.host import HostCalibration
     from experiments.calibration.report import Calibration
@@ -167,8 +167,8 @@ def _calibrate_host(
 
 
 def _measured_costs() -> HostCosts:
-    from dqgym.backends.kvm.measure import measure_costs
-    from dqgym.backends.kvm.probe import KvmUnavailableError, probe, require_kvm
+    from dqgym.backends.kvm.host.measure import measure_costs
+    from dqgym.backends.kvm.host.probe import KvmUnavailableError, probe, require_kvm
     from experiments.tables import terminal
 
     require_kvm()

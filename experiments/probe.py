@@ -10,8 +10,8 @@ import typer
 from dqgym.errors import RunFailedError
 
 if TYPE_CHECKING:
-    from dqgym.backends.kvm.probe import ProbeReport
-    from dqgym.backends.kvm.trial import Rates
+    from dqgym.backends.kvm.host.probe import ProbeReport
+    from dqgym.backends.kvm.host.probe_guest import Rates
     from experiments.tables import Table
 
 
@@ -20,7 +20,7 @@ def probe_command(as_json: Annotated[bool, typer.Option("--json", help="Print JS
 
     Exit code 0: it can; 1: it cannot, and the last line says what to do about it.
     """
-    from dqgym.backends.kvm.probe import probe
+    from dqgym.backends.kvm.host.probe import probe
     from experiments.tables import terminal
 
     report = probe()
@@ -49,7 +49,7 @@ def _check_table(report: ProbeReport) -> Table:
 
 
 def _rate_table(rates: Rates) -> Table:
-    from dqgym.backends.kvm.probe import rate_lines
+    from dqgym.backends.kvm.host.probe import rate_lines
     from experiments.tables import Table
 
     return Table.of(title="Its speed, measured once", header=("what", "measured"), rows=rate_lines(rates))

@@ -22,10 +22,10 @@ def receive_command(
     """
     import signal
 
-    from dqgym.backends.kvm import frames
-    from dqgym.backends.kvm.api import KICK, Kernel
-    from dqgym.backends.kvm.destination import receive_migration
-    from dqgym.backends.kvm.probe import require_kvm
+    from dqgym.backends.kvm.host.probe import require_kvm
+    from dqgym.backends.kvm.machine.api import KICK, Kernel
+    from dqgym.backends.kvm.migration import frames
+    from dqgym.backends.kvm.migration.destination import receive_migration
     from dqgym.errors import BadInputError
     from experiments.tables import terminal
 

@@ -79,7 +79,7 @@ def in_small(scenario: Scenario) -> Scenario:
     Raises:
         BadInputError: it cannot be made to fit: it has too many vCPUs.
     """
-    from dqgym.backends.kvm.fits import scaled_to_fit
+    from dqgym.backends.kvm.feasibility import scaled_to_fit
 
     fitting = scaled_to_fit(scenario)
     return scenario if fitting is scenario else fitting.model_copy(update={"name": scenario.name + IN_SMALL})

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from scipy.stats import kendalltau
 
-from dqgym.backends.kvm.measure import HostCosts
+from dqgym.backends.kvm.host.measure import HostCosts
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
 from dqgym.documents import read_json

@@ -1,6 +1,6 @@
 import pytest
 
-from dqgym.backends.kvm.probe import KvmUnavailableError, kvm_problem
+from dqgym.backends.kvm.host.probe import KvmUnavailableError, kvm_problem
 from dqgym.backends.model import ModelBackend
 from dqgym.backends.registry import BACKENDS, make_backend
 from dqgym.model.parameters import DEFAULT_PARAMETERS

@@ -1,6 +1,6 @@
 """A dirty-log sync on request: at the start of the interval, on every backend that says that it makes them.
 
-On KVM: ``tests/backends/kvm/test_survey.py``.
+On KVM: ``tests/backends/kvm/machine/test_survey_log.py``.
 """
 
 from dataclasses import replace

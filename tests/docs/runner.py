@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from dqgym.backends.kvm.probe import kvm_problem
+from dqgym.backends.kvm.host.probe import kvm_problem
 from tests.docs.commands import BIN, PROGRAMS, SHELL, Statement, needs_kvm, problem, statements
 from tests.docs.pages import BEFORE, Block, Page, Rule
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dqgym.backends.kvm.probe import kvm_problem
+from dqgym.backends.kvm.host.probe import kvm_problem
 from dqgym.model.parameters import DEFAULT_FILE
 from dqgym.scenario import ConstantLink, DirtyLog, Limits, Scenario, VcpuGroup, VirtualMachine
 from dqgym.scenario.suites import FixedSuite, registry

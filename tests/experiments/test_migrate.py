@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dqgym.backends.kvm import probe
-from dqgym.backends.kvm.probe import KvmUnavailableError, kvm_problem
+from dqgym.backends.kvm.host import probe
+from dqgym.backends.kvm.host.probe import KvmUnavailableError, kvm_problem
 from dqgym.errors import BadInputError
 from dqgym.scenario import ConstantLink, DirtyLog, Limits, Scenario, VcpuGroup, VirtualMachine, save_scenario
 from experiments.backends import parse_address

@@ -5,7 +5,7 @@ import os
 import pytest
 from typer.testing import CliRunner
 
-from dqgym.backends.kvm import probe
+from dqgym.backends.kvm.host import probe
 from experiments.cli import app
 
 WRONG_USES = [

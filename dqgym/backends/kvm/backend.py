@@ -16,15 +16,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dqgym.backends.base import Capabilities, Outcomes
-from dqgym.backends.kvm.api import PAGE_BYTES
-from dqgym.backends.kvm.fits import require_fits
-from dqgym.backends.kvm.frames import listen
-from dqgym.backends.kvm.link import BandwidthPath
-from dqgym.backends.kvm.messages import Begin, Begun, Cancel, Failed, Final, Finish, Request, Snapshot, Step
-from dqgym.backends.kvm.probe import require_kvm
-from dqgym.backends.kvm.proof import ProofFailedError
-from dqgym.backends.kvm.sender import Ending
-from dqgym.backends.kvm.survey import LONGEST_S, Surveyed
+from dqgym.backends.kvm.feasibility import require_fits
+from dqgym.backends.kvm.host.probe import require_kvm
+from dqgym.backends.kvm.machine.api import PAGE_BYTES
+from dqgym.backends.kvm.machine.survey_log import LONGEST_S, Surveyed
+from dqgym.backends.kvm.migration.frames import listen
+from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
+from dqgym.backends.kvm.migration.messages import Begin, Begun, Cancel, Failed, Final, Finish, Request, Snapshot, Step
+from dqgym.backends.kvm.migration.proof import ProofFailedError
+from dqgym.backends.kvm.migration.sender import Ending
 from dqgym.backends.outcome_recorder import Tallies
 from dqgym.errors import BadInputError, RunFailedError
 from dqgym.model.bandwidth import bandwidth_path
@@ -220,7 +220,7 @@ class _Processes:
             with theirs:
                 inherited = [theirs.fileno()]
                 inherited += [] if self.destination_process is None else [self.destination_process]
-                self._start("dqgym.backends.kvm.source", *inherited)
+                self._start("dqgym.backends.kvm.migration.source", *inherited)
             self.connection = self._open.enter_context(Connection(ours.detach()))
         except BaseException:
             self.close()
@@ -231,7 +231,7 @@ class _Processes:
         self._open.callback(os.close, self._our_lifeline)
         try:
             with listen("127.0.0.1", 0) as listener:
-                child = self._start("dqgym.backends.kvm.destination", listener.fileno(), lifeline)
+                child = self._start("dqgym.backends.kvm.migration.destination", listener.fileno(), lifeline)
                 host, port = listener.getsockname()
         finally:
             os.close(lifeline)

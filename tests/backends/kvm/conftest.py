@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dqgym.backends.kvm.api import Kernel
-from dqgym.backends.kvm.probe import kvm_problem
+from dqgym.backends.kvm.host.probe import kvm_problem
+from dqgym.backends.kvm.machine.api import Kernel
 
 
 @pytest.fixture

@@ -23,17 +23,17 @@ from unittest.mock import patch
 
 import numpy as np
 
-from dqgym.backends.kvm import destination as destination_module
-from dqgym.backends.kvm import source as source_module
-from dqgym.backends.kvm.api import Kernel
-from dqgym.backends.kvm.destination import SWITCH_INTERVAL_S, Received, receive_migration
-from dqgym.backends.kvm.frames import Frame, FrameType, connect, listen
-from dqgym.backends.kvm.link import BandwidthPath
-from dqgym.backends.kvm.messages import Begin, Final
-from dqgym.backends.kvm.probe import kvm_problem
-from dqgym.backends.kvm.proof import Proof
-from dqgym.backends.kvm.sender import REPLY_TIMEOUT_S, Phase, Sender
-from dqgym.backends.kvm.source import Source
+from dqgym.backends.kvm.host.probe import kvm_problem
+from dqgym.backends.kvm.machine.api import Kernel
+from dqgym.backends.kvm.migration import destination as destination_module
+from dqgym.backends.kvm.migration import source as source_module
+from dqgym.backends.kvm.migration.destination import SWITCH_INTERVAL_S, Received, receive_migration
+from dqgym.backends.kvm.migration.frames import Frame, FrameType, connect, listen
+from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
+from dqgym.backends.kvm.migration.messages import Begin, Final
+from dqgym.backends.kvm.migration.proof import Proof
+from dqgym.backends.kvm.migration.sender import REPLY_TIMEOUT_S, Phase, Sender
+from dqgym.backends.kvm.migration.source import Source
 from dqgym.scenario import ConstantLink, Limits, Scenario, VcpuGroup, VirtualMachine
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.units import MIB

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from dqgym.backends.kvm import frames
-from dqgym.backends.kvm.api import PAGE_BYTES
-from dqgym.backends.kvm.destination import Received, receive_migration
-from dqgym.backends.kvm.frames import Channel, FrameType, ProtocolError, decode_json, encode_json, new_session
-from dqgym.backends.kvm.link import BandwidthPath
-from dqgym.backends.kvm.machine import Machine, fill_memory
-from dqgym.backends.kvm.sender import Report, Sender
-from dqgym.backends.kvm.vm import new_memory
+from dqgym.backends.kvm.machine.api import PAGE_BYTES
+from dqgym.backends.kvm.machine.machine import Machine, fill_memory
+from dqgym.backends.kvm.machine.vm import new_memory
+from dqgym.backends.kvm.migration import frames
+from dqgym.backends.kvm.migration.destination import Received, receive_migration
+from dqgym.backends.kvm.migration.frames import Channel, FrameType, ProtocolError, decode_json, encode_json, new_session
+from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
+from dqgym.backends.kvm.migration.sender import Report, Sender
 from dqgym.scenario import ConstantLink, Limits, Scenario, VcpuGroup, VirtualMachine
 from dqgym.units import MIB
 from tests.backends.kvm.faults import DEADLINE_S, held_by

@@ -28,10 +28,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dqgym.backends.kvm import api, guest
-from dqgym.backends.kvm.api import PAGE_BYTES
-from dqgym.backends.kvm.dirty_quota import FIELD_OFFSET, QuotaAbi
-from dqgym.backends.kvm.ring import RESERVED_ENTRIES, RING_ENTRY
+from dqgym.backends.kvm.machine import api, guest
+from dqgym.backends.kvm.machine.api import PAGE_BYTES
+from dqgym.backends.kvm.machine.quota_abi import FIELD_OFFSET, QuotaAbi
+from dqgym.backends.kvm.machine.ring import RESERVED_ENTRIES, RING_ENTRY
 
 LONGEST_SPIN_S = 2.0
 _RUN_BYTES = 3 * PAGE_BYTES

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dqgym.backends.kvm import destination as destination_module
-from dqgym.backends.kvm import guest
-from dqgym.backends.kvm import machine as machine_module
-from dqgym.backends.kvm.api import PAGE_BYTES, Kernel
-from dqgym.backends.kvm.destination import Received
-from dqgym.backends.kvm.frames import (
+from dqgym.backends.kvm.machine import guest
+from dqgym.backends.kvm.machine import machine as machine_module
+from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel
+from dqgym.backends.kvm.machine.machine import Machine
+from dqgym.backends.kvm.machine.vm import new_memory
+from dqgym.backends.kvm.migration import destination as destination_module
+from dqgym.backends.kvm.migration.destination import Received
+from dqgym.backends.kvm.migration.frames import (
     Channel,
     FrameType,
     decode_json,
@@ -27,8 +29,6 @@ from dqgym.backends.kvm.frames import (
     encode_pages,
     new_session,
 )
-from dqgym.backends.kvm.machine import Machine
-from dqgym.backends.kvm.vm import new_memory
 from dqgym.scenario import Bursty, DeviceWrites, Scenario, VcpuGroup
 from dqgym.units import MIB
 from tests.backends.kvm.receiving import (

@@ -14,20 +14,20 @@ from contextlib import closing, contextmanager
 import numpy as np
 import pytest
 
-from dqgym.backends.kvm import api
-from dqgym.backends.kvm import destination as destination_module
-from dqgym.backends.kvm import sender as sender_module
-from dqgym.backends.kvm import source as source_module
-from dqgym.backends.kvm.api import Kernel
-from dqgym.backends.kvm.destination import SWITCH_INTERVAL_S
-from dqgym.backends.kvm.frames import Channel, ProtocolError, connect, listen, new_session
-from dqgym.backends.kvm.link import BandwidthPath
-from dqgym.backends.kvm.machine import Machine, fill_memory
-from dqgym.backends.kvm.messages import Step
-from dqgym.backends.kvm.proof import require_exactly_once
-from dqgym.backends.kvm.sender import Ending, Phase, Sender
-from dqgym.backends.kvm.survey import Surveyed, survey
-from dqgym.backends.kvm.vm import new_memory
+from dqgym.backends.kvm.machine import api
+from dqgym.backends.kvm.machine.api import Kernel
+from dqgym.backends.kvm.machine.machine import Machine, fill_memory
+from dqgym.backends.kvm.machine.survey_log import Surveyed, survey
+from dqgym.backends.kvm.machine.vm import new_memory
+from dqgym.backends.kvm.migration import destination as destination_module
+from dqgym.backends.kvm.migration import sender as sender_module
+from dqgym.backends.kvm.migration import source as source_module
+from dqgym.backends.kvm.migration.destination import SWITCH_INTERVAL_S
+from dqgym.backends.kvm.migration.frames import Channel, ProtocolError, connect, listen, new_session
+from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
+from dqgym.backends.kvm.migration.messages import Step
+from dqgym.backends.kvm.migration.proof import require_exactly_once
+from dqgym.backends.kvm.migration.sender import Ending, Phase, Sender
 from dqgym.units import MIB
 from tests.backends.kvm.faults import (
     DEADLINE_S,

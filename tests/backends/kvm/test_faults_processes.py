@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from dqgym.backends.kvm import backend as backend_module
-from dqgym.backends.kvm import destination as destination_module
 from dqgym.backends.kvm.backend import KvmBackend, MigrationFailedError
-from dqgym.backends.kvm.frames import listen
+from dqgym.backends.kvm.migration import destination as destination_module
+from dqgym.backends.kvm.migration.frames import listen
 from dqgym.scenario import save_scenario
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
@@ -70,14 +70,14 @@ class Family:
         return found
 
     def source(self) -> int:
-        (pid,) = self.pids("dqgym.backends.kvm.source")
+        (pid,) = self.pids("dqgym.backends.kvm.migration.source")
         return pid
 
     def await_migrating(self) -> None:
         """Until the destination has received pages, and the source is in the midst of it."""
 
         def has_received() -> bool:
-            return any(_shared_bytes_of(pid) > 8 * MIB for pid in self.pids("dqgym.backends.kvm.destination"))
+            return any(_shared_bytes_of(pid) > 8 * MIB for pid in self.pids("dqgym.backends.kvm.migration.destination"))
 
         wait_until(has_received, "the destination receives pages")
 
@@ -156,7 +156,7 @@ def test_a_source_that_is_told_to_end_in_the_midst_of_a_survey_takes_everything_
     """It has no time to answer: whatever it is doing, it is gone within two seconds."""
 
     def end_source() -> None:
-        wait_until(lambda: bool(family.pids("dqgym.backends.kvm.source")), "the source starts")
+        wait_until(lambda: bool(family.pids("dqgym.backends.kvm.migration.source")), "the source starts")
         time.sleep(2.0)  # by then it surveys
         os.kill(family.source(), signal.SIGTERM)
 
@@ -175,7 +175,7 @@ def test_a_destination_that_is_told_to_end_leaves_the_guest_where_it_is(family: 
     with closing(KvmBackend()) as backend:
         backend.start([LONG], [0])
         family.await_migrating()
-        (destination,) = family.pids("dqgym.backends.kvm.destination")
+        (destination,) = family.pids("dqgym.backends.kvm.migration.destination")
         os.kill(destination, signal.SIGTERM)
         step_to_the_end(backend)
         with pytest.raises(MigrationFailedError, match=r"the migration failed: .*connection"):
@@ -229,7 +229,7 @@ def test_a_signal_ends_the_command_with_one_line_and_leaves_nothing_behind(
     )
     try:
         if attempt % 2:
-            wait_until(lambda: bool(family.pids("dqgym.backends.kvm.source")), "the source starts")
+            wait_until(lambda: bool(family.pids("dqgym.backends.kvm.migration.source")), "the source starts")
         else:
             family.await_migrating()
         os.killpg(running.pid, number)

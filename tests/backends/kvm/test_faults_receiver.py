@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dqgym.backends.kvm import destination as destination_module
-from dqgym.backends.kvm import frames
-from dqgym.backends.kvm.api import PAGE_BYTES
-from dqgym.backends.kvm.frames import (
+from dqgym.backends.kvm.machine.api import PAGE_BYTES
+from dqgym.backends.kvm.migration import destination as destination_module
+from dqgym.backends.kvm.migration import frames
+from dqgym.backends.kvm.migration.frames import (
     LIMIT_BYTES,
     FrameType,
     encode_document,
     encode_pages,
 )
-from dqgym.backends.kvm.proof import require_exactly_once
-from dqgym.backends.kvm.sender import Ending, Report
+from dqgym.backends.kvm.migration.proof import require_exactly_once
+from dqgym.backends.kvm.migration.sender import Ending, Report
 from tests.backends.kvm.receiving import (
     HELLO,
     PAGES,

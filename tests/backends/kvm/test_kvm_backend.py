@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 import dqgym  # noqa: F401  registers the environment
-from dqgym.backends.kvm.api import Kernel
 from dqgym.backends.kvm.backend import KvmBackend
-from dqgym.backends.kvm.destination import receive_migration
-from dqgym.backends.kvm.dirty_log import DirtyLog
-from dqgym.backends.kvm.frames import listen
-from dqgym.backends.kvm.link import BandwidthPath
-from dqgym.backends.kvm.messages import Begin
-from dqgym.backends.kvm.proof import ProofFailedError
-from dqgym.backends.kvm.sender import Ending
-from dqgym.backends.kvm.source import Source
+from dqgym.backends.kvm.machine.api import Kernel
+from dqgym.backends.kvm.machine.page_log import DirtyLog
+from dqgym.backends.kvm.migration.destination import receive_migration
+from dqgym.backends.kvm.migration.frames import listen
+from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
+from dqgym.backends.kvm.migration.messages import Begin
+from dqgym.backends.kvm.migration.proof import ProofFailedError
+from dqgym.backends.kvm.migration.sender import Ending
+from dqgym.backends.kvm.migration.source import Source
 from dqgym.controller.loop import run_migrations
 from dqgym.scenario import (
     Bursty,
@@ -236,7 +236,7 @@ def test_a_page_that_the_sender_forgets_is_found_by_the_proof(monkeypatch):
 
 
 def test_rings_that_are_not_protected_again_are_found_at_once(monkeypatch):
-    from dqgym.backends.kvm.vm import Vm
+    from dqgym.backends.kvm.machine.vm import Vm
 
     reset = Vm.reset_rings
     monkeypatch.setattr(Vm, "reset_rings", lambda self: reset(self) - 1)

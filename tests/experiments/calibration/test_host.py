@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from dqgym.backends.kvm.measure import FREE_BYTES_PER_S, HostCosts, LimitMet
-from dqgym.backends.kvm.trial import Rates
+from dqgym.backends.kvm.host.measure import FREE_BYTES_PER_S, HostCosts, LimitMet
+from dqgym.backends.kvm.host.probe_guest import Rates
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
 from dqgym.errors import BadInputError
