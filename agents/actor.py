@@ -12,13 +12,13 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.sac.policies import SACPolicy
 from torch import nn
 
-from agents.algorithms import make_policy
+from agents.algorithms.algorithms import make_policy
 from agents.config import AlgorithmConfig
-from agents.model_files import read_model
-from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
-from agents.per_vcpu_network import ActorNetwork
-from agents.per_vcpu_policy import PerVcpuPolicy
-from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
+from agents.networks.per_vcpu_network import ActorNetwork
+from agents.policies.per_vcpu_actor_policy import PerVcpuActorPolicy
+from agents.policies.per_vcpu_ppo_policy import PerVcpuPolicy
+from agents.policies.per_vcpu_sac_policy import PerVcpuSacPolicy
+from agents.storage.model_files import read_model
 
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Observations [N, D] -> actions [N, V] in [-1, 1]; both float32."""

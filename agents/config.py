@@ -48,7 +48,7 @@ class _DiscountedSection(_AlgorithmSection):
 
 
 class PairedConfig(_AlgorithmSection):
-    """Policy gradients from pairs of migrations with opposite deviations (``agents.paired_rollouts``)."""
+    """Policy gradients from pairs of migrations with opposite deviations (``agents.algorithms.paired_rollouts``)."""
 
     kind: Literal["paired"] = "paired"
     learning_rate: Number = Field(3e-3, gt=0, description="of Adam, at the start")

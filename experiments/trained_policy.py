@@ -8,7 +8,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from agents.actor import Act, as_function, deterministic_actor, load_policy
-from agents.per_vcpu_network import ActorNetwork
+from agents.networks.per_vcpu_network import ActorNetwork
 from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.cost.definition import FAST

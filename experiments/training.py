@@ -18,11 +18,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 
 import dqgym.envs  # noqa: F401  registers dqgym/Migration-v0
-from agents import training
-from agents.algorithms import load_algorithm, make_algorithm
-from agents.callbacks import BestModelCallback, CheckpointCallback, log_at_once
-from agents.checkpoints import checkpoints, latest_checkpoint, save_algorithm
+from agents.algorithms import training
+from agents.algorithms.algorithms import load_algorithm, make_algorithm
+from agents.algorithms.callbacks import BestModelCallback, CheckpointCallback, log_at_once
 from agents.config import PpoConfig
+from agents.storage.checkpoints import checkpoints, latest_checkpoint, save_algorithm
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
 from dqgym.errors import BadInputError, RunFailedError
@@ -115,7 +115,7 @@ def run_training(
     """Train to the end of the config, from the run's latest whole checkpoint where it has one.
 
     Raises:
-        BadInputError: no checkpoint is whole, or one needs ``trust`` (``agents.algorithms.load_algorithm``).
+        BadInputError: no checkpoint is whole, or one needs ``trust`` (``agents.algorithms.algorithms.load_algorithm``).
         RunFailedError: the training broke down; the run can be resumed from its latest checkpoint.
     """
     algorithm = start_algorithm(config, run, env, trust)

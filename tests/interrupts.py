@@ -37,7 +37,7 @@ def files_in(folder: Path) -> Contents:
 
 def what_was_learned(folder: Path) -> Contents:
     """Which files a training has, whole ones, and what it says: its evaluations, and the weights at its end."""
-    from agents.model_files import read_model
+    from agents.storage.model_files import read_model
 
     run, found = folder / "run", Contents()
     for path in run.rglob("*"):

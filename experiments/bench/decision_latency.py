@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from agents.actor import Act, as_function, deterministic_actor
-from agents.algorithms import make_algorithm
+from agents.algorithms.algorithms import make_algorithm
 from agents.config import PpoConfig
 from agents.vec_env import Sb3VecEnv
 from dqgym.backends.model import ModelBackend

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gymnasium.vector import AutoresetMode
 
-from agents.algorithms import make_algorithm
+from agents.algorithms.algorithms import make_algorithm
+from agents.algorithms.paired_rollouts import PairedRollouts
 from agents.config import PairedConfig, PolicyConfig, PpoConfig
-from agents.paired_rollouts import PairedRollouts
 from agents.vec_env import Sb3VecEnv
 from dqgym.envs.vector import MigrationVectorEnv
 from experiments.bench.hardware import hardware

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.algorithms import make_algorithm
+from agents.algorithms.algorithms import make_algorithm
 from agents.config import PolicyConfig, PpoConfig, SacConfig
 from agents.vec_env import Sb3VecEnv
 from tests.agents.fakes import FakeMigrationVectorEnv

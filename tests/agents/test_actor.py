@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from agents.actor import deterministic_actor, load_actor
-from agents.checkpoints import save_algorithm
-from agents.per_vcpu_policy import PerVcpuPolicy
+from agents.policies.per_vcpu_ppo_policy import PerVcpuPolicy
+from agents.storage.checkpoints import save_algorithm
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
 from tests.agents.conftest import small_config
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from agents.actor import load_actor
-from agents.algorithms import make_algorithm
+from agents.algorithms.algorithms import make_algorithm
 from agents.config import PpoConfig
 from agents.vec_env import Sb3VecEnv
 from dqgym.envs import MigrationVectorEnv

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from agents.algorithms import make_algorithm
-from agents.checkpoints import save_algorithm
+from agents.algorithms.algorithms import make_algorithm
+from agents.storage.checkpoints import save_algorithm
 from agents.vec_env import Sb3VecEnv
 from experiments.config import TrainingConfig
 from experiments.run_directory import RunDirectory, describe_run

@@ -9,7 +9,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
-from agents import training
+from agents.algorithms import training
 from experiments.cli import app
 from experiments.config import load_config
 from experiments.run_directory import RunDirectory

@@ -14,9 +14,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.save_util import load_from_zip_file
 from typer.testing import CliRunner
 
-from agents.algorithms import load_algorithm, make_algorithm
-from agents.checkpoints import replay_buffer_path, save_checkpoint
-from agents.model_files import read_model
+from agents.algorithms.algorithms import load_algorithm, make_algorithm
+from agents.storage.checkpoints import replay_buffer_path, save_checkpoint
+from agents.storage.model_files import read_model
 from agents.vec_env import Sb3VecEnv
 from dqgym.errors import BadInputError, DqgymError
 from experiments.cli import app

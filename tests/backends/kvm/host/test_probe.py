@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dqgym.backends.kvm.backend import MigrationFailedError
-from dqgym.backends.kvm.host import probe
+from dqgym.backends.kvm.host import probe, probe_guest
 from dqgym.backends.kvm.host.probe import KvmUnavailableError, kvm_problem, require_kvm
 from dqgym.backends.kvm.host.probe_checks import State
 from dqgym.backends.kvm.machine import api

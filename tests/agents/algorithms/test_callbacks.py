@@ -13,10 +13,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger, configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents.callbacks import LOGGED_OUTCOMES, BestModelCallback, CheckpointCallback, OutcomeLogger
-from agents.checkpoints import latest_checkpoint
-from agents.model_files import read_model
-from agents.training import train
+from agents.algorithms.callbacks import LOGGED_OUTCOMES, BestModelCallback, CheckpointCallback, OutcomeLogger
+from agents.algorithms.training import train
+from agents.storage.checkpoints import latest_checkpoint
+from agents.storage.model_files import read_model
 from dqgym.files import write_binary
 
 

@@ -6,10 +6,10 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from agents.actor import deterministic_actor
-from agents.algorithms import load_algorithm, make_algorithm
-from agents.checkpoints import latest_checkpoint, save_checkpoint
+from agents.algorithms.algorithms import load_algorithm, make_algorithm
 from agents.config import AlgorithmConfig, PolicyConfig, PpoConfig
-from agents.per_vcpu_policy import LEAST_SD
+from agents.policies.per_vcpu_ppo_policy import LEAST_SD
+from agents.storage.checkpoints import latest_checkpoint, save_checkpoint
 from agents.vec_env import Sb3VecEnv
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
 from tests.agents.conftest import small_config

@@ -15,7 +15,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from agents.vcpu_layout import PackedVcpus, PaddedVcpus, VcpuLayout
+from agents.networks.vcpu_layout import PackedVcpus, PaddedVcpus, VcpuLayout
 from dqgym.errors import BadInputError
 
 OWN_SHARE = 0.5

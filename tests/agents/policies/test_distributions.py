@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, TanhTransform, TransformedDistribution
 
-from agents.distributions import MaskedGaussian, squash
+from agents.policies.distributions import MaskedGaussian, squash
 
 PRESENT = torch.tensor([[True, False, True], [True, True, True]])
 MEAN = torch.tensor([[0.3, 0.0, -1.2], [0.0, 2.0, 0.5]])

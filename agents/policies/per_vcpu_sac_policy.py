@@ -11,9 +11,9 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, SACPolicy
 from torch import Tensor, nn
 
-from agents.distributions import MaskedGaussian, squash
-from agents.per_vcpu_network import ActionValueNetwork, ActorNetwork, NetworkShape
-from agents.vcpu_layout import PackedVcpus
+from agents.networks.per_vcpu_network import ActionValueNetwork, ActorNetwork, NetworkShape
+from agents.networks.vcpu_layout import PackedVcpus
+from agents.policies.distributions import MaskedGaussian, squash
 
 
 class PerVcpuSacActor(BasePolicy):

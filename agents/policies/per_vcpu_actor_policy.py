@@ -10,7 +10,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from agents.per_vcpu_network import ActorNetwork, NetworkShape
+from agents.networks.per_vcpu_network import ActorNetwork, NetworkShape
 
 AVERAGED_UPDATES = 100
 """Length of the running mean of the weights."""
@@ -29,7 +29,7 @@ class PerVcpuActorPolicy(BasePolicy):
             Juditsky, 1992).
 
     Args:
-        observation_space: flat, as for ``agents.per_vcpu_policy.PerVcpuPolicy``.
+        observation_space: flat, as for ``agents.policies.per_vcpu_ppo_policy.PerVcpuPolicy``.
         action_space: [V] in -1 .. 1.
         lr_schedule: learning rate over the remaining progress.
         network: of the actor.

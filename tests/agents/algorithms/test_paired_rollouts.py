@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.actor import load_actor
-from agents.algorithms import load_algorithm, make_algorithm
-from agents.callbacks import CheckpointCallback
-from agents.checkpoints import save_algorithm
+from agents.algorithms.algorithms import load_algorithm, make_algorithm
+from agents.algorithms.callbacks import CheckpointCallback
+from agents.algorithms.paired_rollouts import PairedRollouts, Rollout
+from agents.algorithms.training import train
 from agents.config import PairedConfig, PolicyConfig
-from agents.paired_rollouts import PairedRollouts, Rollout
-from agents.training import train
+from agents.storage.checkpoints import save_algorithm
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.envs import MigrationVectorEnv
 

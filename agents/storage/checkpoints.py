@@ -7,7 +7,7 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from agents.replay_files import save_replay_buffer
+from agents.storage.replay_files import save_replay_buffer
 from dqgym.files import write_binary
 
 PATTERN = "checkpoint-*.zip"

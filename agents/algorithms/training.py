@@ -8,7 +8,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from agents.callbacks import FiniteWeights, InterruptCallback, OutcomeLogger, ProgressCallback, training_progress
+from agents.algorithms.callbacks import (
+    FiniteWeights,
+    InterruptCallback,
+    OutcomeLogger,
+    ProgressCallback,
+    training_progress,
+)
 
 
 def train(

@@ -19,7 +19,7 @@ from rich.text import Text
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.checkpoints import save_algorithm, save_checkpoint
+from agents.storage.checkpoints import save_algorithm, save_checkpoint
 from dqgym.documents import read_json
 from dqgym.errors import BadInputError
 from dqgym.files import write_text

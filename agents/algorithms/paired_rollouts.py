@@ -24,7 +24,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
 
-from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
+from agents.policies.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.vec_env import Sb3VecEnv
 from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import Float32Array, FloatArray

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from agents.pooling import LEAST_ACTIVATION, pool
+from agents.networks.pooling import LEAST_ACTIVATION, pool
 
 
 class VcpuLayout(Protocol):

@@ -18,15 +18,15 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import LinearSchedule
 
-from agents.checkpoints import pickled_buffer_path, replay_buffer_path
+from agents.algorithms.paired_rollouts import SEEDS, PairedRollouts
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, PpoConfig, SacConfig
-from agents.model_files import load_state, read_model
-from agents.paired_rollouts import SEEDS, PairedRollouts
-from agents.per_vcpu_actor_policy import PerVcpuActorPolicy
-from agents.per_vcpu_network import NetworkShape
-from agents.per_vcpu_policy import PerVcpuPolicy
-from agents.per_vcpu_sac_policy import PerVcpuSacPolicy
-from agents.replay_files import load_replay_buffer
+from agents.networks.per_vcpu_network import NetworkShape
+from agents.policies.per_vcpu_actor_policy import PerVcpuActorPolicy
+from agents.policies.per_vcpu_ppo_policy import PerVcpuPolicy
+from agents.policies.per_vcpu_sac_policy import PerVcpuSacPolicy
+from agents.storage.checkpoints import pickled_buffer_path, replay_buffer_path
+from agents.storage.model_files import load_state, read_model
+from agents.storage.replay_files import load_replay_buffer
 from agents.vec_env import Sb3VecEnv
 from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu
 from dqgym.errors import BadInputError

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.export import Dim, export
 
-from agents.per_vcpu_network import ActionValueNetwork, ActorNetwork, NetworkShape, ValueNetwork
-from agents.vcpu_layout import PackedVcpus, PaddedVcpus
+from agents.networks.per_vcpu_network import ActionValueNetwork, ActorNetwork, NetworkShape, ValueNetwork
+from agents.networks.vcpu_layout import PackedVcpus, PaddedVcpus
 
 SHAPE = NetworkShape(global_features=5, vcpu_features=4, width=16, layers=3)
 G, F = SHAPE.global_features, SHAPE.vcpu_features

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.pooling import LEAST_ACTIVATION, pool, segment_pool
+from agents.networks.pooling import LEAST_ACTIVATION, pool, segment_pool
 
 
 def rows_of(count: torch.Tensor) -> torch.Tensor:

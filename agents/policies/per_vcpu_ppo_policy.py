@@ -12,9 +12,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from agents.distributions import MaskedGaussian
-from agents.per_vcpu_network import ActorNetwork, NetworkShape, ValueNetwork
-from agents.vcpu_layout import PackedVcpus
+from agents.networks.per_vcpu_network import ActorNetwork, NetworkShape, ValueNetwork
+from agents.networks.vcpu_layout import PackedVcpus
+from agents.policies.distributions import MaskedGaussian
 from dqgym.errors import BadInputError
 
 LEAST_SD = 0.05
