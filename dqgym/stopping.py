@@ -1,7 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP where they must wait: in blocks that are completed first, in loops that end by themselves.
 
 What such a signal does elsewhere is the program's choice; under ``dqgym`` each raises KeyboardInterrupt
-(``experiments/entry.py``). A signal that is ignored, as Ctrl-C is in a shell's background job, stays ignored.
+(``experiments/cli/entry.py``). A signal that is ignored, as Ctrl-C is in a shell's background job, stays ignored.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Help and error messages are compared as text: no colours, no line breaks that depend on the terminal.
 os.environ.update(NO_COLOR="1", COLUMNS="200", TERMINAL_WIDTH="200")
 os.environ.pop("FORCE_COLOR", None)
-# The same examples in every run: whether CI passes is no matter of luck. `--hypothesis-profile=search` looks for new ones.
+# The same examples in every run: CI does not pass by luck. `--hypothesis-profile=search` looks for new ones.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", derandomize=False, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("repeatable")

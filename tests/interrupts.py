@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dqgym.stopping import STOPPING_SIGNALS
 
-DQGYM = [sys.executable, "-m", "experiments.entry"]
+DQGYM = [sys.executable, "-m", "experiments.cli.entry"]
 CHECKOUT = Path(__file__).parents[1]
 RECIPE = CHECKOUT / "configs" / "quickstart.yaml"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

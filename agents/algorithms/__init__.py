@@ -1,0 +1,1 @@
+"""Algorithms, their rollouts, and one training."""

@@ -1,0 +1,1 @@
+"""Networks that treat all vCPUs alike."""

@@ -1,0 +1,1 @@
+"""Models and replay buffers as files."""

@@ -45,7 +45,7 @@ class Outcomes:
         bytes_sent: [N].
         rounds: [N] number of rounds.
         max_throttle_percent: [N] 100 * (1 - smallest run-share cap commanded), QEMU's cpu-throttle-percentage.
-        stall_s: [N] the integral over the migration of mean_i min(5.3, -ln max(r_i, 0.005)) dt of ``dqgym.cost.definition``.
+        stall_s: [N] the integral over the migration of mean_i min(5.3, -ln max(r_i, 0.005)) dt, of ``dqgym.cost``.
         pass_time_s: [N] T0 = memory / bandwidth.
     """
 

@@ -89,7 +89,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
     All of it is what a real VMM can measure; hidden state of the model is never part of it.
 
     ## Reward
-    Minus the growth of the cost J (``dqgym.cost.definition``) in the interval, a sum of four weighted terms (``reward_weights``):
+    Minus the growth of the cost J (``dqgym.cost``) in the interval, a sum of four weighted terms (``reward_weights``):
     ``time`` (T / T0), ``stall`` (preference / T0 * integral of mean_i min(5.3, -ln max(r_i, 0.005)) dt with r_i the run
     share of vCPU i), ``downtime`` (beyond its limit, as stall of all vCPUs) and ``deadline`` (the cost once more where
     the migration missed it). With all weights 1 the rewards of an episode add up to -J.

@@ -1,0 +1,1 @@
+"""Kernels: how they are compiled and kept, and what they compute with."""

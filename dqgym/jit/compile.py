@@ -2,7 +2,7 @@
 
 numba keeps compiled code on disk and takes it for up to date while the file of the kernel itself is unchanged; the
 functions that were compiled into it may lie in other files. Kernels made by ``kernel`` carry the stamp of all files of
-this package instead: after any change they are compiled anew, once. ``dqgym.jit.kernel_cache`` says where they are kept.
+this package instead: after any change they are compiled anew, once. Where they are kept: ``dqgym.jit.kernel_cache``.
 """
 
 from __future__ import annotations

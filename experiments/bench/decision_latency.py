@@ -23,7 +23,7 @@ from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
 from experiments.bench.hardware import hardware
-from experiments.onnx_export import actor_to_onnx
+from experiments.bundles.onnx_export import actor_to_onnx
 
 WARM_UP_DECISIONS = 100
 SUITE = "mixed"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.calibration.report import Calibration, Line, comparison_lines
-from experiments.plots import DPI, FONT, Style, label_log_axis, throttle_styles
+from experiments.reporting.plots import DPI, FONT, Style, label_log_axis, throttle_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,7 +25,7 @@ from dqgym.scenario.suites.cover_letter import LetterRow, letter_rows, letter_sc
 from dqgym.telemetry.telemetry import FloatArray
 from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from experiments.calibration.settings import Settings
-from experiments.cover_letter import LETTER_TIME_S
+from experiments.reporting.letter_rows import LETTER_TIME_S
 
 RATIO = ("dirty-quota", "ratio")
 """The option of a throttle that is fitted along."""

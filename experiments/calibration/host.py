@@ -22,11 +22,11 @@ from dqgym.model.parameters import ModelParameters
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.units import MIB
-from experiments.contenders import Contender
 from experiments.errors import describe_validation_error
-from experiments.results import Row, grouped, json_safe, revived_row, rows_from_outcomes
-from experiments.scenarios import IN_SMALL, in_small
-from experiments.tables import Table
+from experiments.evaluation.scenario_sources import IN_SMALL, in_small
+from experiments.evaluation.throttle_sources import Contender
+from experiments.reporting.tables import Table
+from experiments.results.rows import Row, grouped, json_safe, revived_row, rows_from_outcomes
 
 RESULTS_FILE = "results.json"
 

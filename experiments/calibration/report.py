@@ -16,11 +16,11 @@ from experiments.calibration.fit import HeldOut, fitted_values
 from experiments.calibration.letter import LetterTable, LetterTime, RuntimeTable
 from experiments.calibration.qemu import QUIET, SUMMARISED_MODES, QemuSummary, RunPair, summarise_runs
 from experiments.calibration.settings import Settings
-from experiments.cover_letter import configuration, row_label
-from experiments.pages import split_at_marks
-from experiments.report import CONFIGURATION_HEADER
-from experiments.results import json_safe
-from experiments.tables import Table
+from experiments.reporting.letter_rows import configuration, row_label
+from experiments.reporting.pages import split_at_marks
+from experiments.reporting.report import CONFIGURATION_HEADER
+from experiments.reporting.tables import Table
+from experiments.results.rows import json_safe
 
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 """Between these lines of a page, ``dqgym calibrate --update`` writes its tables."""

@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import create_trial
 
 from dqgym.throttles.rules.tuned import OptionValue
-from experiments.journal import Records
+from experiments.evaluation.journal import Records
 from experiments.tuning.spaces import Space
 
 Options = Mapping[str, OptionValue]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from experiments.cli import COMMANDS, app
+from experiments.cli.app import COMMANDS, app
 
 SHELL = ("", "sh", "bash", "shell")
 """Languages of blocks that are typed into a shell."""

@@ -10,8 +10,8 @@ import torch
 from agents.algorithms.algorithms import make_algorithm
 from agents.storage.checkpoints import save_algorithm
 from agents.vec_env import Sb3VecEnv
-from experiments.config import TrainingConfig
-from experiments.run_directory import RunDirectory, describe_run
+from experiments.runs.config import TrainingConfig
+from experiments.runs.run_directory import RunDirectory, describe_run
 from tests.agents.fakes import FakeMigrationVectorEnv
 
 EVALUATION = {"frames": 640, "cost": 1.5, "summary": [{"suite": "mixed", "cost": 1.5}]}

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError
-from experiments.cli import app
+from experiments.cli.app import app
 from experiments.extras import MODULES, require_extra, requirements
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]

@@ -13,7 +13,7 @@ from dqgym.model.parameters import DEFAULT_FILE
 from dqgym.scenario import ConstantLink, DirtyLog, Limits, Scenario, VcpuGroup, VirtualMachine
 from dqgym.scenario.suites import FixedSuite, registry
 from dqgym.telemetry.encoder import Encoder
-from experiments.cli import app
+from experiments.cli.app import app
 from tests.controller import bundle_maker
 
 MIB = 2**20

@@ -19,11 +19,11 @@ from agents.storage.checkpoints import replay_buffer_path, save_checkpoint
 from agents.storage.model_files import read_model
 from agents.vec_env import Sb3VecEnv
 from dqgym.errors import BadInputError, DqgymError
-from experiments.cli import app
-from experiments.export import export_run
-from experiments.run_directory import RunDirectory
-from experiments.trained_policy import load_trained_policy
-from experiments.training import start_algorithm
+from experiments.cli.app import app
+from experiments.commands.learning.export import export_run
+from experiments.runs.run_directory import RunDirectory
+from experiments.runs.trained_policy import load_trained_policy
+from experiments.training.training import start_algorithm
 from tests.agents.conftest import small_config
 from tests.agents.fakes import FakeMigrationVectorEnv
 from tests.experiments.hostile import pickled, plant_in_data, plant_in_tensors, read_members, write_members

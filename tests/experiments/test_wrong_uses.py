@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dqgym.backends.kvm.host import probe
-from experiments.cli import app
+from experiments.cli.app import app
 
 WRONG_USES = [
     ("control nothere", "policy bundle nothere: no such folder"),

@@ -21,7 +21,7 @@ from dqgym.scenario.recordings.guestperf import read_guestperf, replay_report_sc
 from dqgym.scenario.recordings.qemu_runs import INDEX_FILE, RecordingError, read_qemu_runs
 from dqgym.scenario.recordings.qemu_scenario import recorded_scenario
 from dqgym.scenario.recordings.replay import replay_scenario
-from experiments.config import load_config
+from experiments.runs.config import load_config
 
 FAULTS = Path(__file__).parent / "faults"
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -42,7 +42,7 @@ link: {kind: trace, file: TRACE}
 
 def simulate(path: Path, throttle: str = "none") -> subprocess.CompletedProcess[str]:
     """The command as a user would run it."""
-    command = [sys.executable, "-m", "experiments.cli", "simulate", str(path), "--throttle", throttle]
+    command = [sys.executable, "-m", "experiments.cli.app", "simulate", str(path), "--throttle", throttle]
     return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
 
 

@@ -1,0 +1,1 @@
+"""Pictures of a migration while it runs."""

@@ -1,4 +1,4 @@
-"""What vCPUs and devices do in the page-exact reference (``dqgym.model.page_exact.migration``): stores and throttles."""
+"""vCPUs and devices of the page-exact reference (``dqgym.model.page_exact.migration``): stores and throttles."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Rules for quotas whose numbers were found by a search."""

@@ -1,7 +1,7 @@
 """``tuned-rule``: the opponent that a learned policy has to beat, a rule of a few numbers tuned on the same migrations.
 
 Where writers saturate their working sets, throttling them from the start saves nothing: they should run free at first
-and be held down for the last rounds, and those with small working sets not at all (``dqgym.throttles.rules.quota_rule``).
+and be held down for the last rounds, and those with small working sets not at all: see ``quota_rule`` beside this.
 
 ``dqgym tune tuned-rule`` finds the numbers for a distribution of migrations, one set for each preference.
 """

@@ -218,7 +218,15 @@ def test_a_signal_ends_the_command_with_one_line_and_leaves_nothing_behind(
     number: signal.Signals, code: int, line: str, family: Family, tmp_path: Path, attempt: int
 ) -> None:
     save_scenario(LONG, tmp_path / "long.yaml")
-    command = [sys.executable, "-m", "experiments.cli", "migrate", str(tmp_path / "long.yaml"), "--throttle", "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.cli.app",
+        "migrate",
+        str(tmp_path / "long.yaml"),
+        "--throttle",
+        "none",
+    ]
     running = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

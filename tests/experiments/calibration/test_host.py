@@ -15,8 +15,8 @@ from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_PARAMETERS, load_parameters, save_parameters
 from dqgym.scenario.suites import get_suite
 from experiments.calibration.host import HostCalibration, compare, read_rows
-from experiments.contenders import contender
-from experiments.results import json_safe, rows_from_outcomes
+from experiments.evaluation.throttle_sources import contender
+from experiments.results.rows import json_safe, rows_from_outcomes
 
 MIB = 2.0**20
 RATES = Rates(

@@ -5,7 +5,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from dqgym.errors import BadInputError
 from dqgym.throttles.registry import make_throttle, option_names
-from experiments.tune import CONTEXTUAL, TUNABLE
+from experiments.commands.learning.tune import CONTEXTUAL, TUNABLE
 from experiments.tuning.search import Trials, search
 from experiments.tuning.spaces import SPACES, STARTS
 

@@ -1,0 +1,1 @@
+"""What this host offers: whether migrations can run here, and what they cost."""

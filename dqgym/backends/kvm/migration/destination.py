@@ -1,8 +1,8 @@
 """The destination: receives one migration, runs the guest, and proves what it received. It trusts nothing it is sent.
 
-``python -m dqgym.backends.kvm.migration.destination LISTENER LIFELINE`` is the process that a migration on one host uses: it
-serves one connection on the listening socket with that descriptor, and ends at once when the other end of the lifeline
-(a pipe) is gone. ``dqgym receive`` serves other hosts.
+``python -m dqgym.backends.kvm.migration.destination LISTENER LIFELINE`` is the process that a migration on one host
+uses: it serves one connection on the listening socket with that descriptor, and ends at once when the other end of the
+lifeline (a pipe) is gone. ``dqgym receive`` serves other hosts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The process that runs the guest and migrates it: ``python -m dqgym.backends.kvm.migration.source CONNECTION [DESCRIPTORS...]``.
+"""The process that runs the guest and migrates it.
 
-The guest has a process of its own, as under QEMU: what kills it takes guest and memory along, and a learner's threads
-do not keep its vCPUs waiting. It takes ``dqgym.backends.kvm.migration.messages`` from the connection and ends when that is
-closed, when it is told to finish, or on SIGTERM; a migration that is under way is then called off. Whatever it waits
-for, it has ended ``END_WITHIN_S`` after the connection was closed or SIGTERM came.
+It is started as ``python -m dqgym.backends.kvm.migration.source CONNECTION [DESCRIPTORS...]``. The guest has a process
+of its own, as under QEMU: what kills it takes guest and memory along, and a learner's threads do not keep its vCPUs
+waiting. It takes ``dqgym.backends.kvm.migration.messages`` from the connection and ends when that is closed, when it is
+told to finish, or on SIGTERM; a migration that is under way is then called off. Whatever it waits for, it has ended
+``END_WITHIN_S`` after the connection was closed or SIGTERM came.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What the guest does: which pages its vCPUs access, and when."""

@@ -1,0 +1,1 @@
+"""Draws of what a sampled scenario consists of: workloads, links and schedules."""

@@ -21,7 +21,7 @@ from dqgym.backends.kvm.machine.machine import MachineFailedError
 from dqgym.backends.kvm.machine.quota_abi import ABIS
 from dqgym.backends.kvm.migration.proof import ProofFailedError
 from experiments import errors
-from experiments.cli import app
+from experiments.cli.app import app
 from tests.backends.kvm.simulated_kernel import SimulatedKernel
 
 NAMES = [

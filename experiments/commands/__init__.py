@@ -1,0 +1,1 @@
+"""One module for each command; the folders are what a user wants to do."""

@@ -1,0 +1,1 @@
+"""Commands that measure: throttles, the model, this host."""

@@ -1,0 +1,1 @@
+"""Commands that find a policy or a rule, and hand it on."""

@@ -1,0 +1,141 @@
+"""Paired evaluation: every throttle migrates the same scenarios with the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from dqgym.backends.base import Backend
+from dqgym.controller.guard import Intervention
+from dqgym.controller.loop import OnProgress, run_migrations
+from dqgym.controller.run import run_all
+from dqgym.controller.timeline import Trace, TraceRecorder
+from dqgym.scenario import Scenario
+from experiments.evaluation.journal import Finished, Journal
+from experiments.evaluation.scenario_sources import draw_scenarios
+from experiments.evaluation.throttle_sources import Contender
+from experiments.results.rows import Row, Takeover, rows_from_outcomes
+
+MakeBackend = Callable[[int | None], Backend]
+"""Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Migrations that every throttle is given: the scenarios of a suite, and a seed for each."""
+
+    suite: str
+    scenarios: tuple[Scenario, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def vcpu_slots(self) -> int:
+        """As many as the widest scenario needs."""
+        return max(scenario.vcpus for scenario in self.scenarios)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What became of all contenders on all tasks."""
+
+    rows: tuple[Row, ...]
+    takeovers: tuple[Takeover, ...]
+
+
+def draw_task(
+    suite: str,
+    count: int | None,
+    seed: int,
+    repetitions: int = 1,
+    max_vcpus: int | None = None,
+    scaled: bool = False,
+) -> Task:
+    """The migrations of a suite (``draw_scenarios``), each of them ``repetitions`` times, with other seeds.
+
+    Raises:
+        BadInputError: as ``draw_scenarios``.
+    """
+    scenarios = draw_scenarios(suite, count, seed, max_vcpus, scaled) * repetitions
+    return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
+
+
+def evaluate(
+    contenders: Sequence[Contender],
+    tasks: Sequence[Task],
+    preferences: Sequence[float],
+    make_backend: MakeBackend,
+    on_run: Callable[[str, str], OnProgress | None],
+    journal: Journal | None = None,
+) -> Evaluation:
+    """Run every contender on every task: one that heeds the preference once at each, others once for all.
+
+    Args:
+        contenders: with distinct names.
+        tasks: the migrations.
+        preferences: at which the cost is taken.
+        make_backend: opens a backend; every run has its own.
+        on_run: called with the suite and the throttle before each run; returns a callback for its progress.
+        journal: holds runs that are finished already, which are not run again, and gets the others.
+
+    Raises:
+        BadInputError: a contender does not serve a scenario; nothing has run then.
+    """
+    for contender in contenders:
+        contender.require_serves((scenario for task in tasks for scenario in task.scenarios), of_suites=True)
+    finished: list[Finished] = []
+    for task in tasks:
+        for contender in contenders:
+            separately = [(value,) for value in preferences]
+            for costed_at in separately if contender.heeds_preference else [tuple(preferences)]:
+                on_progress = on_run(task.suite, contender.name)
+                done = None
+                if journal is not None:
+                    done = journal.find(
+                        task.suite, contender.name, costed_at, contender.training_seed, contender.digest
+                    )
+                if done is None:
+                    done = _run(contender, task, costed_at, make_backend, on_progress)
+                    if journal is not None:
+                        journal.add(done)
+                finished.append(done)
+    return Evaluation(
+        tuple(row for done in finished for row in done.rows),
+        tuple(takeover for done in finished for takeover in done.takeovers),
+    )
+
+
+def _run(
+    contender: Contender,
+    task: Task,
+    costed_at: tuple[float, ...],
+    make_backend: MakeBackend,
+    on_progress: OnProgress | None,
+) -> Finished:
+    """Every migration of a task under one throttle, asked to serve the first of the preferences."""
+    throttle = contender.ready(costed_at[0], task.scenarios, task.seeds)
+    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
+        run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
+    names = [scenario.name for scenario in task.scenarios]
+    seed = contender.training_seed
+    rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at, seed)
+    takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
+    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed, contender.digest)
+
+
+def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:
+    reasons = [intervention.reason.value for intervention in interventions]
+    return [Takeover(suite, throttle, preference, reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)]
+
+
+def trace_migration(
+    contender: Contender, task: Task, index: int, preference: float, make_backend: MakeBackend
+) -> Trace:
+    """The time line of one migration of a task."""
+    # As many slots as in the whole task: the model is compiled for each number of them.
+    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
+        recorder = TraceRecorder(lambda: backend.facts)
+        scenario, seed = task.scenarios[index], task.seeds[index]
+        throttle = contender.ready(preference, [scenario], [seed])
+        run_migrations(backend, [scenario], throttle, [seed], observer=recorder)
+        return recorder.trace()

@@ -1,0 +1,119 @@
+"""The rows of an evaluation as a file: ``results.csv``, or ``results.csv.gz`` where they are many.
+
+An absent number is an empty cell, several numbers are separated by spaces.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TextIO, get_type_hints
+
+from dqgym.errors import BadInputError
+from experiments.results.rows import Row
+
+PLAIN_FILE, COMPRESSED_FILE = "results.csv", "results.csv.gz"
+MOST_ROWS_PLAIN = 20_000
+"""A file of more rows is compressed."""
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def write_rows(folder: Path, rows: Sequence[Row]) -> Path:
+    """Write all rows; returns the file."""
+    path = folder / (PLAIN_FILE if len(rows) <= MOST_ROWS_PLAIN else COMPRESSED_FILE)
+    with _writing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([_cell(value) for value in vars(row).values()] for row in rows)
+    return path
+
+
+def read_rows(folder: Path, throttles: Collection[str]) -> list[Row]:
+    """The rows of some throttles.
+
+    Raises:
+        BadInputError: there is no such file, it has other columns or a value that is not allowed, or it has no rows
+            of one of the throttles.
+    """
+    paths = [path for path in (folder / PLAIN_FILE, folder / COMPRESSED_FILE) if path.is_file()]
+    if not paths:
+        raise BadInputError(f"{folder}: has neither {PLAIN_FILE} nor {COMPRESSED_FILE} of `dqgym evaluate`")
+    found: dict[str, None] = {}
+    rows = []
+    with _reading(paths[0]) as lines:
+        header: list[str] = next(lines, [])
+        if tuple(header) != COLUMNS:
+            wrong = sorted(set(header) ^ set(COLUMNS)) or "their order"
+            raise BadInputError(f"{paths[0]}: must have the columns {', '.join(COLUMNS)}; wrong: {wrong}")
+        for line in lines:
+            where = f"{paths[0]}, line {lines.line_num}"
+            if len(line) != len(COLUMNS):
+                raise BadInputError(f"{where}: {len(line)} cells, must be {len(COLUMNS)}")
+            throttle = line[COLUMNS.index("throttle")]
+            found[throttle] = None
+            if throttle in throttles:
+                rows.append(_row(line, where))
+    for throttle in throttles:
+        if throttle not in found:
+            raise BadInputError(f"{paths[0]}: no throttle {throttle!r} in it; there are: {', '.join(found)}")
+    return rows
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[TextIO]:
+    if path.name == PLAIN_FILE:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    else:  # without the time of writing, so that the same rows are the same bytes
+        with gzip.GzipFile(path, "wb", mtime=0) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as file:
+            yield file
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """Yield a reader of the lines.
+
+    Raises:
+        BadInputError: the file cannot be read, or it is no text.
+    """
+    open_file = open if path.name == PLAIN_FILE else gzip.open
+    try:
+        with open_file(path, "rt", encoding="utf-8", newline="") as file:
+            yield csv.reader(file)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise BadInputError(f"cannot read {path}: {error}") from error
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _row(line: Sequence[str], where: str) -> Row:
+    values = {}
+    for name, text in zip(COLUMNS, line, strict=True):
+        parse, allowed = _PARSERS[name]
+        try:
+            values[name] = parse(text)
+        except (ValueError, KeyError):
+            raise BadInputError(f"{where}: {name}={text!r} must be {allowed}") from None
+    return Row(**values)
+
+
+_BY_TYPE: dict[Any, tuple[Callable[[str], Any], str]] = {
+    str: (str, "text"),
+    int: (int, "a whole number"),
+    float: (lambda text: float(text) if text else math.nan, "a number or empty"),
+    bool: ({"True": True, "False": False}.__getitem__, "True or False"),
+    int | None: (lambda text: int(text) if text else None, "a whole number or empty"),
+    tuple[float, ...]: (lambda text: tuple(map(float, text.split())), "numbers separated by spaces"),
+}
+_PARSERS = {name: _BY_TYPE[kind] for name, kind in get_type_hints(Row).items()}

@@ -1,0 +1,95 @@
+"""The policy that a training run has produced, with all that is needed to run it or to export it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+from agents.actor import Act, as_function, deterministic_actor, load_policy
+from agents.networks.per_vcpu_network import ActorNetwork
+from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
+from dqgym.controller.policy_throttle import PolicyThrottle
+from dqgym.cost.definition import FAST
+from dqgym.errors import BadInputError
+from dqgym.scenario import MAX_VCPUS
+from dqgym.telemetry.action import ActionSpec
+from dqgym.telemetry.encoder import Encoder
+from dqgym.telemetry.interval import ControlInterval
+from experiments.runs.config import TrainingConfig, load_config
+from experiments.runs.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """A policy and what it is for. Make it with ``load_trained_policy`` or ``trained_policy``."""
+
+    config: TrainingConfig
+    actor: nn.Module
+    """Deterministic, from observations [N, D] to actions [N, V]; the form for export."""
+    act: Act
+    """The same for arrays."""
+    vcpus: VcpuSpec
+    preference: PreferenceSpec
+
+    @property
+    def control_interval(self) -> ControlInterval:
+        """As in training."""
+        return ControlInterval.parse(self.config.environment.control_interval)
+
+    def encoder(self, vcpu_slots: int) -> Encoder:
+        """The encoder for a number of vCPU slots; ValueError where the policy does not serve that many."""
+        self.vcpus.require_slots(vcpu_slots)
+        return Encoder(vcpu_slots)
+
+    def throttle(self, preference: float | None = None, survey: ControlInterval | None = None) -> PolicyThrottle:
+        """The policy as a throttle, run by torch; ``preference`` None takes the default."""
+        return self.throttle_of(self.act, preference, survey)
+
+    def throttle_of(
+        self, act: Act, preference: float | None = None, survey: ControlInterval | None = None
+    ) -> PolicyThrottle:
+        """The same throttle around another form of the network."""
+        return PolicyThrottle(
+            name=self.config.name,
+            act=act,
+            encoder=self.encoder,
+            action_spec=ActionSpec(),
+            control_interval=self.control_interval,
+            preference=self.preference.choose(preference),
+            survey=survey,
+        )
+
+
+def load_trained_policy(run: RunDirectory) -> TrainedPolicy:
+    """The best policy of a run; nothing that lies in its files is executed.
+
+    Raises:
+        BadInputError: the run has none yet, its config is not valid, or its model is damaged or does not fit.
+    """
+    if not run.best_model_path.is_file():
+        raise BadInputError(f"{run.path} has no {run.best_model_path.name} yet: train for longer")
+    config = load_config(run.config_path)
+    return trained_policy(load_policy(run.best_model_path, config.algorithm, config.environment.max_vcpus), config)
+
+
+def trained_policy(policy: BasePolicy, config: TrainingConfig) -> TrainedPolicy:
+    """The deterministic form of a policy that is trained with this config; it follows while the training goes on."""
+    actor = deterministic_actor(policy)
+    (slots,) = policy.action_space.shape
+    low, high = config.environment.preference
+    return TrainedPolicy(
+        config=config,
+        actor=actor,
+        act=as_function(actor),
+        vcpus=_served_vcpus(actor, slots),
+        preference=PreferenceSpec(default=min(max(FAST, low), high), low=low, high=high),
+    )
+
+
+def _served_vcpus(actor: nn.Module, slots: int) -> VcpuSpec:
+    """A per-vCPU network takes any number of vCPUs, any other one the slots that it was trained with."""
+    if isinstance(actor, ActorNetwork):
+        return VcpuSpec(low=1, high=MAX_VCPUS, slots=None)
+    return VcpuSpec(low=1, high=slots, slots=slots)

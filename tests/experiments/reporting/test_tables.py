@@ -1,0 +1,59 @@
+from io import StringIO
+
+from rich.console import Console
+
+from experiments.reporting.tables import Table
+
+TABLE = Table.of("Rates [M/s]", ("name", "[b]"), [("a|b", "1.5"), ("[red]c", "2")], ["a [note]"])
+
+
+def test_markdown_escapes_and_aligns():
+    assert TABLE.markdown().splitlines() == [
+        "| name | [b] |",
+        "| --- | ---: |",
+        "| a\\|b | 1.5 |",
+        "| [red]c | 2 |",
+        "",
+        "- a [note]",
+    ]
+
+
+def printed(table, width):
+    console = Console(file=StringIO(), width=width)
+    table.print(console)
+    return console.file.getvalue()
+
+
+def test_terminal_shows_brackets_as_they_are():
+    text = printed(TABLE, 80)
+    assert all(part in text for part in ("Rates [M/s]", "[b]", "[red]c", "a [note]"))
+
+
+WIDE = Table.of(
+    "Wide",
+    ("name", "words", "first\nto go", "second", "kept"),
+    [("row-one", "two words", "11111111111111111111", "22222222222222222222", "33333333333333333333")],
+    ["A note that is longer than the narrowest of the terminals."],
+    text_columns=2,
+    expendable=("first\nto go", "second"),
+)
+
+
+def test_a_narrow_terminal_goes_without_expendable_columns_in_their_order_and_is_told():
+    whole, narrower, narrow = (printed(WIDE, width) for width in (100, 75, 50))
+    assert "111" in whole
+    assert "222" in whole
+    assert "Left out" not in whole
+    assert "111" not in narrower
+    assert "222" in narrower
+    assert "Left out in 75 columns: first to go." in narrower
+    assert "222" not in narrow
+    assert "Left out in 50 columns: first to go, second." in narrow
+
+
+def test_numbers_and_names_stay_in_one_piece_where_words_fold():
+    text = printed(WIDE, 40)
+    assert "row-one" in text
+    assert "33333333333333333333" in text
+    assert "two words" not in text
+    assert all(len(line) <= 40 for line in text.splitlines())
