@@ -16,7 +16,8 @@ Within one piece of a round everything below is the closed solution, so a piece 
   round's set, of which a share is sent. From the second loop on it finds what was sent since its last visit.
 
 Each pass is one loop over the rows of the migration's tile (``dqgym.jit.array_views``) and leaves what later passes
-need in its scratch rows. Divisions are what these loops cost most, so rates come in as seconds per byte, sizes with their inverse.
+need in its scratch rows. Divisions are what these loops cost most, so rates come in as seconds per byte, sizes with
+their inverse.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@ import math
 from dataclasses import replace
 
 import pytest
-from tests.experiments.test_results import make_row
 from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError
@@ -11,6 +10,7 @@ from experiments.cli.app import app
 from experiments.evaluation import evaluation
 from experiments.evaluation.journal import Finished, Journal
 from experiments.results.rows import Takeover
+from tests.experiments.results.test_rows import make_row
 
 SETTING = {"backend": "model", "preferences": [0.2], "migrations": {"s": ["a 0"]}}
 DONE = Finished(
