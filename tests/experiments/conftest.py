@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments.commands.learning.export import export_run
-from tests.experiments.runs import make_run
+from tests.experiments.made_runs import make_run
 
 OBSERVATIONS = 100
 

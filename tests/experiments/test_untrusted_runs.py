@@ -27,7 +27,7 @@ from experiments.training.training import start_algorithm
 from tests.agents.conftest import small_config
 from tests.agents.fakes import FakeMigrationVectorEnv
 from tests.experiments.hostile import pickled, plant_in_data, plant_in_tensors, read_members, write_members
-from tests.experiments.runs import config, make_run
+from tests.experiments.made_runs import config, make_run
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from experiments.reporting.plots import (
     tradeoff_figure,
 )
 from experiments.results.comparisons import Front
-from tests.experiments.rows import make_row
+from tests.experiments.made_rows import make_row
 
 
 def test_a_throttle_keeps_its_colour_whatever_else_is_drawn():

@@ -20,11 +20,11 @@ from experiments.results.comparisons import Front, Standings
 from experiments.results.rows import Takeover, strata_of, summarise
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import Origin, summarise_evaluation
-from tests.experiments import rows
+from tests.experiments import made_rows
 
 
 def make_row(**changes):
-    return rows.make_row(**({"suite": "cover-letter", "scenario": "row-01", "throttle": "current"} | changes))
+    return made_rows.make_row(**({"suite": "cover-letter", "scenario": "row-01", "throttle": "current"} | changes))
 
 
 def letter_evaluation(times_s, policy="policy"):
@@ -108,7 +108,7 @@ def test_summary_table_lists_the_cheapest_first_and_says_where_the_guard_took_ov
 
 
 def test_takeovers_of_all_training_seeds_are_one_note():
-    summaries = summarise(rows.make_rows({("p", 1): [1.0, 2.0], ("p", 2): [1.0, 2.0]}))
+    summaries = summarise(made_rows.make_rows({("p", 1): [1.0, 2.0], ("p", 2): [1.0, 2.0]}))
     (table,) = summary_tables(summaries, [Takeover("s", "p", 0.2, "policy failed", count) for count in (2, 1)])
     assert table.notes == (
         "p: 2 training seeds, each on all 2 scenarios",
@@ -125,7 +125,7 @@ def test_policies_are_compared_with_every_baseline_on_the_same_scenarios():
 def test_standings_say_how_many_seeds_and_how_much_of_the_gap_is_closed():
     costs = {("tuned-rule", None): [2.0, 4.0], ("oracle", None): [1.0, 2.0],
              ("p", 1): [1.5, 3.0], ("p", 2): [1.5, 3.0]}  # fmt: skip
-    made = compared(rows.make_rows(costs))
+    made = compared(made_rows.make_rows(costs))
     table = standings_table("tuned-rule", made.against("tuned-rule", made.throttles, made.groups))
     cells = {row[2]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     assert "Against tuned-rule" in table.title
@@ -137,7 +137,7 @@ def test_standings_say_how_many_seeds_and_how_much_of_the_gap_is_closed():
 
 
 def test_without_an_oracle_there_is_no_column_for_the_gap():
-    made = compared(rows.make_rows({("tuned-rule", None): [2.0], ("p", 1): [1.0]}))
+    made = compared(made_rows.make_rows({("tuned-rule", None): [2.0], ("p", 1): [1.0]}))
     assert "gap to oracle closed" not in standings_table("p", made.against("p", ["p"], made.groups)).header
 
 

@@ -7,7 +7,7 @@ from dqgym.errors import BadInputError
 from experiments.results.rows import strata_of
 from experiments.results.comparisons import Group, Standings
 from experiments.results.statistics import Bootstrap
-from tests.experiments.rows import make_rows
+from tests.experiments.made_rows import make_rows
 
 COSTS = {
     ("tuned-rule", None): [2.0, 4.0, 3.0, 8.0],

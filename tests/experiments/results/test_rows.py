@@ -6,7 +6,7 @@ import pytest
 from dqgym.backends.base import Outcomes
 from dqgym.errors import BadInputError
 from experiments.results.rows import json_safe, rows_from_outcomes, strata_of, summarise, typical_row
-from tests.experiments.rows import make_row, make_rows
+from tests.experiments.made_rows import make_row, make_rows
 
 
 def make_outcomes():

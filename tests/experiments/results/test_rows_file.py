@@ -7,7 +7,7 @@ import pytest
 from dqgym.errors import BadInputError
 from experiments.results import rows_file
 from experiments.results.rows_file import read_rows, write_rows
-from tests.experiments.rows import make_row, make_rows
+from tests.experiments.made_rows import make_row, make_rows
 
 COLUMNS = (
     "suite,scenario,throttle,seed,preference,total_time_s,time_over_t0,downtime_s,guest_runtime,worst_vcpu_runtime,"

@@ -8,7 +8,7 @@ from experiments.results.rows import strata_of
 from experiments.results.comparisons import Standings
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import Origin, read_summary, summarise_evaluation
-from tests.experiments.rows import make_rows
+from tests.experiments.made_rows import make_rows
 
 ORIGIN = Origin("dqgym evaluate runs/p-1", "model", "2026-11-26")
 

@@ -9,7 +9,7 @@ from dqgym.errors import BadInputError
 from experiments.cli.app import app
 from experiments.commands.assessment.compare import compare
 from experiments.results.rows_file import write_rows
-from tests.experiments.rows import make_rows
+from tests.experiments.made_rows import make_rows
 
 
 def run(*arguments):

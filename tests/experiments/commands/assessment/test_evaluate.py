@@ -154,7 +154,7 @@ def test_a_policy_named_like_a_baseline_does_not_pass_for_it(monkeypatch):
 def test_training_seeds_of_runs_and_bundles_come_from_their_configs(per_vcpu_run, per_vcpu_bundle):
     for source in (per_vcpu_run, per_vcpu_bundle):
         one = contender(str(source))
-        assert (one.name, one.training_seed) == ("untrained-per-vcpu", 3)  # tests/experiments/runs.py
+        assert (one.name, one.training_seed) == ("untrained-per-vcpu", 3)  # tests/experiments/made_runs.py
 
 
 def test_rows_of_a_policy_have_its_training_seed_and_those_of_a_baseline_none():

@@ -9,7 +9,7 @@ from experiments.results.comparisons import Standings
 from experiments.results.rows import strata_of
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import SUMMARY_FILE, Origin, summarise_evaluation
-from tests.experiments.rows import make_row
+from tests.experiments.made_rows import make_row
 
 SUITES, PREFERENCES, MIGRATIONS = ("phases", "mixed"), (0.2, 0.6), 30
 COSTS = {

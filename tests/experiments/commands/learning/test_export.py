@@ -20,7 +20,7 @@ from experiments.cli.app import app
 from experiments.commands.learning import export
 from experiments.commands.learning.export import BUNDLE_FOLDER, NETWORK_FILE, export_run
 from tests.experiments.conftest import OBSERVATIONS
-from tests.experiments.runs import EVALUATION, MLP_SLOTS, config, make_run
+from tests.experiments.made_runs import EVALUATION, MLP_SLOTS, config, make_run
 
 
 @pytest.mark.parametrize("slots", [1, 8, 33, 64])

@@ -30,7 +30,7 @@ from experiments.evaluation.throttle_sources import contender
 from experiments.runs.run_directory import RunDirectory
 from experiments.runs.trained_policy import load_trained_policy
 from tests.controller import bundle_maker
-from tests.experiments.runs import MLP_SLOTS, make_run
+from tests.experiments.made_runs import MLP_SLOTS, make_run
 
 PREFERENCE = 0.6
 SEED = 11
