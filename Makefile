@@ -52,7 +52,7 @@ bench: $(INSTALLED)  ## measure environment steps/s, training frames/s and the l
 docs: $(INSTALLED)  ## run every command and block of README and docs, long ones reduced, and print the log
 	$(BIN)/python -m tests.docs
 
-docs-figures: quickstart  ## compare what README says of the quickstart policy with what comes out
+docs-figures: quickstart  ## compare what README and docs say of the quickstart policy with what comes out
 	$(BIN)/python -m tests.docs figures $(RUN)
 
 clean:  ## delete the virtual environment and all caches (runs/ stays)
