@@ -44,13 +44,13 @@ class ContextualNetwork:
     tuned: FloatArray
     weights: Float32Array
 
-    def parameters(self, features: Float32Array, preference: FloatArray, going: NDArray[np.int64]) -> RuleParameters:
-        """The rule's numbers [K] for features [K, INPUTS]; ``going`` [K]: which of the N migrations they are of.
+    def parameters(self, features: Float32Array, preference: FloatArray, running: NDArray[np.int64]) -> RuleParameters:
+        """The rule's numbers [K] for features [K, INPUTS]; ``running`` [K]: which of the N migrations they are of.
 
         Each output moves one number: rounds by what it is, fraction and floor by its exponential, the threshold, which
         may well be 0, over its square root.
         """
-        weights = self.weights if self.weights.ndim == 1 else self.weights[going]
+        weights = self.weights if self.weights.ndim == 1 else self.weights[running]
         moves = np.clip(network_outputs(weights, features), -LARGEST_MOVE, LARGEST_MOVE).astype(np.float64)
         free, fraction, threshold, floor = (
             np.interp(np.log(preference), self.log_preferences, column) for column in self.tuned.T
@@ -104,7 +104,7 @@ class ContextualRule:
 
     def act(self, telemetry: Telemetry) -> Command:
         """The rule's limits, with the numbers that the network puts out."""
-        going = self._rule.observe(telemetry)
-        preference = self._preferences[going.rows]
-        features = rule_features(self._rule, going, preference)
-        return self._rule.command(going, self._network.parameters(features, preference, going.rows))
+        running = self._rule.observe(telemetry)
+        preference = self._preferences[running.rows]
+        features = rule_features(self._rule, running, preference)
+        return self._rule.command(running, self._network.parameters(features, preference, running.rows))

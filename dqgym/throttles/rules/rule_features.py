@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dqgym.telemetry.survey import MARKS
 from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray, VcpuField, VmField
-from dqgym.throttles.rules.quota_rule import Going, QuotaRule, round_bytes, rounds_done
+from dqgym.throttles.rules.quota_rule import QuotaRule, Running, round_bytes, rounds_done
 
 FEATURES = {
     "preference": "log10(c / 0.2)",
@@ -47,12 +47,12 @@ def squash(x: FloatArray) -> FloatArray:
     return np.sqrt(np.sqrt(x + 1e-4)) - 0.1
 
 
-def rule_features(rule: QuotaRule, going: Going, preference: FloatArray) -> Float32Array:
+def rule_features(rule: QuotaRule, running: Running, preference: FloatArray) -> Float32Array:
     """[K, len(FEATURES)] for the migrations that go on, after ``rule`` has observed; ``preference`` [K]."""
-    facts, sets, rows, telemetry = rule.facts, rule.sets, going.rows, going.telemetry
+    facts, sets, rows, telemetry = rule.facts, rule.sets, running.rows, running.telemetry
     memory, nominal = facts.memory_bytes[rows], facts.bandwidth_bytes_per_s[rows]
     vcpus = facts.vcpus[rows]
-    bandwidth = np.maximum(rule.bandwidth(going), 1.0)
+    bandwidth = np.maximum(rule.bandwidth(running), 1.0)
     interval_s, time_s = telemetry.per_vm(VmField.INTERVAL_S), telemetry.per_vm(VmField.TIME_S)
     sending_s = time_s if facts.survey is None else time_s - facts.survey.duration_s[rows]
     sent = telemetry.per_vm(VmField.SENT_BYTES)
@@ -80,16 +80,16 @@ def rule_features(rule: QuotaRule, going: Going, preference: FloatArray) -> Floa
         np.minimum(bandwidth / nominal, 4.0),
         np.where(sending_s > 0, np.minimum(sent / np.maximum(sending_s, 1e-9) / nominal, 4.0), 1.0),
         time_s / facts.deadline_s[rows],
-        *_survey(facts, going),
+        *_survey(facts, running),
     ]
     return np.stack(np.broadcast_arrays(*features), axis=1).astype(np.float32)
 
 
-def _survey(facts: Facts, going: Going) -> Sequence[NDArray[np.floating[Any]]]:
+def _survey(facts: Facts, running: Running) -> Sequence[NDArray[np.floating[Any]]]:
     """[K] each: the features of the survey."""
     if facts.survey is None:
-        return [np.zeros(len(going.rows))] * 3
-    rows = going.rows
+        return [np.zeros(len(running.rows))] * 3
+    rows = running.rows
     duration_s = facts.survey.duration_s[rows]
     counts = np.nan_to_num(facts.survey.dirtied_bytes[rows]).sum(axis=2)
     rate = counts[:, 0] / np.maximum(MARKS[0] * duration_s, 1e-9)
