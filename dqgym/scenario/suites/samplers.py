@@ -31,7 +31,7 @@ from dqgym.scenario.suites.draw.links import (
 )
 from dqgym.scenario.suites.draw.schedules import bursty, jittered, other_bursty, other_phased, phased, recorded, steady
 from dqgym.scenario.suites.draw.workloads import (
-    Host,
+    WriteBudget,
     equal_writers,
     hot_part,
     noisy_neighbours,
@@ -71,7 +71,7 @@ class Recipe:
     """
 
     pressure: Range
-    workloads: tuple[Callable[[np.random.Generator, Host], tuple[VcpuGroup, ...]], ...]
+    workloads: tuple[Callable[[np.random.Generator, WriteBudget], tuple[VcpuGroup, ...]], ...]
     patterns: tuple[Pattern, ...] = ("sequential", "uniform")
     schedules: tuple[Callable[[np.random.Generator, float], Schedule], ...] = (steady,)
     links: tuple[Callable[[np.random.Generator, float, float], Link], ...] = (constant_link,)
@@ -89,7 +89,7 @@ class Recipe:
         nominal = link.nominal_bandwidth_bytes_per_s
         pass_time_s = vm.memory_bytes / nominal
         device = _device_writes(rng, vm, nominal) if chance(rng, self.device_chance) else DeviceWrites()
-        host = Host(
+        budget = WriteBudget(
             memory_bytes=vm.memory_bytes - device.working_set_bytes,
             vcpus=log_uniform_int(rng, min(self.fewest_vcpus, most_vcpus), most_vcpus),
             write_rate_bytes_per_s=nominal * log_uniform(rng, self.pressure),
@@ -98,7 +98,7 @@ class Recipe:
             demand="open" if chance(rng, self.open_demand_chance) else "closed",
             hot_part=self.hot_part,
         )
-        workload = pick(rng, self.workloads)(rng, host)
+        workload = pick(rng, self.workloads)(rng, budget)
         return Scenario(name=name, vm=vm, workload=workload, link=link, device=device)
 
 

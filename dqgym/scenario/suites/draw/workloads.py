@@ -1,4 +1,4 @@
-"""Workloads that samplers draw: each takes a ``Host`` and divides its memory and its write rate among vCPUs."""
+"""Workloads that samplers draw: each takes a ``WriteBudget`` and divides its memory and its write rate among vCPUs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ OTHER_ZIPF_SKEWS = ((0.1, 0.4), (1.4, 2.2))
 
 
 @dataclass(frozen=True)
-class Host:
-    """What a workload is drawn for.
+class WriteBudget:
+    """The memory and the write rate that a workload divides among its vCPUs, and how its writers are drawn.
 
     Attributes:
         memory_bytes: that the vCPUs may write to.
@@ -68,39 +68,39 @@ class Host:
         )
 
 
-def streaming_writers(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def streaming_writers(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """All vCPUs write in a sequential loop, to all of the memory."""
-    return (host.writers(rng, host.vcpus, "sequential", memory_share=1.0, rate_share=1.0),)
+    return (budget.writers(rng, budget.vcpus, "sequential", memory_share=1.0, rate_share=1.0),)
 
 
-def equal_writers(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def equal_writers(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """Some vCPUs write, all alike; the others read."""
-    writers = whole_number(rng, 1, host.vcpus)
+    writers = whole_number(rng, 1, budget.vcpus)
     share = log_uniform(rng, STATIONARY_MEMORY_SHARE)
-    return _with_readers(host, (host.writers(rng, writers, pick(rng, host.patterns), share, rate_share=1.0),))
+    return _with_readers(budget, (budget.writers(rng, writers, pick(rng, budget.patterns), share, rate_share=1.0),))
 
 
-def unequal_writers(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def unequal_writers(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """Up to four classes of writers, from tiny working sets to nearly all of the memory."""
-    sizes = split(rng, host.vcpus, whole_number(rng, 1, min(MOST_CLASSES, host.vcpus)))
+    sizes = split(rng, budget.vcpus, whole_number(rng, 1, min(MOST_CLASSES, budget.vcpus)))
     memory = [log_uniform(rng, CLASS_MEMORY_SHARE) for _ in sizes]
     memory_scale = max(1.0, sum(memory))
     weights = [log_uniform(rng, CLASS_RATE_WEIGHT) for _ in sizes]
     return tuple(
-        host.writers(rng, vcpus, pick(rng, host.patterns), share / memory_scale, weight / sum(weights))
+        budget.writers(rng, vcpus, pick(rng, budget.patterns), share / memory_scale, weight / sum(weights))
         for vcpus, share, weight in zip(sizes, memory, weights, strict=True)
     )
 
 
-def noisy_neighbours(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def noisy_neighbours(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """Two vCPUs write (one, where there is but one vCPU); all others read."""
-    writers = min(NOISY_WRITERS, host.vcpus)
+    writers = min(NOISY_WRITERS, budget.vcpus)
     share = log_uniform(rng, NOISY_MEMORY_SHARE)
-    return _with_readers(host, (host.writers(rng, writers, pick(rng, host.patterns), share, rate_share=1.0),))
+    return _with_readers(budget, (budget.writers(rng, writers, pick(rng, budget.patterns), share, rate_share=1.0),))
 
 
-def _with_readers(host: Host, groups: tuple[VcpuGroup, ...]) -> tuple[VcpuGroup, ...]:
-    readers = host.vcpus - sum(group.vcpus for group in groups)
+def _with_readers(budget: WriteBudget, groups: tuple[VcpuGroup, ...]) -> tuple[VcpuGroup, ...]:
+    readers = budget.vcpus - sum(group.vcpus for group in groups)
     return (*groups, VcpuGroup(vcpus=readers, pattern="read-only")) if readers else groups
 
 
