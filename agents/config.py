@@ -85,7 +85,7 @@ class PpoConfig(_DiscountedSection):
     normalize_advantage: Truth = Field(True, description="scale advantages to mean 0 and sd 1 in each minibatch")
 
     @model_validator(mode="after")
-    def _is_of_a_per_vcpu_policy(self) -> PpoConfig:
+    def _privileged_critic_is_per_vcpu(self) -> PpoConfig:
         if self.privileged_critic and self.policy.kind != "per-vcpu":
             raise BadInputError(f"privileged_critic: true goes with policy.kind per-vcpu, not {self.policy.kind!r}")
         return self
