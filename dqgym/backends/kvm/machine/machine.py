@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dqgym.backends.kvm.machine import guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi
-from dqgym.backends.kvm.machine.page_log import DirtyLog
+from dqgym.backends.kvm.machine.page_log import PageLog
 from dqgym.backends.kvm.machine.quota_abi import QuotaAbi, QuotaField
 from dqgym.backends.kvm.machine.ring import RESERVED_ENTRIES
 from dqgym.backends.kvm.machine.throttling import QuotaLedger
@@ -69,7 +69,7 @@ class Machine:
             scenario.dirty_log.ring_entries,
             quota_abi.capability if quota_abi else None,
         )
-        self.log = DirtyLog(self.vm)
+        self.log = PageLog(self.vm)
         self.ledger = QuotaLedger(vcpus, self.granule_bytes)
         self._failure: BaseException | None = None
         self.vcpus = tuple(

@@ -22,7 +22,7 @@ class LostPagesError(RuntimeError):
     """KVM did not protect again what was harvested: stores would go unseen, so the migration must not go on."""
 
 
-class DirtyLog:
+class PageLog:
     """The pages of one migration; every method may be called from any thread that blocks all signals.
 
     Before ``begin``, or ``begin_survey``, nothing is logged.

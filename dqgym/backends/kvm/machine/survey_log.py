@@ -51,7 +51,7 @@ def _tick_s(length_s: float, vcpus: int) -> float:
 def survey(machine: Machine, length_s: float, began_s: float) -> Surveyed:
     """Survey a guest that runs again since ``began_s`` of the monotonic clock, after ``begin_survey``.
 
-    Ends with ``DirtyLog.begin``: every page is to send.
+    Ends with ``PageLog.begin``: every page is to send.
 
     Raises:
         MachineFailedError: a vCPU failed.

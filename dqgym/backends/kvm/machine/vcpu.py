@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dqgym.backends.kvm.machine import api, guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES
-from dqgym.backends.kvm.machine.page_log import DirtyLog
+from dqgym.backends.kvm.machine.page_log import PageLog
 from dqgym.backends.kvm.machine.quota_abi import QuotaField
 from dqgym.backends.kvm.machine.throttling import QuotaLedger, TimeSlices
 from dqgym.backends.kvm.machine.vm import KvmError, Vm
@@ -66,7 +66,7 @@ class Vcpu:
         vm: Vm,
         index: int,
         trace: PageTrace,
-        log: DirtyLog,
+        log: PageLog,
         ledger: QuotaLedger,
         quota_field: QuotaField | None,
         issued: NDArray[np.int64],

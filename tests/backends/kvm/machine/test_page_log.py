@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dqgym.backends.kvm.machine import api, guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi
-from dqgym.backends.kvm.machine.page_log import DirtyLog, LostPagesError
+from dqgym.backends.kvm.machine.page_log import LostPagesError, PageLog
 from dqgym.backends.kvm.machine.vm import Vm
 from tests.backends.kvm.simulated_kernel import SimulatedKernel, page_aligned
 
@@ -24,7 +24,7 @@ class Guest:
         self.memory = page_aligned(bytes(pages * PAGE_BYTES))
         self.platform = page_aligned(guest.new_platform(self.memory.nbytes, vcpus))
         self.vm = Vm(kernel, self.memory, self.platform, vcpus, RING_ENTRIES)
-        self.log = DirtyLog(self.vm)
+        self.log = PageLog(self.vm)
 
     @property
     def counters(self) -> np.ndarray:
