@@ -257,7 +257,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
             return None
         if self._recorder is None:
             raise ResetNeededError("call reset before render")
-        return draw_migration(self._recorder.trace())
+        return draw_migration(self._recorder.timeline())
 
     def close(self) -> None:
         """Release the backend; no other call is taken after it."""

@@ -29,7 +29,7 @@ from dqgym.model.dirtying import (
 )
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
-from dqgym.model.replayed_rates import set_recorded_rates
+from dqgym.model.replayed_rates import replay_rates
 from dqgym.model.schedules import begin_period, draw_periods
 from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
 from dqgym.model.survey_kernel import run_survey
@@ -336,7 +336,7 @@ def run_pieces(vcpu, vm, random_states, members, active, slots, parameters, tabl
             tile, state = at(vcpu, members[1, k]), at(vm, members[1, k])
             plan_piece(tile, state, slots, parameters)
             if state[Vm.RECORDED] > 0.0:
-                set_recorded_rates(tile, slots, state[Vm.TIME_S], state[Vm.PIECE_S], table_times, table_values)
+                replay_rates(tile, slots, state[Vm.TIME_S], state[Vm.PIECE_S], table_times, table_values)
         for k in range(active):
             write_without_quota(at(vcpu, members[1, k]), at(vm, members[1, k]), slots)
         for k in range(active):

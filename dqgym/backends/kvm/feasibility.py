@@ -22,7 +22,7 @@ vCPUs together dirty before anyone looks must fit into the downtime limit, which
 _NOT_SCALED = f"`--scale` keeps the number of vCPUs; of a suite, `--max-vcpus {MOST_VCPUS}` leaves larger scenarios out"
 
 
-def require_fits(scenario: Scenario) -> None:
+def require_feasible(scenario: Scenario) -> None:
     """Raise a BadInputError where KVM cannot play the scenario: it names the field, its value and what is allowed."""
     found = _problems(scenario)
     if found:

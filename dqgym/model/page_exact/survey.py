@@ -5,11 +5,10 @@ from __future__ import annotations
 from dqgym.jit.compile import kernel, routine
 from dqgym.model.layout import Vm
 from dqgym.model.page_exact.migration import TURN_S, follow_link, run_guest
-from dqgym.model.page_exact.state import DIRTY, WAITING
+from dqgym.model.page_exact.state import DIRTY, PENDING
 from dqgym.model.page_exact.vcpu import empty_rings
 from dqgym.telemetry.survey import MARKS
 
-_MARKS = MARKS
 _EPSILON_S = 1e-9
 
 
@@ -22,11 +21,11 @@ def run_survey(migration, survey_s, found):  # type: ignore[no-untyped-def]
     """
     vm, vcpus = migration.vm[0], migration.vcpus
     migration.pages[:] = 0
-    for k in range(len(_MARKS)):
-        run_until(migration, _MARKS[k] * survey_s)
+    for k in range(len(MARKS)):
+        run_until(migration, MARKS[k] * survey_s)
         for i in range(len(vcpus)):
             found[k, i] = dirty_pages_of(vcpus[i], migration.pages, migration.address_of)
-    migration.pages[:] = WAITING
+    migration.pages[:] = PENDING
     empty_rings(vcpus)
     vm.window_began_s = vm.window_ends_s = vm.quota_due_s = vm.sync_time_s = vm.time_s
 

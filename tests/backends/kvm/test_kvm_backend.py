@@ -31,7 +31,7 @@ from dqgym.scenario import (
     VcpuGroup,
     VirtualMachine,
 )
-from dqgym.scenario.dirty_log import PageLog as DirtyLog
+from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.telemetry.telemetry import VcpuField, VmField
 from dqgym.throttles.registry import make_throttle
 from tests.model.migrations import Constant

@@ -137,9 +137,9 @@ def _measure_limit(kernel: KernelApi, limit_bytes_per_s: float) -> LimitMet:
     with _running_machine(kernel) as machine:
         machine.command([limit_bytes_per_s, math.inf], False, [1.0, 1.0], [0.0, 0.0])
         _keep_clean(machine, SETTLE_S)
-        began_s, (hot_before, light_before) = time.monotonic(), machine.tallies()
+        began_s, (hot_before, light_before) = time.monotonic(), machine.counts()
         _keep_clean(machine, max(MEASURE_S, LEAST_GRANULES * machine.granule_bytes / limit_bytes_per_s))
-        took_s, (hot, light) = time.monotonic() - began_s, machine.tallies()
+        took_s, (hot, light) = time.monotonic() - began_s, machine.counts()
     return LimitMet(
         limit_bytes_per_s,
         (hot.first_writes - hot_before.first_writes) * PAGE_BYTES / took_s,
@@ -153,7 +153,7 @@ def _keep_clean(machine: Machine, duration_s: float) -> None:
     while time.monotonic() < ends_s:
         time.sleep(CLEAN_EVERY_S)
         machine.log.sync()
-        machine.log.take(machine.log.waiting_pages)
+        machine.log.take(machine.log.pending_pages)
         machine.require_sound()
 
 

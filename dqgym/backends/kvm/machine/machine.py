@@ -19,7 +19,7 @@ from dqgym.backends.kvm.machine.page_log import PageLog
 from dqgym.backends.kvm.machine.quota_abi import QuotaAbi, QuotaField
 from dqgym.backends.kvm.machine.ring import RESERVED_ENTRIES
 from dqgym.backends.kvm.machine.throttling import QuotaLedger
-from dqgym.backends.kvm.machine.vcpu import TICK_S, Vcpu, VcpuTally
+from dqgym.backends.kvm.machine.vcpu import TICK_S, Vcpu, VcpuCounts
 from dqgym.backends.kvm.machine.vm import REGISTERS_BYTES, ByteArray, Vm, page_aligned
 from dqgym.backends.kvm.workload.traces import Workload, workload_of
 from dqgym.errors import BadInputError, RunFailedError
@@ -168,9 +168,9 @@ class Machine:
         if self._failure is not None:
             raise MachineFailedError(f"the guest failed: {self._failure}") from self._failure
 
-    def tallies(self) -> tuple[VcpuTally, ...]:
+    def counts(self) -> tuple[VcpuCounts, ...]:
         """What each vCPU has done so far."""
-        return tuple(vcpu.tally() for vcpu in self.vcpus)
+        return tuple(vcpu.counts() for vcpu in self.vcpus)
 
     def save(self) -> tuple[dict[str, Any], bytes]:
         """State of a paused machine beside its memory: as JSON, and the platform's bytes."""

@@ -82,4 +82,4 @@ def _at_marks(times_s: NDArray[np.float64], pages: NDArray[np.float64], took_s: 
 
 
 def _halted_s(machine: Machine) -> NDArray[np.float64]:
-    return np.array([tally.halted_s for tally in machine.tallies()])
+    return np.array([each.halted_s for each in machine.counts()])

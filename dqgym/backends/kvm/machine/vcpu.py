@@ -27,12 +27,12 @@ QUOTA_LOOK_S = 0.01
 
 
 @dataclass(frozen=True)
-class VcpuTally:
+class VcpuCounts:
     """What one vCPU has done since its thread began.
 
     Attributes:
         entries: pages that came out of its ring.
-        first_writes: those of them that were clean in their round, and did not wait to be sent anyway.
+        first_writes: those of them that were clean in their round, and were not pending anyway.
         quota_exits: times that it had to wait for quota.
         halted_s: time in which it could not run: a throttle kept it out, or its ring was being emptied.
         accesses: stores (or loads) that it was given.
@@ -183,9 +183,9 @@ class Vcpu:
         """The workload's time up to which accesses fell due; it stands still while the vCPU is parked."""
         return self._accrued_s - self.began_s
 
-    def tally(self) -> VcpuTally:
+    def counts(self) -> VcpuCounts:
         """What it has done so far."""
-        return VcpuTally(
+        return VcpuCounts(
             entries=self._log.entries[self.index],
             first_writes=self._log.first_writes[self.index],
             quota_exits=self._quota_exits,

@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dqgym.backends.kvm.feasibility import require_fits
+from dqgym.backends.kvm.feasibility import require_feasible
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel, KernelApi
 from dqgym.backends.kvm.machine.machine import Machine, MachineFailedError
 from dqgym.backends.kvm.machine.vm import new_memory, private_view
@@ -150,7 +150,7 @@ def _read_hello(frame: Frame) -> tuple[Scenario, int]:
         raise ProtocolError(f"HELLO: seed {seed!r} must be a whole number from 0, below 2^64")
     try:
         scenario = Scenario.model_validate(hello.get("scenario"), context=FROM_FILE)
-        require_fits(scenario)
+        require_feasible(scenario)
     except ValueError as error:
         found = error.errors(include_url=False) if isinstance(error, ValidationError) else []
         said = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'scenario'}: {each['msg']}" for each in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dqgym.backends.kvm.machine.survey_log import Surveyed
-from dqgym.backends.kvm.machine.vcpu import VcpuTally
+from dqgym.backends.kvm.machine.vcpu import VcpuCounts
 from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
 from dqgym.backends.kvm.migration.proof import Proof
 from dqgym.backends.kvm.migration.sender import Ending, Phase
@@ -75,7 +75,7 @@ class Snapshot:
         sending_s: time in which there was anything to send.
         remaining_bytes: still to send in this round.
         syncs, sync_time_s, synced_dirty_bytes, synced_sent_bytes: as the fields of telemetry of that name.
-        tallies: of the vCPUs.
+        counts: of the vCPUs.
         ended: whether the guest's fate is settled.
         phase: where it is.
     """
@@ -91,7 +91,7 @@ class Snapshot:
     sync_time_s: float
     synced_dirty_bytes: int
     synced_sent_bytes: int
-    tallies: tuple[VcpuTally, ...]
+    counts: tuple[VcpuCounts, ...]
     ended: bool
     phase: Phase
 

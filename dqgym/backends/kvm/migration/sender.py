@@ -271,14 +271,14 @@ class Sender:
                 self._sync()
             if now_s >= window_ends_s:
                 threshold_bytes = self.path.at(now_s) * limits.downtime_s
-                if log.waiting_pages * PAGE_BYTES <= threshold_bytes:
+                if log.pending_pages * PAGE_BYTES <= threshold_bytes:
                     self._sync()
-                    if log.waiting_pages * PAGE_BYTES <= threshold_bytes:
+                    if log.pending_pages * PAGE_BYTES <= threshold_bytes:
                         return
                     progress.round += 1
                     progress.phase = Phase.LATER_ROUNDS
                 window_ends_s = max(window_ends_s + WINDOW_S, now_s)
-            if log.waiting_pages:
+            if log.pending_pages:
                 self._send_pages(self.path.at(now_s))
                 progress.sending_s += self.time_s - now_s
             else:
@@ -293,7 +293,7 @@ class Sender:
         machine.pause()
         self._read_log()
         self._bucket = TokenBucket()
-        while machine.log.waiting_pages:
+        while machine.log.pending_pages:
             self._require_wanted()
             self._send_pages(self.path.line_speed_at(self.time_s))
         state, platform = machine.save()

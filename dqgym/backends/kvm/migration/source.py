@@ -65,7 +65,7 @@ class Source:
             time.sleep(begin.warm_up_s)
             self._surveyed = self._sender.begin(begin.survey_s)
             self._interval_ends_s = time.monotonic()
-            self._before = self._machine.tallies()
+            self._before = self._machine.counts()
             self._thread = threading.Thread(target=self._migrate, name="sender", daemon=True)
             self._thread.start()
         except BaseException:
@@ -107,12 +107,12 @@ class Source:
             round=progress.round,
             sent_bytes=progress.sent_bytes,
             sending_s=progress.sending_s,
-            remaining_bytes=log.waiting_pages * PAGE_BYTES,
+            remaining_bytes=log.pending_pages * PAGE_BYTES,
             syncs=log.syncs,
             sync_time_s=progress.sync_time_s,
             synced_dirty_bytes=log.synced_dirty_pages * PAGE_BYTES,
             synced_sent_bytes=progress.synced_sent_bytes,
-            tallies=self._machine.tallies(),
+            counts=self._machine.counts(),
             ended=progress.ended_s is not None,
             phase=progress.phase,
         )
@@ -143,7 +143,7 @@ class Source:
             require_exactly_once(self._machine.counters, self._machine.issued)
         progress = [
             (now.accesses - before.accesses) / max(now.demanded - before.demanded, 1.0)
-            for now, before in zip(self._machine.tallies(), self._before, strict=True)
+            for now, before in zip(self._machine.counts(), self._before, strict=True)
         ]
         return Final(
             report.ending,
