@@ -50,8 +50,9 @@ class Vcpu(_Numbered):
     HOT_BYTES = auto()
     COLD_BYTES = auto()
     PER_HOT = auto()
-    """1 / HOT_BYTES; 0 where there is no hot part. Likewise the next two."""
+    """1 / HOT_BYTES; 0 where there is no hot part."""
     PER_COLD = auto()
+    """1 / COLD_BYTES; 0 where there is no cold part."""
     PER_BYTE = auto()
     """1 / (HOT_BYTES + COLD_BYTES)."""
     FIRST_S = auto()

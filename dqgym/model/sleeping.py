@@ -1,6 +1,6 @@
 """vCPUs that sleep, as ``numba`` code: full dirty rings (QEMU's dirty limit), and syncs that wait for sleepers.
 
-QEMU 10.0: ``softmmu/dirtylimit.c`` lets a vCPU sleep when its ring is full; ``system/cpu-throttle.c`` lets all vCPUs
+QEMU 10.0: ``system/dirtylimit.c`` lets a vCPU sleep when its ring is full; ``system/cpu-throttle.c`` lets all vCPUs
 sleep in each time slice. Neither answers to a sync before it wakes (recorded runs show the sender idle for as long).
 """
 

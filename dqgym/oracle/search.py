@@ -26,11 +26,9 @@ from dqgym.oracle.schedule import (
     working_sets,
 )
 from dqgym.scenario import Scenario
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL
 from dqgym.telemetry.telemetry import FloatArray, VmField
 
-INTERVAL = ControlInterval(least_s=0.0, pass_times=0.04)
-"""That of the policies."""
 ELITES = 6
 CHILDREN = 36
 ROUNDS = 20
@@ -142,7 +140,7 @@ def _costs(
     telemetry = backend.start(again, [seed for seed in seeds for _ in range(each)])
     facts = backend.facts
     player = Player(schedules, facts, working_sets(again, facts.present.shape[1]))
-    interval_s = INTERVAL.seconds(facts)
+    interval_s = POLICY_INTERVAL.seconds(facts)
     # J is at least T / T0.
     latest_s = np.repeat(best, each) * facts.pass_time_s
     while not (telemetry.done | (telemetry.per_vm(VmField.TIME_S) > latest_s)).all():

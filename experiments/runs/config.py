@@ -22,7 +22,7 @@ from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
 from dqgym.scenario.suites import get_suite
-from dqgym.telemetry.interval import ControlInterval, parse_survey
+from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval, parse_survey
 from dqgym.units import parse_bytes
 from experiments.errors import describe_validation_error
 
@@ -70,7 +70,7 @@ class EnvironmentConfig(Section):
     )
     n_envs: Whole = Field(default=256, ge=1, description="migrations side by side")
     control_interval: str = Field(
-        default="0.04 T0", description="time between decisions: '0.04 T0' (pass times) or '100 ms'"
+        default=POLICY_INTERVAL_TEXT, description="time between decisions: '0.04 T0' (pass times) or '100 ms'"
     )
     survey: str | None = Field(
         default=None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dqgym.backends.kvm.machine.guest import MOST_MEMORY_BYTES
 from dqgym.backends.kvm.machine.vcpu import TICK_S
-from dqgym.backends.kvm.machine.vm import LARGEST_RING_ENTRIES
 from dqgym.errors import BadInputError
 from dqgym.scenario import DirtyLog, Scenario, VirtualMachine
+from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES
 from dqgym.scenario.scaling import scaled
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.units import MIB, format_bytes, format_rate, format_time

@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from dqgym.cost.definition import FAST
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray, Telemetry
 from dqgym.throttles.rules.quota_rule import QuotaRule, RuleParameters
 from dqgym.throttles.rules.rule_features import FEATURES, rule_features
 
 INPUTS, HIDDEN = len(FEATURES), 16
 OUTPUTS = ("free_rounds", "quota_fraction", "working_set_threshold", "floor")
-INTERVAL = ControlInterval(least_s=0.0, pass_times=0.04)
-"""That of the tuned rule and of policies."""
 WEIGHTS = HIDDEN * (INPUTS + 1) + len(OUTPUTS) * (HIDDEN + 1)
 """How many numbers the network has: two layers with biases."""
 LARGEST_MOVE = 4.0
@@ -92,7 +90,7 @@ class ContextualRule:
         survey: ControlInterval | None = None,
     ) -> None:
         self.name = "contextual-rule"
-        self.control_interval = INTERVAL
+        self.control_interval = POLICY_INTERVAL
         self.survey = survey
         self._network = network
         self._preference = np.asarray(preference, dtype=np.float64)

@@ -20,6 +20,9 @@ from dqgym.backends.kvm.machine.throttling import QuotaLedger, TimeSlices
 from dqgym.backends.kvm.machine.vm import KvmError, Vm
 from dqgym.backends.kvm.workload.traces import PageTrace
 
+SWITCH_INTERVAL_S = 0.0005
+"""For ``sys.setswitchinterval`` of a process with vCPUs: how long one thread may hold the interpreter while others want
+it. vCPUs must not wait for one another for long."""
 TICK_S = 0.01
 """A vCPU gets what is due this often."""
 QUOTA_LOOK_S = 0.01

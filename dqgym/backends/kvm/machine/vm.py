@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dqgym.backends.kvm.machine import api, guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi, Registers, SystemRegisters
 from dqgym.backends.kvm.machine.ring import RING_ENTRY, DirtyRing
+from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES
 
 ByteArray = NDArray[np.uint8]
 MEMORY_SLOT, PLATFORM_SLOT = 0, 1
@@ -21,7 +22,6 @@ RING_OFFSET = 64 * PAGE_BYTES
 """KVM_DIRTY_LOG_PAGE_OFFSET, in a vCPU's mapping."""
 TSS_ADDRESS = 0xFFFBD000
 """Three pages that Intel hosts without unrestricted guests want; far above the guest's memory."""
-LARGEST_RING_ENTRIES = 65536
 
 
 class KvmError(RuntimeError):

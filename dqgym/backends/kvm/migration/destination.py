@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from dqgym.backends.kvm.feasibility import require_feasible
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel, KernelApi
 from dqgym.backends.kvm.machine.machine import Machine, MachineFailedError
+from dqgym.backends.kvm.machine.vcpu import SWITCH_INTERVAL_S
 from dqgym.backends.kvm.machine.vm import new_memory, private_view
 from dqgym.backends.kvm.migration.frames import (
     Channel,
@@ -42,8 +43,6 @@ from dqgym.backends.kvm.migration.proof import evidence
 from dqgym.scenario import Scenario
 from dqgym.scenario.record import FROM_FILE
 
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread may hold the interpreter while others want it: vCPUs must not wait for one another for long."""
 HELLO_TIMEOUT_S = 20.0
 PAGES_TIMEOUT_S = 120.0
 """A source whose link stands still for longer has gone."""

@@ -21,8 +21,8 @@ from multiprocessing.connection import Connection, wait
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel
 from dqgym.backends.kvm.machine.machine import Machine, fill_memory
 from dqgym.backends.kvm.machine.quota_abi import find_abi
+from dqgym.backends.kvm.machine.vcpu import SWITCH_INTERVAL_S
 from dqgym.backends.kvm.machine.vm import new_memory
-from dqgym.backends.kvm.migration.destination import SWITCH_INTERVAL_S
 from dqgym.backends.kvm.migration.frames import Channel, ProtocolError, connect, new_session
 from dqgym.backends.kvm.migration.messages import Begin, Begun, Cancel, Failed, Final, Finish, Request, Snapshot, Step
 from dqgym.backends.kvm.migration.proof import ProofFailedError, require_exactly_once
