@@ -7,15 +7,13 @@ is what its quota and the host let it.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from dqgym.backends.kvm.host.probe_guest import Rates
+from dqgym.backends.kvm.host.signal_free_thread import in_signal_free_thread
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel, KernelApi
 from dqgym.backends.kvm.machine.machine import Machine, fill_memory
 from dqgym.backends.kvm.machine.quota_abi import find_abi
@@ -38,8 +36,6 @@ FREE_BYTES_PER_S = 1e12
 """What exits are written as whose cost cannot be told from noise."""
 NOISE = 0.02
 """A limit that is missed by less is met."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ def measure_costs(
             limits.append(_measure_limit(kernel, limit))
         return HostCosts(rates, free.rate_bytes_per_s, tuple(limits))
 
-    return _with_signals_blocked(measure)
+    return in_signal_free_thread(measure, "measure")
 
 
 def _measure_limit(kernel: KernelApi, limit_bytes_per_s: float) -> LimitMet:
@@ -182,23 +178,3 @@ def _writer(working_set_bytes: int, rate_bytes_per_s: float) -> VcpuGroup:
     return VcpuGroup(
         vcpus=1, pattern="sequential", working_set_bytes=working_set_bytes, write_rate_bytes_per_s=rate_bytes_per_s
     )
-
-
-def _with_signals_blocked(work: Callable[[], Result]) -> Result:
-    """Do it in a thread that blocks all signals, as whoever resets dirty rings must; what it raises is raised here."""
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def main() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=main, name="measure", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]

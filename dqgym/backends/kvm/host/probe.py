@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dqgym.backends.kvm.host.probe_checks import Check, State
-from dqgym.backends.kvm.host.probe_guest import Rates, try_out
+from dqgym.backends.kvm.host.probe_guest import Rates, check_guest
 from dqgym.backends.kvm.machine import api
 from dqgym.backends.kvm.machine.api import KernelApi
 from dqgym.backends.kvm.machine.quota_abi import find_abi
@@ -38,7 +38,7 @@ class ProbeReport:
 
     Attributes:
         checks: in the order in which each needs those before it; they end with the first that does not hold.
-        rates: None where the trial did not come to them.
+        rates: None where the guest did not come to them.
     """
 
     checks: tuple[Check, ...]
@@ -93,8 +93,8 @@ def probe(kernel: KernelApi | None = None) -> ProbeReport:
     if not checks[-1].holds:
         return ProbeReport(checks, None)
     kernel = kernel or api.Kernel()
-    trial_checks, rates = try_out(kernel)
-    checks = (*checks, _module_check(), _vcpus_check(kernel), *trial_checks)
+    guest_checks, rates = check_guest(kernel)
+    checks = (*checks, _module_check(), _vcpus_check(kernel), *guest_checks)
     if checks[-1].holds:
         checks += (_quota_check(kernel),)
     return ProbeReport(checks, rates)
