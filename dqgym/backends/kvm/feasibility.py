@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dqgym.backends.kvm.machine.guest import MOST_MEMORY_BYTES
-from dqgym.backends.kvm.machine.vcpu import TICK_S
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
 from dqgym.errors import BadInputError
 from dqgym.scenario import DirtyLog, Scenario, VirtualMachine
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES

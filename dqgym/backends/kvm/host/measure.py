@@ -17,7 +17,7 @@ from dqgym.backends.kvm.host.signal_free_thread import in_signal_free_thread
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel, KernelApi
 from dqgym.backends.kvm.machine.machine import Machine, fill_memory
 from dqgym.backends.kvm.machine.quota_abi import find_abi
-from dqgym.backends.kvm.machine.vcpu import QUOTA_LOOK_S
+from dqgym.backends.kvm.machine.vcpu_throttle import QUOTA_LOOK_S
 from dqgym.backends.kvm.machine.vm import new_memory
 from dqgym.backends.kvm.migration.sender import WINDOW_S
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -94,7 +94,7 @@ class HostCosts:
             "fault_s": measured + "time of a full ring over its pages, emptying included, less that of as many stores",
             "exit_bytes_per_s": measured + "what the highest limit is missed by; 1e12 where by less than 2 %",
             "contention": "0: vCPUs under a limit wait, and need no processor meanwhile",
-            "quota_interval_s": "dqgym.backends.kvm.machine.vcpu: a vCPU in debt looks this often",
+            "quota_interval_s": "dqgym.backends.kvm.machine.vcpu_throttle: a vCPU in debt looks this often",
             "overshoot_bytes": measured + "what the smallest ring holds",
             "window_s": "dqgym.backends.kvm.migration.sender: its window",
             "ring_exit_s": measured + "harvest and reset of one full ring",

@@ -19,7 +19,9 @@ from dqgym.backends.kvm.machine.page_log import PageLog
 from dqgym.backends.kvm.machine.quota_abi import QuotaAbi, QuotaField
 from dqgym.backends.kvm.machine.ring import RESERVED_ENTRIES
 from dqgym.backends.kvm.machine.throttling import QuotaLedger
-from dqgym.backends.kvm.machine.vcpu import TICK_S, Vcpu, VcpuCounts
+from dqgym.backends.kvm.machine.vcpu import Vcpu, VcpuCounts
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
+from dqgym.backends.kvm.machine.vcpu_throttle import VcpuThrottle
 from dqgym.backends.kvm.machine.vm import REGISTERS_BYTES, ByteArray, Vm, page_aligned
 from dqgym.backends.kvm.workload.traces import Workload, workload_of
 from dqgym.errors import BadInputError, RunFailedError
@@ -78,14 +80,17 @@ class Machine:
                 index,
                 trace,
                 self.log,
-                self.ledger,
-                QuotaField(quota_abi, self.vm.vcpus[index].run) if quota_abi else None,
+                self._throttle(index, quota_abi),
                 self.issued,
                 self.fail,
             )
             for index, trace in enumerate(self.workload.traces)
         )
         self._device = _Device(self) if self.workload.device is not None else None
+
+    def _throttle(self, vcpu: int, quota_abi: QuotaAbi | None) -> VcpuThrottle:
+        field = QuotaField(quota_abi, self.vm.vcpus[vcpu].run) if quota_abi else None
+        return VcpuThrottle(vcpu, self.ledger, self.log, field)
 
     @property
     def granule_bytes(self) -> int:
@@ -123,7 +128,7 @@ class Machine:
         """Throttle from now on: dirty-rate limits, whether unclaimed quota is shared, run-share caps, ring sleeps."""
         now_s = time.monotonic()
         for vcpu in self.vcpus:
-            vcpu.charge_first_writes(now_s)
+            vcpu.throttle.charge_first_writes(now_s)
         self.ledger.command(limits_bytes_per_s, shared, now_s)
         for vcpu, cap, sleep_s in zip(self.vcpus, caps, sleeps_s, strict=True):
             vcpu.command(cap, sleep_s)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.backends.kvm.machine.machine import Machine
-from dqgym.backends.kvm.machine.vcpu import TICK_S
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
 from dqgym.telemetry.survey import MARKS
 
 TICKS_TO_FIRST_MARK = 50

@@ -311,7 +311,7 @@ class Sender:
 
     def _sync(self) -> None:
         """Sync the dirty log. As in QEMU it waits for vCPUs that sleep at a full ring, which cannot answer."""
-        sleepers = [vcpu for vcpu in self.machine.vcpus if vcpu.sleeps_at_full_ring]
+        sleepers = [vcpu for vcpu in self.machine.vcpus if vcpu.throttle.sleeps_at_full_ring]
         for vcpu in sleepers:
             vcpu.park(after_ring_sleep=True)
         while not all(vcpu.await_parked(WINDOW_S) for vcpu in sleepers):
