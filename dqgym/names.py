@@ -38,6 +38,12 @@ _LONGEST = 100
 """Characters of a name that are compared; matching takes the square of it."""
 
 
+def unknown(what: str, name: str, known: Iterable[str], listed_as: str = "known") -> str:
+    """``"unknown WHAT 'x' (did you mean 'y'?); known: y, z"``: the message about a name that is none of those known."""
+    known = list(known)
+    return f"unknown {what} {name!r}{did_you_mean(str(name), known)}; {listed_as}: {', '.join(known)}"
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """``" (did you mean 'x'?)"`` with the nearest valid name, or an empty string when none is near.
 

@@ -15,7 +15,7 @@ from dqgym.model.page_exact.state import LAYOUTS, Layout, Migration, new_migrati
 from dqgym.model.page_exact.survey import run_survey
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
@@ -51,9 +51,7 @@ class ReferenceBackend:
         layout: Layout | None = None,
     ) -> None:
         if layout is not None and layout not in LAYOUTS:
-            raise BadInputError(
-                f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}"
-            )
+            raise BadInputError(unknown("layout", layout, LAYOUTS, "layouts"))
         self.parameters = parameters
         self.vcpu_slots = vcpu_slots
         self.layout = layout

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 
 from dqgym.errors import BadInputError, DqgymError
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 
 
 class UnknownArgumentError(BadInputError, TypeError):
@@ -33,4 +33,4 @@ def refuse_unknown(
     known = list(known)
     for name in names:
         if name not in known:
-            raise error(f"unknown {what} {name!r}{did_you_mean(str(name), known)}; known: {', '.join(known)}")
+            raise error(unknown(what, name, known))

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dqgym.envs.errors import refuse_unknown
 from dqgym.errors import BadInputError
 from dqgym.jit.compile import part
 from dqgym.jit.random import normal, uniform
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import ModelParameters
-from dqgym.names import did_you_mean
 from dqgym.scenario import Phased, Scenario, VcpuGroup
 
 CALIBRATED = ("write_bytes_per_s", "fault_s", "exit_bytes_per_s", "contention", "overshoot_bytes")
@@ -96,10 +96,7 @@ class Randomisation:
             return given
         if given is not None and not isinstance(given, Mapping):
             raise BadInputError(f"randomisation={given!r} must be a mapping from names")
-        names = [field.name for field in fields(cls)]
-        for name in given or {}:
-            if name not in names:
-                raise BadInputError(f"randomisation: unknown {name!r}{did_you_mean(name, names)}; known: {names}")
+        refuse_unknown("part of randomisation", given or {}, [field.name for field in fields(cls)])
         return cls(**given or {})
 
     @property
