@@ -1,4 +1,4 @@
-"""What is trained and how: the ``algorithm`` section of a training configuration.
+"""The ``algorithm`` section of a training configuration.
 
 The defaults of PPO are the recipe that worked in a first experiment: many environments, short rollouts, large
 minibatches, few epochs, no discount (the return is minus the cost of the migration).

@@ -29,7 +29,7 @@ _MEANT = {
     "autoconverge": ("auto-converge",),
     "tcg": ("software",),
 }
-"""What people call it elsewhere, and its names here."""
+"""Names that are used elsewhere, and those here."""
 _NEVER = frozenset({"rw", "write", "writes", "write-only", "read-write", "readwrite"})
 """Names with a meaning for which there is no name here: one that only looks like it would mislead."""
 

@@ -40,7 +40,7 @@ ADAM_BETAS_OF_PAIRS = (0.9, 0.99)
 
 
 class Features(Protocol):
-    """What the networks need to know of an encoder."""
+    """The features of an encoder, as far as networks must know them."""
 
     @property
     def global_features(self) -> Sized:

@@ -23,7 +23,7 @@ LEAST_SD = 0.05
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the two networks see of N migrations.
+    """The inputs of the two networks for N migrations.
 
     Attributes:
         global_features: [N, G] for the actor.

@@ -114,7 +114,7 @@ class ReferenceBackend:
         return self._telemetry
 
     def outcomes(self) -> Outcomes:
-        """What became of the migrations."""
+        """The outcomes of the migrations."""
         return self._tallies.outcomes(
             self._telemetry,
             converged=np.array([bool(each.vm["converged"][0]) for each in self._migrations]),

@@ -1,6 +1,6 @@
 """Reads a policy bundle: checks it, and runs its network with ONNX Runtime and NumPy alone.
 
-Nothing on this path needs torch or Stable-Baselines3. Every way in which a bundle can be wrong is one ``BundleError``
+Nothing on this path needs torch or Stable-Baselines3. Every fault of a bundle is one ``BundleError``
 that names the file and what is wrong with it, raised before the first decision.
 """
 

@@ -216,7 +216,7 @@ def _as_arrays(command: Command) -> Command:
 
 
 def _shape_problem(command: Command, facts: Facts) -> str | None:
-    """What is wrong with the shapes of a command; None if nothing is."""
+    """The fault in the shapes of a command; None if there is none."""
     per_vcpu, per_vm = facts.present.shape, facts.present.shape[:1]
     expected = {
         "dirty_limit_bytes_per_s": per_vcpu,

@@ -83,7 +83,7 @@ class TimelineRecorder:
         self._ended = bool(telemetry.done[i])
 
     def timeline(self) -> Timeline:
-        """What was noted so far."""
+        """The timeline so far."""
         facts = _facts_of_one(self._facts if isinstance(self._facts, Facts) else self._facts(), self._index)
         present = np.flatnonzero(facts.present[0])
         vm = _stacked([step.vm for step in self._steps], len(VmField))

@@ -1,4 +1,4 @@
-"""What an environment refuses: the project's errors, which are Gymnasium's own where it has one."""
+"""The errors of an environment: the project's, which are Gymnasium's own where it has one."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _is_number(value: object) -> bool:
 
 
 class StepRandomisation(NamedTuple):
-    """What is random in the steps of an environment; a named tuple so that kernels take it as it is."""
+    """The randomness in the steps of an environment; a named tuple so that kernels take it as it is."""
 
     measurement_noise: float
     late_commands: float
@@ -52,7 +52,7 @@ class StepRandomisation(NamedTuple):
 
 @dataclass(frozen=True)
 class Randomisation:
-    """What is varied, and how much; by default nothing is.
+    """The quantities that are varied, and how much; by default none is.
 
     Attributes:
         calibration: each constant of ``CALIBRATED`` is off by a factor between 1 / (1 + this) and 1 + this, drawn for
@@ -101,7 +101,7 @@ class Randomisation:
 
     @property
     def of_steps(self) -> StepRandomisation:
-        """What kernels need in every step."""
+        """The part of it that kernels need in every step."""
         return StepRandomisation(
             *map(float, (self.measurement_noise, self.late_commands, self.bandwidth_noise, *self.latency))
         )
@@ -160,6 +160,6 @@ def draw_latency(state, random_states, n, randomised):  # type: ignore[no-untype
 
 @part
 def is_heeded(state, random_states, n, randomised):  # type: ignore[no-untyped-def]
-    """Whether the command for the interval that begins comes in it at all. The first one always does."""
+    """True where the command for the interval that begins comes in it at all. The first one always does."""
     late = randomised.late_commands
     return late == 0.0 or state[Vm.STEPS] == 0.0 or uniform(random_states, n) >= late

@@ -88,7 +88,7 @@ def start_migration(  # type: ignore[no-untyped-def]
 
 @part
 def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
-    """How far the next piece goes: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
+    """The length of the next piece: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
 
     The sync is due at the first start of a send window at which no more than bandwidth * downtime limit is left. While
     it waits for sleeping vCPUs nothing is sent.
@@ -123,7 +123,7 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
 
 @part
 def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
-    """What the vCPUs would dirty in the piece if no quota stopped them."""
+    """The bytes that the vCPUs would dirty in the piece if no quota stopped them."""
     h, unsent_from, unsent_to = state[Vm.PIECE_S], state[Vm.UNSENT_FROM], state[Vm.UNSENT_TO]
     unclaimed, beyond, count = natural_writes(tile, slots, h, unsent_from, unsent_to, state[Vm.MET_SENT])
     if state[Vm.HOT] > 0.0:
@@ -208,7 +208,7 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
 
 @part
 def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
-    """Whether the sync that is due has yet to wait for sleeping vCPUs."""
+    """True where the sync that is due has yet to wait for sleeping vCPUs."""
     if state[Vm.WAIT_S] > 0.0:  # It has waited.
         return False
     if state[Vm.SLEEPS] > 0.0:

@@ -168,7 +168,7 @@ def empty_rings(tile, slots):  # type: ignore[no-untyped-def]
 
 @routine
 def sync_wait(tile, slots, time_s, time_slices):  # type: ignore[no-untyped-def]
-    """How long a sync waits, s: until the last vCPU wakes. One that is stopped for good is not waited for."""
+    """The wait of a sync, s: until the last vCPU wakes. One that is stopped for good is not waited for."""
     longest_s = 0.0
     for i in range(len(slots)):
         longest_s = max(longest_s, tile[Vcpu.SLEEP_LEFT_S, i])

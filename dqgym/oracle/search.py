@@ -45,11 +45,11 @@ PARENT_CHANCE = 0.35
 BLOCK_END_CHANCE = 0.25
 """A block of slices ends with this chance at each of its slices: it has four in the mean."""
 MOVED_CHANCE, FREED_CHANCE, STOPPED_CHANCE = 0.7, 0.1, 0.1
-"""What becomes of a block; else it is taken from another elite."""
+"""Chances that a block is moved, freed or stopped; else it is taken from another elite."""
 STOPPED_LOG = -2.0
 """log10 fraction of a block that is stopped."""
 SPARED_CHANCE, SPARED_STEP = 0.2, 0.1
-"""How often the spared share changes, too, and by how much in units of the step."""
+"""Chance that the spared share changes, too, and its deviation in units of the step."""
 
 
 @dataclass(frozen=True)

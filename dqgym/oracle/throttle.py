@@ -16,7 +16,7 @@ from dqgym.telemetry.telemetry import Facts, Telemetry
 
 @runtime_checkable
 class Clairvoyant(Protocol):
-    """What a throttle has, beside the rest, that is told the migrations before they begin."""
+    """A throttle that is told the migrations before they begin."""
 
     def foresee(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> None:
         """Take in the scenarios of the next run and the seeds that decide all that is random in them."""

@@ -167,7 +167,7 @@ class KvmBackend:
         self._telemetry = Telemetry(self._telemetry.vcpu, self._telemetry.vm, done)
 
     def outcomes(self) -> Outcomes:
-        """What became of the migration, once it is proven.
+        """The outcome of the migration, once it is proven.
 
         Raises:
             ProofFailedError: memory or stores were lost; there is no result.

@@ -1,4 +1,4 @@
-"""Which scenarios a host of this size can play for real, and what is not played."""
+"""The scenarios that a host of this size can play for real, and what a scenario is scaled to that it cannot."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ MOST_BANDWIDTH_BYTES_PER_S = 250.0 * MIB
 MOST_VCPUS = 16
 SCALED_MEMORY_BYTES = MOST_MEMORY_BYTES
 SCALED_BANDWIDTH_BYTES_PER_S = 100.0 * MIB
-"""What a scenario that does not fit is scaled to: a pass takes 10 s. Rings do not shrink with the memory, and what all
-vCPUs together dirty before anyone looks must fit into the downtime limit, which does; so the memory is the largest."""
+"""The size to which a scenario that does not fit is scaled: a pass takes 10 s. Rings do not shrink with the memory, and
+what all vCPUs together dirty before anyone looks must fit into the downtime limit, which does; so the memory is the
+largest."""
 
 _NOT_SCALED = f"`--scale` keeps the number of vCPUs; of a suite, `--max-vcpus {MOST_VCPUS}` leaves larger scenarios out"
 
@@ -57,7 +58,7 @@ def scaled_to_fit(scenario: Scenario) -> Scenario:
 
 
 def _problems(scenario: Scenario) -> str:
-    """What does not fit: each field, its value and what is allowed; empty where all fits."""
+    """The fields that do not fit, with value and what is allowed; empty where all fits."""
     entries = scenario.dirty_log.ring_entries
     periods_s = [period_s for group in scenario.workload if (period_s := getattr(group.schedule, "period_s", None))]
     problems = {

@@ -1,4 +1,4 @@
-"""What the model means, page by page: the definition that the fluid kernel (``dqgym.model.kernel``) is checked against.
+"""The model page by page: the definition that the fluid kernel (``dqgym.model.kernel``) is checked against.
 
 A migration is played through with one byte for every page, one store and one sent page after another. Everybody does
 in turns of at most a millisecond what it can do in that time: first the sender, then the devices, then the vCPUs.
@@ -75,7 +75,7 @@ def read_dirty_log(vm, vcpus, pages):  # type: ignore[no-untyped-def]
 
 @routine
 def fits_into_downtime(vm):  # type: ignore[no-untyped-def]
-    """Whether what is pending could be sent within the downtime limit.
+    """True where what is pending could be sent within the downtime limit.
 
     Pages of zeros cost nothing to send, but wait until the first round has sent all others.
     """

@@ -42,7 +42,7 @@ def run_until(migration, ends_s):  # type: ignore[no-untyped-def]
 
 @routine
 def dirty_pages_of(vcpu, pages, address_of):  # type: ignore[no-untyped-def]
-    """How many pages of the vCPU's region are dirty: nobody else writes there."""
+    """The number of dirty pages in the vCPU's region: nobody else writes there."""
     count = 0
     for page in range(vcpu.first_page, vcpu.first_page + vcpu.pages):
         if pages[address_of[page]] & DIRTY:

@@ -55,7 +55,7 @@ class RecordingError(BadInputError):
 
 @dataclass(frozen=True, eq=False)
 class RunTimeLine:
-    """What was read every 100 ms while the migration went on: T rows, W vCPUs.
+    """The readings that were made every 100 ms while the migration went on: T rows, W vCPUs.
 
     Attributes:
         time_s: [T] since the migration began.
@@ -152,7 +152,7 @@ class RecordedRun:
         return self.vcpus - self.readers
 
     def position(self, vcpu: int) -> float:
-        """Where in its part of the working set a writer was when the migration began, 0 to 1.
+        """The place of a writer in its part of the working set when the migration began, 0 to 1.
 
         The guest of these recordings writes its part page by page, in a loop, and counts.
         """

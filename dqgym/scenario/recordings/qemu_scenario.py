@@ -1,4 +1,4 @@
-"""What a recorded QEMU migration is as a scenario: nothing in it is fitted to the run's outcome."""
+"""A recorded QEMU migration as a scenario: nothing in it is fitted to the run's outcome."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Replay:
 
 
 def replay_of(run: RecordedRun) -> Replay:
-    """What a recorded QEMU run showed, in steps of 1 s, without its last stage.
+    """The replay of a recorded QEMU run in steps of 1 s, without its last stage.
 
     The bandwidth is that of the time in which something was sent: while nothing leaves, the sender waits for vCPUs that
     a throttle keeps asleep, which says nothing about the link. What it makes up for after a wait is not the link's

@@ -23,14 +23,14 @@ from dqgym.throttles.rules.rule_features import FEATURES, rule_features
 INPUTS, HIDDEN = len(FEATURES), 16
 OUTPUTS = ("free_rounds", "quota_fraction", "working_set_threshold", "floor")
 WEIGHTS = HIDDEN * (INPUTS + 1) + len(OUTPUTS) * (HIDDEN + 1)
-"""How many numbers the network has: two layers with biases."""
+"""Number of weights of the network: two layers with biases."""
 LARGEST_MOVE = 4.0
 """Of an output."""
 
 
 @dataclass(frozen=True)
 class ContextualNetwork:
-    """What puts out the rule's numbers: those tuned for the preference, moved by a network with one hidden layer.
+    """Gives the rule its numbers: those tuned for the preference, moved by a network with one hidden layer.
 
     Attributes:
         log_preferences: [B] natural logarithms, rising, at which there are tuned numbers.

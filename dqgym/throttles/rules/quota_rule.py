@@ -1,4 +1,4 @@
-"""What ``tuned-rule`` and ``contextual-rule`` share: free rounds first, then a quota for the vCPUs that dirty much.
+"""The rule of ``tuned-rule`` and ``contextual-rule``: free rounds, then a quota for the vCPUs that dirty much.
 
 Every vCPU runs free for some rounds. After these, the vCPUs whose working sets are large share equally a quota that is
 a fraction of the measured bandwidth; those with small working sets go on running free. Equal shares are the optimum for
@@ -97,7 +97,7 @@ class QuotaRule:
 
 
 class WorkingSets:
-    """What telemetry has told so far of each vCPU's working set and speed.
+    """Working set and speed of each vCPU, as far as telemetry has told.
 
     Attributes:
         round_bytes: [N, V] bytes dirtied since the last interval that had a sync.

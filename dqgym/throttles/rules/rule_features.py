@@ -1,4 +1,4 @@
-"""What the contextual rule's network is told of a migration: a few numbers, all without a unit.
+"""The inputs of the contextual rule's network: a few numbers about a migration, all without a unit.
 
 Rates are in units of the bandwidth, bytes in units of the memory, as in ``dqgym.telemetry.features``. Quantities that
 span decades are squashed by the same law, but not clipped: 0.01 -> 0.22, 1 -> 0.9, 100 -> 3.1.

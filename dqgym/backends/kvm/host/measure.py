@@ -1,4 +1,4 @@
-"""What this host costs a migration: measured, and put into the parameters that the model has for it.
+"""The costs of a migration on this host: measured, and put into the parameters that the model has for it.
 
 The guest's stores go to pages that are clean all the time, as if the link were infinitely fast: so what a vCPU dirties
 is what its quota and the host let it.
@@ -33,7 +33,7 @@ LEAST_GRANULES = 20
 """A limit is measured over so many granules at least: it holds in the mean, a granule at a time."""
 CLEAN_EVERY_S = 0.02
 FREE_BYTES_PER_S = 1e12
-"""What exits are written as whose cost cannot be told from noise."""
+"""Written for exits whose cost cannot be told from noise."""
 NOISE = 0.02
 """A limit that is missed by less is met."""
 
@@ -60,7 +60,7 @@ class LimitMet:
 
 @dataclass(frozen=True)
 class HostCosts:
-    """What was measured.
+    """The measurements of one host.
 
     Attributes:
         rates: of the probe.

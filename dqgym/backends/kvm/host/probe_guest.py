@@ -39,7 +39,7 @@ _SPINS = 2 * 10**10
 
 @dataclass(frozen=True)
 class Rates:
-    """What the host measured in one run of the probe.
+    """The rates of a host, from one run of the probe.
 
     Attributes:
         stores_per_s: of a guest whose pages are not logged.
@@ -236,7 +236,7 @@ def _granule_words(entries: int, granule_pages: int) -> str:
 
 
 def _self_test(guest: _ProbeGuest) -> str:
-    """Whether what comes out of the ring is what the guest stored to.
+    """Compare what comes out of the ring with what the guest stored to; a line about it.
 
     Raises:
         _ProbeGuestError: it is not.

@@ -94,7 +94,7 @@ class Machine:
 
     @property
     def granule_bytes(self) -> int:
-        """What a vCPU dirties before its ring is full."""
+        """The bytes that a vCPU dirties before its ring is full."""
         return (self.vm.ring_entries - RESERVED_ENTRIES) * PAGE_BYTES
 
     @property
@@ -134,7 +134,7 @@ class Machine:
             vcpu.command(cap, sleep_s)
 
     def tick_every(self, tick_s: float = TICK_S) -> None:
-        """How often every vCPU gets what is due, from its next batch on."""
+        """Give every vCPU what is due this often, from its next batch on."""
         for vcpu in self.vcpus:
             vcpu.tick_every(tick_s)
 
@@ -174,7 +174,7 @@ class Machine:
             raise MachineFailedError(f"the guest failed: {self._failure}") from self._failure
 
     def counts(self) -> tuple[VcpuCounts, ...]:
-        """What each vCPU has done so far."""
+        """The counts of each vCPU so far."""
         return tuple(vcpu.counts() for vcpu in self.vcpus)
 
     def save(self) -> tuple[dict[str, Any], bytes]:
@@ -222,7 +222,7 @@ class Machine:
         return self._workload_time_s(state.get("workload_time_s"))
 
     def _workload_time_s(self, value: object) -> float:
-        """Where the restored traces can go on: a clock that is behind goes through all periods up to then."""
+        """The checked time at which the traces go on: a clock that is behind goes through all periods up to then."""
         traces = [*self.workload.traces, *([self.workload.device] if self.workload.device is not None else [])]
         most_s = min(trace.period_ends_s for trace in traces) + MOST_STANDSTILL_S
         if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST_STANDSTILL_S <= value <= most_s:

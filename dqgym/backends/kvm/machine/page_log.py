@@ -1,4 +1,4 @@
-"""Which pages are to send: a bitmap for this round, one for the next, and the rings that feed it.
+"""The pages to send: a bitmap for this round, one for the next, and the rings that feed it.
 
 The order is what makes it right. Under one lock: harvest a ring, protect its pages again, publish them as dirty; only
 then may the sender take a page and copy it. So a store that the copy misses faults, and the page is published again;

@@ -22,7 +22,7 @@ LONGEST_S = 60.0
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What a survey found.
+    """The findings of a survey.
 
     Attributes:
         length_s: from its beginning to the beginning of the migration proper.

@@ -27,7 +27,7 @@ it. vCPUs must not wait for one another for long."""
 
 @dataclass(frozen=True)
 class VcpuCounts:
-    """What one vCPU has done since its thread began.
+    """The counts of one vCPU since its thread began.
 
     Attributes:
         entries: pages that came out of its ring.

@@ -30,7 +30,7 @@ class KvmError(RuntimeError):
 
 @dataclass
 class VcpuHandle:
-    """What KVM gives for one vCPU.
+    """A vCPU as KVM gives it.
 
     Attributes:
         descriptor: of the vCPU.
@@ -48,7 +48,7 @@ class VcpuHandle:
         return int.from_bytes(self.run[api.RUN_EXIT_REASON : api.RUN_EXIT_REASON + 4], "little")
 
     def leave_at_once(self, wanted: bool) -> None:
-        """Whether KVM_RUN is to return before it enters the guest."""
+        """Let KVM_RUN return before it enters the guest, or no longer."""
         self.run[api.RUN_IMMEDIATE_EXIT] = int(wanted)
 
 
@@ -97,7 +97,7 @@ class Vm:
             raise
 
     def log_dirty_pages(self, wanted: bool) -> None:
-        """Whether first stores to pages of the guest's memory fault and enter the ring."""
+        """Let first stores to pages of the guest's memory fault and enter the ring, or no longer."""
         self._map_slot(MEMORY_SLOT, api.MEM_LOG_DIRTY_PAGES if wanted else 0, 0, self.memory)
 
     def reset_rings(self) -> int:

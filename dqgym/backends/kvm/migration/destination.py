@@ -47,12 +47,12 @@ HELLO_TIMEOUT_S = 20.0
 PAGES_TIMEOUT_S = 120.0
 """A source whose link stands still for longer has gone."""
 RUN_ON_S = 0.3
-"""How long the guest runs here at least before the counts are taken."""
+"""The guest runs here at least for this time before the counts are taken."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """What became of one connection.
+    """The outcome of one connection.
 
     Attributes:
         scenario: its name; empty where none came.

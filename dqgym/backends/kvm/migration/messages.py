@@ -1,4 +1,4 @@
-"""What the backend and the process that runs the guest say to each other, over a private connection."""
+"""The messages between the backend and the process that runs the guest, over a private connection."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ Request = Begin | Step | Cancel | Finish
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where the migration is; counts since it began.
+    """The state of the migration; counts since it began.
 
     Attributes:
-        ring_bytes: size of a vCPU's ring, its reserve included: QEMU's dirty limit reckons with that.
+        ring_bytes: size of a vCPU's ring, its reserve included: QEMU's dirty limit counts with that.
         time_s: since the start, or what it took.
         running_s: time for which the guest ran at the source.
         round: number, from 1.
@@ -111,7 +111,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Final:
-    """What became of the migration; it was proven.
+    """The end of a migration, which was proven.
 
     Attributes:
         ending: how it ended.

@@ -45,12 +45,12 @@ BURST_S = 0.005
 FEWEST_PAGES, MOST_PAGES = 4, 64
 """In one frame."""
 REPLY_TIMEOUT_S = 20.0
-"""How long the destination may take to make a machine, to load its state, or to start it."""
+"""The destination may take so long to make a machine, to load its state, or to start it."""
 PROOF_TIMEOUT_S = 60.0
 
 
 class Phase(StrEnum):
-    """Where a migration is."""
+    """The phases of a migration."""
 
     CONNECTING = "connecting"
     FIRST_ROUND = "first round"
@@ -62,7 +62,7 @@ class Phase(StrEnum):
 
 
 class Ending(StrEnum):
-    """How a migration ended."""
+    """The ends of a migration."""
 
     CONVERGED = "converged"
     """The guest runs at the destination."""
@@ -86,7 +86,7 @@ class DeadlineMissedError(Exception):
 
 @dataclass
 class Progress:
-    """What anyone may read while the sender runs.
+    """The progress that anyone may read while the sender runs.
 
     Attributes:
         phase: where it is.
@@ -111,7 +111,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a migration.
+    """The result of a migration.
 
     Attributes:
         ending: how it ended.

@@ -33,7 +33,7 @@ BREAK_OFF_AFTER_S = 1.0
 """A sender that has not noticed in this time that it is called off waits for a peer: its connection is cut."""
 END_WITHIN_S = 2.0
 AFTER_S = 0.2
-"""How long a guest that stayed here runs on before its stores are counted."""
+"""A guest that stayed here runs on for this time before its stores are counted."""
 
 
 class Source:
@@ -78,7 +78,7 @@ class Source:
         return self._ended
 
     def begun(self) -> Begun:
-        """What is to say of the beginning."""
+        """The answer to ``Begin``."""
         return Begun(self.snapshot(), self._surveyed)
 
     def throttle(self, step: Step) -> None:
@@ -89,13 +89,13 @@ class Source:
                 self._sender.request_sync()
 
     def until_end_of(self, interval_s: float) -> float:
-        """How long a control interval still takes: it began when the last one ended, however long a decision took."""
+        """The rest of a control interval: it began when the last one ended, however long a decision took."""
         now_s = time.monotonic()
         self._interval_ends_s = max(self._interval_ends_s + interval_s, now_s)
         return self._interval_ends_s - now_s
 
     def snapshot(self) -> Snapshot:
-        """Where the migration is; empties the rings, so that first writes are counted up to now."""
+        """The migration's state; empties the rings, so that first writes are counted up to now."""
         log, sender = self._machine.log, self._sender
         if sender.progress.stopped_s is None and sender.progress.ended_s is None:
             log.flush(*range(len(self._machine.vcpus)))
@@ -179,7 +179,7 @@ class Source:
 
 
 def _death_watch(process: int | None) -> Callable[[], bool]:
-    """Whether the process behind a pidfd has ended; of a destination on another host nobody can say that it has."""
+    """Tells that the process behind a pidfd has ended; of a destination on another host nobody can say that."""
     if process is None:
         return lambda: False
     return lambda: bool(select.select([process], [], [], 1.0)[0])
