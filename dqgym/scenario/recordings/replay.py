@@ -79,7 +79,7 @@ def replay_of(run: RecordedRun) -> Replay:
     Raises:
         RecordingError: the run never sent a page.
     """
-    line = run.time_line
+    line = run.timeline
     rows = len(line.time_s) - (1 if run.converged else 0)
     time_s = np.concatenate([[0.0], line.time_s[:rows]])
     edge_s = np.append(np.arange(0.0, max(time_s[-1] - STEP_S / 2, STEP_S / 2), STEP_S), time_s[-1])

@@ -128,7 +128,7 @@ def _migrate(
         timeline = recorder.timeline()
         evidence = describe_evidence(backend)
     result = describe_outcome(outcomes, scenario, chosen.name, seed, preference) | evidence
-    _write_time_line(timeline, f"{scenario.name}, {chosen.name}", trace, plot)
+    _write_timeline(timeline, f"{scenario.name}, {chosen.name}", trace, plot)
     if as_json:
         print(json.dumps(result, indent=2))
     else:
@@ -185,7 +185,7 @@ def describe_evidence(backend: Backend) -> dict[str, Any]:
     }
 
 
-def _write_time_line(timeline: Timeline, title: str, trace: Path | None, plot: Path | None) -> None:
+def _write_timeline(timeline: Timeline, title: str, trace: Path | None, plot: Path | None) -> None:
     from dqgym.files import write_text
 
     if trace is not None:
