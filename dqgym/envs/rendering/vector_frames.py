@@ -1,4 +1,4 @@
-"""The frames of a vector environment: the time line of each of its migrations, noted step by step."""
+"""The frames of a vector environment: the timeline of each of its migrations, noted step by step."""
 
 from __future__ import annotations
 
