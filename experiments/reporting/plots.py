@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Style:
-    """How a throttle is drawn."""
+    """The look of a throttle in plots."""
 
     colour: str
     marker: str

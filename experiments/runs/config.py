@@ -32,7 +32,7 @@ _SHOWN_CHARACTERS = 100
 
 
 class RandomisationConfig(Section):
-    """What training varies beyond the scenarios; see ``dqgym.envs.randomisation``."""
+    """The variations in training beyond the scenarios; see ``dqgym.envs.randomisation``."""
 
     calibration: Number = Field(
         default=0.0, ge=0, le=1, description="the model's constants are off by a factor of up to 1 + this, per scenario"
@@ -63,7 +63,7 @@ class RandomisationConfig(Section):
 
 
 class EnvironmentConfig(Section):
-    """What is trained on."""
+    """The migrations to train on."""
 
     suites: dict[SuiteName, Annotated[Number, Field(gt=0)]] = Field(
         description="suites that scenarios come from, and the weight of each"
@@ -136,7 +136,7 @@ class EnvironmentConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How long training lasts and what happens on the way; all counts are frames (environment steps)."""
+    """The length of training and the events on the way; all counts are frames (environment steps)."""
 
     frames: Whole = Field(ge=1, description="frames to train for (rounded up to whole rollouts)")
     checkpoint_every: Whole = Field(ge=1, description="frames between checkpoints")
