@@ -22,7 +22,7 @@ from agents.algorithms.paired_rollouts import SEEDS, PairedRollouts
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, PpoConfig, SacConfig
 from agents.networks.per_vcpu_network import NetworkShape
 from agents.policies.per_vcpu_actor_policy import PerVcpuActorPolicy
-from agents.policies.per_vcpu_ppo_policy import PerVcpuPolicy
+from agents.policies.per_vcpu_ppo_policy import PerVcpuPpoPolicy
 from agents.policies.per_vcpu_sac_policy import PerVcpuSacPolicy
 from agents.storage.checkpoints import pickled_buffer_path, replay_buffer_path
 from agents.storage.model_files import load_state, read_model
@@ -40,7 +40,7 @@ ADAM_BETAS_OF_PAIRS = (0.9, 0.99)
 
 
 class Features(Protocol):
-    """What the networks need to know of an encoder."""
+    """The features of an encoder, as far as networks must know them."""
 
     @property
     def global_features(self) -> Sized:
@@ -175,7 +175,7 @@ def policy_of(config: AlgorithmConfig, encoder: Features) -> tuple[type[BasePoli
                 "initial_sd": config.initial_sd,
                 "hidden": hidden_shape(config.policy) if config.privileged_critic else None,
             }
-            return PerVcpuPolicy, keywords | {"optimizer_kwargs": optimizer}
+            return PerVcpuPpoPolicy, keywords | {"optimizer_kwargs": optimizer}
         case SacConfig():
             if config.policy.kind == "mlp":
                 return "MlpPolicy", {"net_arch": _net_arch(config.policy), "optimizer_kwargs": {"fused": True}}

@@ -30,7 +30,7 @@ from dqgym.errors import BadInputError
 from dqgym.telemetry.telemetry import Float32Array, FloatArray
 
 SEEDS = 2**31
-"""How many seeds there are for Stable-Baselines3, and for migrations here."""
+"""Number of seeds for Stable-Baselines3, and for migrations here."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dqgym.backends.model import ModelBackend
 from dqgym.backends.reference import ReferenceBackend
 from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 
 
 def _kvm_backend(parameters: ModelParameters, vcpu_slots: int | None) -> Backend:
@@ -39,7 +39,5 @@ def make_backend(
     if not isinstance(backend, str):
         return backend
     if backend not in BACKENDS:
-        raise BadInputError(
-            f"unknown backend {backend!r}{did_you_mean(backend, BACKENDS)}; backends: {', '.join(BACKENDS)}"
-        )
+        raise BadInputError(unknown("backend", backend, BACKENDS, "backends"))
     return _MAKERS[backend](parameters, vcpu_slots)

@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from dqgym.controller.guard_estimates import DemandWatch, ProgressWatch
+from dqgym.controller.guard_estimates import DemandEstimate, ProgressEstimate
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VmField
@@ -127,9 +127,9 @@ class Guard:
         self._free = free_command(facts)
         self._interventions = []
         self._in_fallback = np.zeros(n, dtype=bool)
-        self._demand = DemandWatch(facts)
+        self._demand = DemandEstimate(facts)
         patience_s = self.options.patience_share * facts.deadline_s
-        self._progress = ProgressWatch(facts, patience_s, self.options.patience_rounds, self.options.least_shrink)
+        self._progress = ProgressEstimate(facts, patience_s, self.options.patience_rounds, self.options.least_shrink)
         self.fallback.reset(facts)
         try:
             self._throttle.reset(facts)
@@ -216,7 +216,7 @@ def _as_arrays(command: Command) -> Command:
 
 
 def _shape_problem(command: Command, facts: Facts) -> str | None:
-    """What is wrong with the shapes of a command; None if nothing is."""
+    """The fault in the shapes of a command; None if there is none."""
     per_vcpu, per_vm = facts.present.shape, facts.present.shape[:1]
     expected = {
         "dirty_limit_bytes_per_s": per_vcpu,

@@ -1,4 +1,4 @@
-"""What the vCPUs write: groups of equal vCPUs, each with a pattern, a working set, a rate and a schedule."""
+"""The workload: groups of equal vCPUs, each with a pattern, a working set, a rate and a schedule."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class VcpuGroup(Record):
 
     @property
     def writes(self) -> bool:
-        """Whether its vCPUs write at all."""
+        """True where its vCPUs write at all."""
         return self.pattern in WRITING_PATTERNS
 
     @property

@@ -43,9 +43,11 @@ MEAN_TIME_CONSTANT = 0.25
 
 _f = np.float32
 _ZERO = _f(0.0)
-_SQUASH_SHIFT = _f(1e-4)
+SQUASH_SHIFT = 1e-4
 """Keeps the slope at 0 finite, so that rounding errors of small numbers stay small."""
-_SQUASH_OFFSET = _f(0.1)
+SQUASH_OFFSET = 0.1
+"""Fourth root of the shift: 0 stays 0."""
+_SQUASH_SHIFT, _SQUASH_OFFSET = _f(SQUASH_SHIFT), _f(SQUASH_OFFSET)
 _SQUASHED_HIGH = _f(SQUASHED_HIGH)
 _LARGEST_RATE = _f(1e6)
 _LOG_THRESHOLD_SCALE = _f(-0.2 / math.log(10.0))

@@ -77,7 +77,7 @@ class Summary:
 
 
 class Key(NamedTuple):
-    """What a stratum is of."""
+    """The names that tell a stratum from others."""
 
     suite: str
     preference: float

@@ -33,12 +33,11 @@ from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import MAX_VCPUS, Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval
 from dqgym.telemetry.telemetry import FloatArray
 
 SuiteChoice = str | Mapping[str, float]
 """The name of a suite, or weights by name."""
-DEFAULT_INTERVAL = "0.04 T0"
 
 
 class EnvironmentKeywords(TypedDict, total=False):
@@ -103,7 +102,7 @@ def resolve_options(
     suite: SuiteChoice | None = None,
     scenario: ScenarioChoice | None = None,
     preference: PreferenceChoice = PREFERENCE_RANGE,
-    control_interval: IntervalChoice = DEFAULT_INTERVAL,
+    control_interval: IntervalChoice = POLICY_INTERVAL_TEXT,
     survey: IntervalChoice | None = None,
     survey_chance: float = 1.0,
     vcpu_slots: int | None = None,

@@ -21,7 +21,7 @@ from dqgym.throttles.rules.tuned import TunedEntry
 
 
 class ContextualRuleOptions(ThrottleOptions):
-    """What can be chosen of it.
+    """Options of the contextual rule.
 
     Attributes:
         preference: what guest runtime is worth against time.
