@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dqgym.errors import BadInputError
-from experiments.evaluation.throttle_sources import ORACLE
+from dqgym.throttles.roles import ORACLE, RULE
 from experiments.results.rows import Key, Migration, Stratum, cost_sample
 from experiments.results.statistics import (
     Bootstrap,
@@ -31,8 +31,6 @@ from experiments.results.statistics import (
 ALL = "all"
 """In place of a suite: each with the same weight, however many migrations it has."""
 DOMINATION_MARGIN = 0.005
-RULE = "tuned-rule"
-"""Between its cost and the oracle's lies what a policy can gain on a rule."""
 WORST_TIME, WORST_RUNTIME = 20.0, 0.0
 """Where hypervolumes are measured from: the usual deadline, in T0, and a guest that never runs."""
 

@@ -16,10 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from dqgym.documents import read_json
 from dqgym.errors import BadInputError
-from experiments.evaluation.throttle_sources import ORACLE
+from dqgym.throttles.roles import ORACLE, RULE
 from experiments.errors import describe_validation_error
 from experiments.results.rows import Summary, json_safe, summarise_strata
-from experiments.results.comparisons import RULE, Front, Group, Standing, Standings
+from experiments.results.comparisons import Front, Group, Standing, Standings
 
 SUMMARY_FILE = "summary.json"
 

@@ -7,6 +7,7 @@ from dqgym.controller.loop import run_migrations
 from dqgym.throttles.auto_converge import AutoConverge
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import describe_throttle, make_throttle, option_names, throttle_names
+from dqgym.throttles.roles import FALLBACK, MAINLINE, OPPONENTS, ORACLE, RULE, USUAL
 from tests.controller.fakes import FakeBackend, writers
 
 
@@ -15,6 +16,17 @@ def test_all_baselines_are_there() -> None:
         "none", "auto-converge", "current", "dirty-limit", "dirty-quota", "tuned-rule", "contextual-rule",
         "stop-and-copy",
     ]  # fmt: skip
+
+
+def test_the_roles_are_played() -> None:
+    assert (ORACLE, RULE, FALLBACK, USUAL) == ("oracle", "tuned-rule", "dirty-quota", "auto-converge")
+    assert OPPONENTS == ("tuned-rule", "dirty-quota")
+    assert MAINLINE == ("auto-converge", "dirty-limit", "dirty-quota")
+
+
+def test_the_bound_is_made_by_name_but_is_no_baseline() -> None:
+    assert make_throttle(ORACLE, 0.3).name == ORACLE
+    assert ORACLE not in throttle_names()
 
 
 @pytest.mark.parametrize("name", throttle_names())

@@ -227,6 +227,7 @@ def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str 
     """
     from dqgym.errors import BadInputError
     from dqgym.names import did_you_mean
+    from dqgym.throttles.roles import OPPONENTS
 
     names = [one.name for one in contenders]
     if wanted is not None:
@@ -237,7 +238,7 @@ def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str 
             )
         return wanted
     baselines = [one.name for one in contenders if not one.learned]
-    usual = [name for name in ("tuned-rule", "dirty-quota") if name in baselines]
+    usual = [name for name in OPPONENTS if name in baselines]
     return next(iter([*usual, *baselines]), None)
 
 
@@ -263,11 +264,11 @@ def _draw_pictures(
 
     shown = _featured(contenders)
     fronts = Picture("fronts.png", "Time against guest runtime over the preferences: means of every throttle")
-    save_figure(fronts_figure(summary.fronts), folder / fronts.file)
+    save_figure(fronts_figure(summary.fronts, summary.learned), folder / fronts.file)
     pictures = [fronts]
     for task in tasks:
         tradeoff = Picture(f"tradeoff-{task.suite}.png", f"{task.suite}: migration time against guest runtime")
-        save_figure(tradeoff_figure(evaluation.rows, task.suite), folder / tradeoff.file)
+        save_figure(tradeoff_figure(evaluation.rows, task.suite, summary.learned), folder / tradeoff.file)
 
         example = typical_row(evaluation.rows, task.suite, shown.name, shown.training_seed)
         trace = trace_migration(shown, task, task.seeds.index(example.seed), example.preference, make_backend)
@@ -284,7 +285,7 @@ def _draw_pictures(
 
 def _featured(contenders: Sequence[Contender]) -> Contender:
     """The one whose time line is worth a picture: the first policy, else dirty quota, else the first."""
-    from experiments.evaluation.throttle_sources import FALLBACK
+    from dqgym.throttles.roles import FALLBACK
 
     policies = [contender for contender in contenders if contender.learned]
     return next((one for one in [*policies, *contenders] if one.learned or one.name == FALLBACK), contenders[0])

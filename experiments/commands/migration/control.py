@@ -25,13 +25,13 @@ from dqgym.controller.run import run_all
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.telemetry.interval import ControlInterval, parse_survey
-from dqgym.throttles.registry import make_throttle
+from dqgym.throttles.roles import FALLBACK
 from experiments.commands.options import MaxVcpus, Scale
 from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HELP, backend_maker
 from experiments.evaluation.scenario_sources import draw_scenarios, in_small
 from experiments.evaluation.throttle_sources import (
-    FALLBACK,
     bundle_folder,
+    make_fallback,
     require_bundle,
     require_served,
     require_surveys,
@@ -111,7 +111,7 @@ def control(
     """
     from dqgym.controller.bundle import BundleError, read_bundle  # loads numba, which `--help` does not need
 
-    fallback_throttle, make_backend = make_throttle(fallback), backend_maker(backend_name, destination)
+    fallback_throttle, make_backend = make_fallback(fallback), backend_maker(backend_name, destination)
     fallback_reason = None
     try:
         bundle = read_bundle(bundle_path)
