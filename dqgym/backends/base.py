@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
@@ -22,7 +23,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import Survey
-from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry
 
 
 class ModelBackend:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.cost import definition
 from dqgym.cost.window import FULL_WINDOW_S
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 
 
 class Tallies:

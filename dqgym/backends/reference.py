@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.backends.outcome_recorder import Tallies
 from dqgym.errors import BadInputError
@@ -20,7 +21,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import MARKS, Survey
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField, first_telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
 
 
 class ReferenceBackend:

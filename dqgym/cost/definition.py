@@ -11,7 +11,7 @@ gone on like that for twice the deadline.
 
 from __future__ import annotations
 
-from dqgym.telemetry.telemetry import BoolArray, FloatArray
+from dqgym.arrays import BoolArray, FloatArray
 
 MAX_STALL = 5.3
 """Most that a stalled window costs: -ln 0.005, rounded."""

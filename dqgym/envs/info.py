@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.jit.compile import routine
 from dqgym.model.layout import Vcpu, Vm
-from dqgym.telemetry.telemetry import BoolArray, FloatArray
 
 
 class FinalInfo(IntEnum):

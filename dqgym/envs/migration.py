@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import Float32Array
 from dqgym.backends.base import Backend
 from dqgym.backends.registry import make_backend
 from dqgym.controller.timeline import TraceRecorder
@@ -30,7 +31,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Float32Array, Telemetry, VmField
+from dqgym.telemetry.telemetry import Telemetry, VmField
 
 
 class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):

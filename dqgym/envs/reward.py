@@ -16,12 +16,13 @@ from numbers import Real
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.cost import definition
 from dqgym.cost.window import FULL_WINDOW_S, window_stall
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 TERMS = ("time", "stall", "downtime", "deadline")
 TERM_KEYS = tuple(f"reward_{name}" for name in TERMS)

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.envs.actions import checked_actions
 from dqgym.envs.arguments.checks import whole_number
 from dqgym.envs.arguments.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
@@ -28,7 +29,6 @@ from dqgym.jit.random import streams
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
 from dqgym.telemetry.encoder import Encoder, FactColumn, Row, VmState
-from dqgym.telemetry.telemetry import BoolArray, Float32Array, FloatArray
 
 _OWN_ARGUMENTS = ("num_envs", "max_episode_steps", "autoreset_mode", "render_mode", "hidden_state")
 

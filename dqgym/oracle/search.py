@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.model import ModelBackend
 from dqgym.cost.definition import migration_cost
 from dqgym.oracle.schedule import (
@@ -27,7 +28,7 @@ from dqgym.oracle.schedule import (
 )
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import FloatArray, VmField
+from dqgym.telemetry.telemetry import VmField
 
 INTERVAL = ControlInterval(least_s=0.0, pass_times=0.04)
 """That of the policies."""

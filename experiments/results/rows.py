@@ -12,7 +12,7 @@ import numpy as np
 from dqgym.backends.base import Outcomes
 from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
-from dqgym.telemetry.telemetry import FloatArray
+from dqgym.arrays import FloatArray
 from experiments.results.statistics import Bootstrap, Sample, mean
 
 

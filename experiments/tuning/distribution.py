@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
@@ -14,7 +15,6 @@ from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
-from dqgym.telemetry.telemetry import FloatArray
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.rules.tuned import TRAINING
 

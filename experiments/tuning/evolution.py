@@ -18,6 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.cost.definition import PREFERENCE_RANGE
@@ -25,7 +26,6 @@ from dqgym.errors import BadInputError
 from dqgym.files import read_bytes, replacing
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Float32Array, FloatArray
 from dqgym.throttles.rules.contextual_rule import HIDDEN, INPUTS, WEIGHTS, ContextualRule
 from dqgym.throttles.rules.contextual_weights import contextual_network
 from dqgym.throttles.rules.tuned import TunedEntry

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.backends.kvm.feasibility import require_fits
 from dqgym.backends.kvm.host.probe import require_kvm
@@ -34,15 +35,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import Survey
-from dqgym.telemetry.telemetry import (
-    Facts,
-    Float32Array,
-    FloatArray,
-    Telemetry,
-    VcpuField,
-    VmField,
-    first_telemetry,
-)
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
 
 WARM_UP_S = 0.3
 """The guest runs so long before its migration begins."""

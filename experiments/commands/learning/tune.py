@@ -17,7 +17,7 @@ from experiments.errors import is_interruption
 from experiments.extras import require_extra
 
 if TYPE_CHECKING:
-    from dqgym.telemetry.telemetry import FloatArray
+    from dqgym.arrays import FloatArray
     from dqgym.throttles.rules.tuned import TunedEntry
     from experiments.reporting.tables import Table
     from experiments.tuning.distribution import Distribution

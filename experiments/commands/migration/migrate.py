@@ -14,11 +14,12 @@ from experiments.commands.options import Scale
 from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HELP, backend_maker
 
 if TYPE_CHECKING:
+    from dqgym.arrays import FloatArray
     from dqgym.backends.base import Backend, Outcomes
     from dqgym.controller.timeline import Trace
     from dqgym.scenario import Scenario
     from dqgym.telemetry.command import Command
-    from dqgym.telemetry.telemetry import FloatArray, Telemetry
+    from dqgym.telemetry.telemetry import Telemetry
 
 SHOWN_VCPUS = 16
 """Most vCPUs whose guest runtime the panel lists one by one."""
