@@ -132,13 +132,12 @@ def tune(
     """The best of ``trials`` sets of options for each preference; those that are kept already are not tried again."""
     from dqgym.throttles.registry import make_throttle
     from dqgym.throttles.rules.tuned import TunedEntry
-    from experiments.tuning.distribution import costs_at
     from experiments.tuning.search import Options, search
     from experiments.tuning.spaces import SPACES, STARTS
 
     def mean_costs(options: Options) -> list[float]:
         outcomes = distribution.migrate(make_throttle(throttle, **options))
-        return [float(costs_at(outcomes, preference).mean()) for preference in preferences]
+        return [float(outcomes.cost(preference).mean()) for preference in preferences]
 
     found = search(
         kept,
