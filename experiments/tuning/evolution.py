@@ -21,7 +21,7 @@ import numpy as np
 from dqgym.arrays import Float32Array, FloatArray
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost.definition import PREFERENCE_RANGE
+from dqgym.cost import PREFERENCE_RANGE
 from dqgym.errors import BadInputError
 from dqgym.files import read_bytes, replacing
 from dqgym.scenario import Scenario

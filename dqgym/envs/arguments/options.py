@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from typing import Any, TypedDict
 
 from dqgym.arrays import FloatArray
-from dqgym.cost.definition import PREFERENCE_RANGE
+from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.arguments.checks import (
     IntervalChoice,
     ParametersChoice,

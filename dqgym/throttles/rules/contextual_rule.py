@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.arrays import Float32Array, FloatArray
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dqgym.cost.definition import FAST, GENTLE
+from dqgym.cost import FAST, GENTLE
 from dqgym.errors import BadInputError, RunInterruptedError
 from dqgym.stopping import uninterrupted
 from experiments.errors import is_interruption

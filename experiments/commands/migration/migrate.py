@@ -140,7 +140,7 @@ def describe_outcome(
     outcomes: Outcomes, scenario: Scenario, throttle: str, seed: int, preference: float | None
 ) -> dict[str, Any]:
     """What became of the one migration, as JSON; ``cost`` is by preference."""
-    from dqgym.cost.definition import FAST, GENTLE
+    from dqgym.cost import FAST, GENTLE
     from experiments.results.rows import json_safe
 
     preferences = sorted({FAST, GENTLE} | ({preference} if preference is not None else set()))
