@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 
 
 class ThrottleOptions(BaseModel):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dqgym.cost.definition import FAST, GENTLE
+from dqgym.cost import FAST, GENTLE
 from experiments.commands.options import MaxVcpus, Scale
 from experiments.evaluation.backend_sources import BACKEND_HELP, backend_maker
 from experiments.folders import FORCE_HELP, FolderKind, filling_folder, require_free

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dqgym.cost.definition import FAST, GENTLE
+from dqgym.cost import FAST, GENTLE
 from dqgym.errors import BadInputError, RunInterruptedError
 from dqgym.stopping import uninterrupted
 from experiments.errors import is_interruption
 from experiments.extras import require_extra
 
 if TYPE_CHECKING:
-    from dqgym.telemetry.telemetry import FloatArray
+    from dqgym.arrays import FloatArray
     from dqgym.throttles.rules.tuned import TunedEntry
     from experiments.reporting.tables import Table
     from experiments.tuning.distribution import Distribution
@@ -132,13 +132,12 @@ def tune(
     """The best of ``trials`` sets of options for each preference; those that are kept already are not tried again."""
     from dqgym.throttles.registry import make_throttle
     from dqgym.throttles.rules.tuned import TunedEntry
-    from experiments.tuning.distribution import costs_at
     from experiments.tuning.search import Options, search
     from experiments.tuning.spaces import SPACES, STARTS
 
     def mean_costs(options: Options) -> list[float]:
         outcomes = distribution.migrate(make_throttle(throttle, **options))
-        return [float(costs_at(outcomes, preference).mean()) for preference in preferences]
+        return [float(outcomes.cost(preference).mean()) for preference in preferences]
 
     found = search(
         kept,

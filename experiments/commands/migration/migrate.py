@@ -14,11 +14,12 @@ from experiments.commands.options import Scale
 from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HELP, backend_maker
 
 if TYPE_CHECKING:
+    from dqgym.arrays import FloatArray
     from dqgym.backends.base import Backend, Outcomes
     from dqgym.controller.timeline import Trace
     from dqgym.scenario import Scenario
     from dqgym.telemetry.command import Command
-    from dqgym.telemetry.telemetry import FloatArray, Telemetry
+    from dqgym.telemetry.telemetry import Telemetry
 
 SHOWN_VCPUS = 16
 """Most vCPUs whose guest runtime the panel lists one by one."""
@@ -139,16 +140,11 @@ def describe_outcome(
     outcomes: Outcomes, scenario: Scenario, throttle: str, seed: int, preference: float | None
 ) -> dict[str, Any]:
     """What became of the one migration, as JSON; ``cost`` is by preference."""
-    from dqgym.cost.definition import FAST, GENTLE, migration_cost
+    from dqgym.cost import FAST, GENTLE
     from experiments.results.rows import json_safe
 
     preferences = sorted({FAST, GENTLE} | ({preference} if preference is not None else set()))
-    costs = {
-        f"{value:g}": migration_cost(
-            outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, value
-        )[0]
-        for value in preferences
-    }
+    costs = {f"{value:g}": outcomes.cost(value)[0] for value in preferences}
     described: dict[str, Any] = json_safe(
         {
             "scenario": scenario.name,
