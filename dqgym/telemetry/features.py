@@ -60,19 +60,24 @@ def squashed(unit: str, source: str, remembered: bool = False) -> Spec:
 class _Table(IntEnum):
     """A member's number is its place, which kernels use as an index; the rest of its row are attributes."""
 
-    spec: Spec
-
     def __new__(cls, spec: Spec) -> _Table:
         place = len(cls.__members__)
         member = int.__new__(cls, place)
         member._value_ = place
-        member.spec = spec
         return member
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+
+    @property
+    def spec(self) -> Spec:
+        """The row."""
+        return self._spec
 
     @property
     def feature(self) -> Feature:
         """The row as manifests have it."""
-        spec = self.spec
+        spec = self._spec
         return Feature(self.name.lower(), spec.unit, spec.low, spec.high, spec.source)
 
 
