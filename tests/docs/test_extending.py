@@ -25,10 +25,10 @@ MOST_PLACES = {
     "a throttle": 2, "a workload pattern": 1, "a suite": 2, "a backend": 2, "an algorithm": 3, FEATURE: 3
 }  # fmt: skip
 REDUCED = {
-    "dqgym train": "--set training.frames=256 --set environment.n_envs=4 --set environment.pool_size=8"
-    " --set evaluation.count=2"
+    "dqgym train": "--set training.frames=256 --set environment.n_envs=4 --set environment.suites='{guest-runtime: 1}'"
+    " --set evaluation.suites='[guest-runtime]'"
 }
-"""What is added to commands that begin so."""
+"""What is added to commands that begin so. Everything here has 8 vCPU slots: kernels are compiled for each number."""
 
 NEW_THROTTLE = """
 from dqgym.throttles.registry import make_throttle, throttle_names
@@ -48,7 +48,9 @@ from dqgym.throttles.registry import make_throttle
 scenario = scenario_from_yaml('''
 name: small
 vm: {memory: 256 MiB}
-workload: [{vcpus: 1, pattern: counters, working_set: 128 MiB, write_rate: 20 MiB/s}]
+workload:
+- {vcpus: 1, pattern: counters, working_set: 128 MiB, write_rate: 20 MiB/s}
+- {vcpus: 5, pattern: read-only}
 link: {kind: constant, bandwidth: 64 MiB/s}
 ''')
 times = [
@@ -119,15 +121,34 @@ def changes(what: str) -> list[Change]:
 
 
 def copy_of_checkout(folder: Path) -> Path:
-    """The packages, with the compiled kernels that lie beside them."""
+    """The packages, without what was compiled of them."""
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, folder / package)
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+def share_kernels(root: Path) -> None:
+    """Let a copy in which no kernel has changed use those of the checkout, and keep what it compiles there."""
+    for package in PACKAGES:
+        for source in {path.parent for path in (ROOT / package).rglob("*.py")}:
+            kept = source / "__pycache__"
+            kept.mkdir(exist_ok=True)
+            (root / source.relative_to(ROOT) / "__pycache__").symlink_to(kept)
+    compiled = root / "dqgym" / "jit" / "compile.py"
+    text = compiled.read_text(encoding="utf-8")
+    assert "_STAMP = _package_stamp()" in text
+    compiled.write_text(text.replace("_STAMP = _package_stamp()", f"_STAMP = {_STAMP!r}"), encoding="utf-8")
 
 
 def run(words: list[str], root: Path) -> str:
     """What a command says that finds its packages in a copy of the checkout; it must succeed."""
-    environment = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200", "MPLBACKEND": "Agg", "NO_COLOR": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": str(root),
+        "PYTHONDONTWRITEBYTECODE": "1",  # what is compiled of changed files is not the checkout's
+        "COLUMNS": "200",
+        "MPLBACKEND": "Agg",
+        "NO_COLOR": "1",
+    }
     ended = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
@@ -141,11 +162,7 @@ def run_python(code: str, root: Path) -> str:
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the checkout with all of the page in it but the feature."""
     root = copy_of_checkout(tmp_path_factory.mktemp("extended"))
-    compiled = root / "dqgym" / "jit" / "compile.py"
-    text = compiled.read_text(encoding="utf-8")
-    assert "_STAMP = _package_stamp()" in text
-    # No kernel changes, so those of the checkout will do: to compile them takes most of a minute.
-    compiled.write_text(text.replace("_STAMP = _package_stamp()", f"_STAMP = {_STAMP!r}"), encoding="utf-8")
+    share_kernels(root)
     for what in sections():
         if what != FEATURE:
             for change in changes(what):
