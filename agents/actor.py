@@ -16,7 +16,7 @@ from agents.algorithms.algorithms import make_policy
 from agents.config import AlgorithmConfig
 from agents.networks.per_vcpu_network import ActorNetwork
 from agents.policies.per_vcpu_actor_policy import PerVcpuActorPolicy
-from agents.policies.per_vcpu_ppo_policy import PerVcpuPolicy
+from agents.policies.per_vcpu_ppo_policy import PerVcpuPpoPolicy
 from agents.policies.per_vcpu_sac_policy import PerVcpuSacPolicy
 from agents.storage.model_files import read_model
 
@@ -59,7 +59,7 @@ def deterministic_actor(policy: BasePolicy) -> nn.Module:
     It shares the policy's weights: it follows while the training goes on.
     """
     match policy:
-        case PerVcpuPolicy():
+        case PerVcpuPpoPolicy():
             return policy.actor
         case PerVcpuActorPolicy():
             return policy.averaged_actor

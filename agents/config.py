@@ -1,4 +1,4 @@
-"""What is trained and how: the ``algorithm`` section of a training configuration.
+"""The ``algorithm`` section of a training configuration.
 
 The defaults of PPO are the recipe that worked in a first experiment: many environments, short rollouts, large
 minibatches, few epochs, no discount (the return is minus the cost of the migration).
@@ -107,7 +107,7 @@ class PpoConfig(_DiscountedSection):
         return self.privileged_critic
 
     @model_validator(mode="after")
-    def _privileged_critic_is_of_a_per_vcpu_policy(self) -> PpoConfig:
+    def _privileged_critic_is_per_vcpu(self) -> PpoConfig:
         if self.privileged_critic and self.policy.kind != "per-vcpu":
             raise BadInputError(f"privileged_critic: true goes with policy.kind per-vcpu, not {self.policy.kind!r}")
         return self

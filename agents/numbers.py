@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from dqgym.errors import BadInputError
 
 _EXPONENT = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d+)[eE][-+]?\d+")
-"""What everyone but YAML 1.1 takes for a number; it asks for a dot and for the exponent's sign."""
+"""A number to everyone but YAML 1.1, which asks for a dot and for the exponent's sign."""
 
 
 class Section(BaseModel):

@@ -17,8 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from dqgym.errors import BadInputError
-from dqgym.telemetry.encoder import MIDDLE_PREFERENCE
-from dqgym.telemetry.features import Global
+from dqgym.telemetry.features import MIDDLE_PREFERENCE, Global
 
 Indices = int | Iterable[int] | None
 
@@ -38,7 +37,7 @@ def typical_cost(observations: np.ndarray) -> np.ndarray:
 
 
 def _training_space(env: Any, has_hidden: bool) -> spaces.Box:
-    """What Stable-Baselines3 is told of: the observation, and the hidden state behind it where there is one."""
+    """The space for Stable-Baselines3: the observation, and the hidden state behind it where there is one."""
     own = env.single_observation_space
     if not has_hidden:
         return own
@@ -90,7 +89,7 @@ class Sb3VecEnv(VecEnv):
         return self._first(observations, infos)
 
     def _first(self, observations: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
-        """What is handed on of the observations that a reset gave."""
+        """The part of a reset's observations that is handed on."""
         self._raw_observations = observations
         return self._with_hidden(observations, infos) if self._has_hidden else observations.copy()
 

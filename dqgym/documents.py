@@ -27,17 +27,17 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(path: str | Path, what: str = "", error: type[BadInputError] = BadInputError) -> Any:
-    """What a YAML file holds; ``what`` names it in messages (``cannot read WHAT PATH``)."""
+    """The content of a YAML file; ``what`` names it in messages (``cannot read WHAT PATH``)."""
     return parse_yaml(read_text(path, what, MOST_YAML_BYTES, error), str(path), error)
 
 
 def read_json(path: str | Path, what: str = "", error: type[BadInputError] = BadInputError) -> Any:
-    """What a JSON file holds."""
+    """The content of a JSON file."""
     return parse_json(read_text(path, what, error=error), str(path), error)
 
 
 def parse_yaml(text: str, source: str, error: type[BadInputError] = BadInputError) -> Any:
-    """What a YAML text says; ``source`` is how messages call it."""
+    """The content of a YAML text; ``source`` is how messages call it."""
     try:
         _check_shape(text)
         content = yaml.load(text, Loader=_UniqueKeyLoader)
@@ -48,8 +48,8 @@ def parse_yaml(text: str, source: str, error: type[BadInputError] = BadInputErro
     return content
 
 
-def parse_json(text: str, source: str, error: type[BadInputError] = BadInputError) -> Any:
-    """What a JSON text says; ``source`` is how messages call it."""
+def parse_json(text: str | bytes, source: str, error: type[BadInputError] = BadInputError) -> Any:
+    """The content of a JSON text; ``source`` is how messages call it."""
     try:
         return json.loads(text)
     except RecursionError as failure:

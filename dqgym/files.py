@@ -120,7 +120,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _require_no_device(path: Path) -> None:
-    """What is replaced by a file must be one: a rename over /dev/null would take it away from everybody."""
+    """Refuse to replace anything but a file: a rename over /dev/null would take it away from everybody."""
     if path.exists() and not path.is_file():
         raise BadInputError(f"cannot write {path}: it is {_kind(path.stat().st_mode)}, not a regular file")
 

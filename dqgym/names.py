@@ -29,13 +29,19 @@ _MEANT = {
     "autoconverge": ("auto-converge",),
     "tcg": ("software",),
 }
-"""What people call it elsewhere, and its names here."""
+"""Names that are used elsewhere, and those here."""
 _NEVER = frozenset({"rw", "write", "writes", "write-only", "read-write", "readwrite"})
 """Names with a meaning for which there is no name here: one that only looks like it would mislead."""
 
 
 _LONGEST = 100
 """Characters of a name that are compared; matching takes the square of it."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], listed_as: str = "known") -> str:
+    """``"unknown WHAT 'x' (did you mean 'y'?); known: y, z"``: the message about a name that is none of those known."""
+    known = list(known)
+    return f"unknown {what} {name!r}{did_you_mean(str(name), known)}; {listed_as}: {', '.join(known)}"
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""How people write units: what means one thing is an alias, what means several is refused with its readings.
+"""Spellings of units: one that means one thing is an alias, one that means several is refused with its readings.
 
 Prefixes are decimal or binary as they say (``MB``, ``MiB``), ``b`` is bits and ``B`` is bytes. ``10GbE`` is the nominal
 rate of the link, 10 Gbit/s, as a data sheet would have it: what the link's own framing takes is not taken off, as it is

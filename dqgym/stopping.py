@@ -16,7 +16,7 @@ from typing import Any
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Handlers = Mapping[signal.Signals, Any]
-"""What ``signal.signal`` takes, by signal."""
+"""Arguments of ``signal.signal``, by signal."""
 
 
 def replace_handlers(handler: Callable[[int, FrameType | None], object]) -> Handlers:

@@ -43,7 +43,7 @@ class UnitError(BadInputError):
 
 @dataclass(frozen=True)
 class Dimension:
-    """What is measured, and in which units.
+    """A measured quantity and its units.
 
     Attributes:
         name: for messages.
@@ -154,7 +154,7 @@ def _parse(text: str, dimension: Dimension) -> Fraction:
 
 
 def _why_not(number: str, unit: str, dimension: Dimension) -> str:
-    """What is wrong with a unit, and which units the writer may have meant."""
+    """The fault in a unit, and the units that the writer may have meant."""
     if unit in dimension.ambiguous:
         readings = dimension.ambiguous[unit]
         first, second = (f"'{number[:_SHOWN_CHARACTERS]} {unit}'" for unit in readings.instead)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dqgym.names import did_you_mean
+from dqgym.names import did_you_mean, unknown
 
 PATTERNS = ["sequential", "uniform", "hot-cold", "read-only", "idle"]
 LINKS = ["constant", "steps", "markov", "ornstein-uhlenbeck", "trace"]
@@ -40,3 +40,8 @@ def test_a_known_word_never_leads_to_another_name_that_only_looks_like_it() -> N
 
 def test_a_long_name_is_compared_in_no_time() -> None:
     assert did_you_mean("x" * 10**6, PATTERNS) == ""
+
+
+def test_the_message_about_an_unknown_name_has_the_nearest_one_and_all() -> None:
+    said = unknown("link", "const", ["constant", "steps"], "links")
+    assert said == "unknown link 'const' (did you mean 'constant'?); links: constant, steps"

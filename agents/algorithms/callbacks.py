@@ -1,4 +1,4 @@
-"""What happens beside the learning: logs, checkpoints, the best model so far, progress, a stop on Ctrl-C."""
+"""Callbacks beside the learning: logs, checkpoints, the best model so far, progress, a stop on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class PeriodicCallback(BaseCallback):
 
     @abstractmethod
     def act(self) -> None:
-        """What is done periodically."""
+        """Act; called periodically."""
 
     def _on_training_start(self) -> None:
         self._periods = self._periods_so_far()

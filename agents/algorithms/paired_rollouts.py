@@ -30,7 +30,7 @@ from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
 
 SEEDS = 2**31
-"""How many seeds there are for Stable-Baselines3, and for migrations here."""
+"""Number of seeds for Stable-Baselines3, and for migrations here."""
 
 
 @dataclass(frozen=True)

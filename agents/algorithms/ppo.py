@@ -13,7 +13,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from agents.algorithms.algorithm import Algorithm, Features, PolicyChoice, net_arch, network_shape
 from agents.config import PolicyConfig, PpoConfig
 from agents.networks.per_vcpu_network import NetworkShape
-from agents.policies.per_vcpu_ppo_policy import PerVcpuPolicy
+from agents.policies.per_vcpu_ppo_policy import PerVcpuPpoPolicy
 from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu
 
 ADAM_EPSILON = 1e-5
@@ -52,7 +52,7 @@ def _policy(config: PpoConfig, encoder: Features) -> PolicyChoice:
         "initial_sd": config.initial_sd,
         "hidden": _hidden_shape(config.policy) if config.privileged_critic else None,
     }
-    return PerVcpuPolicy, keywords | common
+    return PerVcpuPpoPolicy, keywords | common
 
 
 def _hidden_shape(config: PolicyConfig) -> NetworkShape:

@@ -27,7 +27,7 @@ HEAD_GAIN = 0.01
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What a per-vCPU network is made of.
+    """Sizes of a per-vCPU network.
 
     Attributes:
         global_features: G.
@@ -166,7 +166,7 @@ class ActorNetwork(nn.Module):
         return self._bounded(self.outputs(global_features, PaddedVcpus.of(features))[..., 0])
 
     def deterministic_actions(self, obs: Tensor) -> Tensor:
-        """What ``forward`` gives, faster where slots are absent."""
+        """The actions of ``forward``, faster where slots are absent."""
         return self._bounded(self.means(obs))
 
     def means(self, obs: Tensor) -> Tensor:

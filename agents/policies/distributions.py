@@ -63,7 +63,7 @@ class MaskedGaussian:
         return ratio, 1.0 + ratio * self.present.sum(dim=1)
 
 
-def squash(gaussian: MaskedGaussian, raw_actions: Tensor) -> tuple[Tensor, Tensor]:
+def tanh_squashed(gaussian: MaskedGaussian, raw_actions: Tensor) -> tuple[Tensor, Tensor]:
     """tanh of a Gaussian's sample: actions [N, V] in (-1, 1) and their log-probability [N].
 
     log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u)) holds its precision where tanh saturates.

@@ -29,7 +29,7 @@ class PerVcpuActorPolicy(BasePolicy):
             Juditsky, 1992).
 
     Args:
-        observation_space: flat, as for ``agents.policies.per_vcpu_ppo_policy.PerVcpuPolicy``.
+        observation_space: flat, as for ``agents.policies.per_vcpu_ppo_policy.PerVcpuPpoPolicy``.
         action_space: [V] in -1 .. 1.
         lr_schedule: learning rate over the remaining progress.
         network: of the actor.

@@ -23,7 +23,7 @@ LEAST_SD = 0.05
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the two networks see of N migrations.
+    """The inputs of the two networks for N migrations.
 
     Attributes:
         global_features: [N, G] for the actor.
@@ -36,7 +36,7 @@ class _Seen:
     with_hidden: Tensor | None = None
 
 
-class PerVcpuPolicy(ActorCriticPolicy):
+class PerVcpuPpoPolicy(ActorCriticPolicy):
     """A weight-shared, permutation-equivariant actor and critic (two networks) for any number of vCPUs.
 
     The critic may see more than the actor: the hidden state of the migrations, which training observations then carry

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from agents.networks.per_vcpu_network import ActionValueNetwork, ActorNetwork, NetworkShape
 from agents.networks.vcpu_layout import PackedVcpus
-from agents.policies.distributions import MaskedGaussian, squash
+from agents.policies.distributions import MaskedGaussian, tanh_squashed
 
 
 class PerVcpuSacActor(BasePolicy):
@@ -36,7 +36,7 @@ class PerVcpuSacActor(BasePolicy):
         slots, that target means -1 for each vCPU of every migration.
         """
         distribution = self._distribution(obs)
-        actions, log_prob = squash(distribution, distribution.sample())
+        actions, log_prob = tanh_squashed(distribution, distribution.sample())
         slots = actions.shape[1]
         return actions, log_prob * slots / distribution.present.sum(dim=1).clamp(min=1)
 

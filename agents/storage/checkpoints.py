@@ -46,10 +46,10 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def replay_buffer_path(checkpoint: Path) -> Path:
-    """Where the replay buffer of a folder's last checkpoint lies."""
+    """Path of the replay buffer of a folder's last checkpoint."""
     return checkpoint.with_name("replay_buffer.npz")
 
 
 def pickled_buffer_path(checkpoint: Path) -> Path:
-    """Where earlier versions left the replay buffer, as a pickle."""
+    """Path at which earlier versions left the replay buffer, as a pickle."""
     return checkpoint.with_name("replay_buffer.pkl")

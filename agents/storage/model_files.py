@@ -33,7 +33,7 @@ VARIABLES = "pytorch_variables"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What is taken from a model zip.
+    """The parts that are taken from a model zip.
 
     Attributes:
         path: the zip.
@@ -163,7 +163,7 @@ def _counter(path: Path, data: dict[str, Any], name: str) -> int:
 
 
 def _fits(moments: object, parameter: Tensor) -> bool:
-    """Whether one parameter's state of Adam is whole."""
+    """True where one parameter's state of Adam is whole."""
     if not isinstance(moments, dict) or set(moments) != {"step", "exp_avg", "exp_avg_sq"}:
         return False
     if not all(isinstance(value, Tensor) and torch.isfinite(value).all() for value in moments.values()):

@@ -1,1 +1,1 @@
-"""Where migrations happen: one interface, one module for each backend."""
+"""The places where migrations happen: one interface, one module for each backend."""

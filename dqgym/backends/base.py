@@ -1,4 +1,4 @@
-"""Where a migration happens: one interface for the model and for real virtual machines."""
+"""The interface that all backends have: one for the model and for real virtual machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dqgym.telemetry.telemetry import Facts, Telemetry
 
 @dataclass(frozen=True)
 class Capabilities:
-    """Which parts of a command a backend carries out, and how many migrations it runs side by side."""
+    """The parts of a command that a backend carries out, and the migrations that it runs side by side."""
 
     dirty_limit: bool
     run_share_cap: bool
@@ -27,16 +27,16 @@ class Capabilities:
     max_migrations: int | None
     """None: as many as memory holds."""
     survey: bool = False
-    """Whether it can log writes before a migration."""
+    """It can log writes before a migration."""
     sync: bool = False
-    """Whether it makes an extra dirty-log sync where a command asks for one."""
+    """It makes an extra dirty-log sync where a command asks for one."""
     unmeasured: tuple[str, ...] = ()
     """Telemetry fields that the backend cannot measure (they read NaN)."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of N migrations.
+    """The outcomes of N migrations.
 
     Attributes:
         converged: [N] completed before the deadline.
@@ -116,7 +116,7 @@ class Backend(Protocol):
         ...
 
     def outcomes(self) -> Outcomes:
-        """What became of the migrations; meaningful once ``done``."""
+        """The outcomes so far; meaningful once ``done``."""
         ...
 
     def close(self) -> None:

@@ -83,7 +83,7 @@ class ModelBackend:
         return self._telemetry()
 
     def outcomes(self) -> Outcomes:
-        """What became of the migrations."""
+        """The outcomes of the migrations."""
         return outcomes_of(self._vcpu, self._vm)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class ModelBackend:
 def start_all(  # type: ignore[no-untyped-def]
     vcpu, vm, random_states, slots, pool_vcpu, pool_vm, table_times, table_values, survey_s
 ):  # fmt: skip
-    """Begin a migration of each scenario of the pool. Backends need no preference: what it weighs is reckoned later."""
+    """Begin a migration of each scenario of the pool. Backends need no preference: what it weighs is computed later."""
     for n in range(vm.shape[0]):
         start_migration(
             vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, n, table_times, table_values, 0.0, survey_s[n]

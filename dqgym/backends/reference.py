@@ -16,7 +16,7 @@ from dqgym.model.page_exact.state import LAYOUTS, Layout, Migration, new_migrati
 from dqgym.model.page_exact.survey import run_survey
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import pack_scenarios
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
@@ -52,9 +52,7 @@ class ReferenceBackend:
         layout: Layout | None = None,
     ) -> None:
         if layout is not None and layout not in LAYOUTS:
-            raise BadInputError(
-                f"unknown layout {layout!r}{did_you_mean(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}"
-            )
+            raise BadInputError(unknown("layout", layout, LAYOUTS, "layouts"))
         self.parameters = parameters
         self.vcpu_slots = vcpu_slots
         self.layout = layout
@@ -117,7 +115,7 @@ class ReferenceBackend:
         return self._telemetry
 
     def outcomes(self) -> Outcomes:
-        """What became of the migrations."""
+        """The outcomes of the migrations."""
         return self._recorder.outcomes(
             self._telemetry,
             converged=np.array([bool(each.vm["converged"][0]) for each in self._migrations]),
@@ -150,7 +148,7 @@ def _vm_telemetry(migration: Migration, before: FloatArray) -> FloatArray:
     fields[VmField.INTERVAL_S] = vm["interval_s"]
     fields[VmField.TIME_S] = vm["time_s"]
     fields[VmField.SENT_BYTES] = vm["sent_pages"] * vm["page_bytes"]
-    fields[VmField.REMAINING_BYTES] = vm["waiting_pages"] * vm["page_bytes"]
+    fields[VmField.REMAINING_BYTES] = vm["pending_pages"] * vm["page_bytes"]
     fields[VmField.ROUND] = vm["round"]
     sending_s = vm["sending_s"]
     fields[VmField.BANDWIDTH_BYTES_PER_S] = (

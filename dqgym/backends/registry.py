@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dqgym.errors import BadInputError
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 from dqgym.references import on_first_call
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ BACKENDS = {row.name: row for row in _ROWS}
 def row_of(name: str) -> BackendRow:
     """The row of a backend. BadInputError where there is none; the message has the nearest name."""
     if name not in BACKENDS:
-        raise BadInputError(f"unknown backend {name!r}{did_you_mean(name, BACKENDS)}; backends: {', '.join(BACKENDS)}")
+        raise BadInputError(unknown("backend", name, BACKENDS, "backends"))
     return BACKENDS[name]
 
 

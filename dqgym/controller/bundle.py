@@ -1,12 +1,11 @@
 """Reads a policy bundle: checks it, and runs its network with ONNX Runtime and NumPy alone.
 
-Nothing on this path needs torch or Stable-Baselines3. Every way in which a bundle can be wrong is one ``BundleError``
+Nothing on this path needs torch or Stable-Baselines3. Every fault of a bundle is one ``BundleError``
 that names the file and what is wrong with it, raised before the first decision.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from dqgym.arrays import Float32Array
 from dqgym.controller.manifest import MANIFEST_FILE, SCHEMA_VERSION, FileEntry, Manifest, sha256
 from dqgym.controller.network import INPUT_NAME, OUTPUT_NAME, OnnxNetwork, load_network
 from dqgym.controller.policy_throttle import PolicyThrottle
+from dqgym.documents import parse_json
 from dqgym.errors import BadInputError
 from dqgym.files import read_bytes
 from dqgym.telemetry.action import ActionSpec
@@ -92,14 +92,11 @@ def read_bundle(path: Path | str) -> Bundle:
 
 
 def _read_manifest(path: Path) -> Manifest:
+    text = _read(path, MANIFEST_FILE)
     try:
-        content = json.loads(_read(path, MANIFEST_FILE))
-    except RecursionError as error:
-        raise BundleError(path, f"{MANIFEST_FILE}: not valid JSON: nested too deep") from error
-    except ValueError as error:
-        if isinstance(error, BundleError):
-            raise
-        raise BundleError(path, f"{MANIFEST_FILE}: not valid JSON: {error}") from error
+        content = parse_json(text, MANIFEST_FILE)
+    except BadInputError as error:
+        raise BundleError(path, str(error)) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(path, f"{MANIFEST_FILE}: schema_version={version!r}, this reader knows {SCHEMA_VERSION} only")

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from dqgym.arrays import BoolArray, FloatArray
-from dqgym.controller.guard_estimates import DemandWatch, ProgressWatch
+from dqgym.controller.guard_estimates import DemandEstimate, ProgressEstimate
 from dqgym.telemetry.command import UNLIMITED, Command, as_arrays, free_command, out_of_range, shape_problem, where
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
@@ -128,9 +128,9 @@ class Guard:
         self._free = free_command(facts)
         self._interventions = []
         self._in_fallback = np.zeros(n, dtype=bool)
-        self._demand = DemandWatch(facts)
+        self._demand = DemandEstimate(facts)
         patience_s = self.options.patience_share * facts.deadline_s
-        self._progress = ProgressWatch(facts, patience_s, self.options.patience_rounds, self.options.least_shrink)
+        self._progress = ProgressEstimate(facts, patience_s, self.options.patience_rounds, self.options.least_shrink)
         self.fallback.reset(facts)
         try:
             self._throttle.reset(facts)

@@ -1,4 +1,4 @@
-"""What the guard keeps an eye on, from telemetry alone: the workload's demand, and the migration's progress."""
+"""The estimates that the guard makes from telemetry alone: the workload's demand, and the migration's progress."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ FIRST_SENT_SHARE = 0.1
 """Share of the memory that must be sent before the dirtying of the first round says anything."""
 
 
-class DemandWatch:
-    """How fast the workload would dirty memory if nothing throttled it.
+class DemandEstimate:
+    """The rate at which the workload would dirty memory if nothing throttled it.
 
     Each interval gives one estimate: the sum over the vCPUs of bytes dirtied per second of running time. A fast writer
     that has dirtied its whole working set looks idle until the next sync makes its pages clean; hence the demand is the
@@ -50,8 +50,8 @@ class DemandWatch:
         return np.fmax(self._most_in_round, self._most_in_previous_round)
 
 
-class ProgressWatch:
-    """Whether rounds still get shorter.
+class ProgressEstimate:
+    """Tells a migration whose rounds no longer get shorter.
 
     A round makes progress when it starts with ``least_shrink`` less to send than the best round before it. A migration
     is stuck when there was none for ``patience_s`` and for ``patience_rounds``: the second keeps a slow link from

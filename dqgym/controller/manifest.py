@@ -48,7 +48,7 @@ class IntervalSpec(_Record):
 
 
 class PreferenceSpec(_Record):
-    """What guest runtime is worth against time: the values that the policy was trained for."""
+    """The preferences that the policy was trained for: what guest runtime is worth against time."""
 
     default: float
     low: float = Field(ge=0)
@@ -70,7 +70,7 @@ class PreferenceSpec(_Record):
 
 
 class VcpuSpec(_Record):
-    """How many vCPUs the policy serves."""
+    """The numbers of vCPUs that the policy serves."""
 
     low: int = Field(ge=1)
     high: int
@@ -131,7 +131,7 @@ class FileEntry(_Record):
 
 
 class ParityFigure(_Record):
-    """How far one exported form is from the trained network over a set of observations."""
+    """The distance of one exported form from the trained network over a set of observations."""
 
     form: str
     observations: int = Field(ge=1)

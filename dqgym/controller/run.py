@@ -14,7 +14,7 @@ from dqgym.throttles.base import Throttle
 
 @dataclass(frozen=True)
 class Run:
-    """What became of all migrations.
+    """The outcomes of all migrations.
 
     Attributes:
         outcomes: [N], in the order of the scenarios.

@@ -1,4 +1,4 @@
-"""The time line of one migration, for plots and for ``simulate``."""
+"""The timeline of one migration, for plots and for ``dqgym migrate --trace``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 
 @dataclass(frozen=True)
-class Trace:
+class Timeline:
     """One migration over T control intervals; V counts only the vCPUs that exist.
 
     Attributes:
@@ -53,12 +53,12 @@ class Trace:
         return {"facts": facts, **series}
 
 
-class TraceRecorder:
-    """An observer of ``run_migrations`` that keeps the time line of one of the migrations.
+class TimelineRecorder:
+    """An observer of ``run_migrations`` that keeps the timeline of one of the migrations.
 
     Args:
         facts: of all migrations of the run, or a function that gives them after it: a backend has them only once the
-            run has started (``TraceRecorder(lambda: backend.facts)``).
+            run has started (``TimelineRecorder(lambda: backend.facts)``).
         index: which migration to follow.
     """
 
@@ -83,8 +83,8 @@ class TraceRecorder:
         )
         self._ended = bool(telemetry.done[i])
 
-    def trace(self) -> Trace:
-        """What was noted so far."""
+    def timeline(self) -> Timeline:
+        """The timeline so far."""
         facts = _facts_of_one(self._facts if isinstance(self._facts, Facts) else self._facts(), self._index)
         present = np.flatnonzero(facts.present[0])
         vm = _stacked([step.vm for step in self._steps], len(VmField))
@@ -93,7 +93,7 @@ class TraceRecorder:
         cap = _stacked([step.run_share_cap for step in self._steps], facts.present.shape[1])
         least_s = np.finfo(np.float64).tiny  # a migration may end at the very start of an interval
         interval_s = np.maximum(vm[:, VmField.INTERVAL_S], least_s)
-        return Trace(
+        return Timeline(
             facts=_present_only(facts),
             time_s=vm[:, VmField.TIME_S],
             remaining_bytes=vm[:, VmField.REMAINING_BYTES],

@@ -1,4 +1,4 @@
-"""What an environment refuses: the project's errors, which are Gymnasium's own where it has one."""
+"""The errors of an environment: the project's, which are Gymnasium's own where it has one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 
 from dqgym.errors import BadInputError, DqgymError
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 
 
 class UnknownArgumentError(BadInputError, TypeError):
@@ -33,4 +33,4 @@ def refuse_unknown(
     known = list(known)
     for name in names:
         if name not in known:
-            raise error(f"unknown {what} {name!r}{did_you_mean(str(name), known)}; known: {', '.join(known)}")
+            raise error(unknown(what, name, known))

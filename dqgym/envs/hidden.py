@@ -1,4 +1,4 @@
-"""What the model knows and no virtual machine monitor can read: for a critic, in training only.
+"""The hidden state, which the model knows and no monitor can read: for a critic, in training only.
 
 An observation leaves open which working sets and write rates brought it about, and how long a phase still lasts; most
 of what a migration will cost depends on these. A critic that sees them estimates costs with far less noise, and the
@@ -25,7 +25,7 @@ class HiddenGlobal(IntEnum):
     """Of the migration."""
 
     BANDWIDTH = 0
-    """What the link carries now, over the nominal bandwidth."""
+    """Bandwidth of the link now, over the nominal one."""
     LINK_LEFT = 1
     """squash(time until that changes / T0)."""
     FOUND = 2

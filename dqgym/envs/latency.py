@@ -13,7 +13,7 @@ _LEAST_S = 1e-9
 
 @part
 def run_free(tile, slots):  # type: ignore[no-untyped-def]
-    """What holds until the first command takes effect."""
+    """The free command, which holds until the first one takes effect."""
     for i in range(len(slots)):
         tile[Vcpu.LIMIT, i] = UNLIMITED_RATE
         tile[Vcpu.CAP, i] = 1.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dqgym.arrays import Float32Array
 from dqgym.backends.base import Backend
 from dqgym.backends.registry import make_backend
-from dqgym.controller.timeline import TraceRecorder
+from dqgym.controller.timeline import TimelineRecorder
 from dqgym.cost import TERMS
 from dqgym.envs.actions import checked_actions
 from dqgym.envs.arguments.checks import ScenarioChoice, scenario_of
@@ -130,7 +130,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
         self.render_mode = render_mode
         self._streams: NDArray[np.uint64] | None = None
         self._telemetry: Telemetry | None = None
-        self._recorder: TraceRecorder | None = None
+        self._recorder: TimelineRecorder | None = None
         self._closed = False
 
     def reset(
@@ -173,7 +173,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
         self._interval_s = self.options.interval.seconds(facts)
         self._meter = meter_of(facts, self._preference)
         self._return, self._steps = 0.0, 0
-        self._recorder = TraceRecorder(facts) if self.render_mode is not None else None
+        self._recorder = TimelineRecorder(facts) if self.render_mode is not None else None
         return self.encoder.reset(facts, self._preference)[0], dict.fromkeys(TERM_KEYS, 0.0)
 
     def step(self, action: Float32Array) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
@@ -220,7 +220,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
             return None
         if self._recorder is None:
             raise ResetNeededError("call reset before render")
-        return draw_migration(self._recorder.trace())
+        return draw_migration(self._recorder.timeline())
 
     def close(self) -> None:
         """Release the backend; no other call is taken after it."""

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dqgym.envs.errors import refuse_unknown
 from dqgym.errors import BadInputError
 from dqgym.jit.compile import part
 from dqgym.jit.random import normal, uniform
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import ModelParameters
-from dqgym.names import did_you_mean
 from dqgym.scenario import Phased, Scenario, VcpuGroup
 
 CALIBRATED = ("write_bytes_per_s", "fault_s", "exit_bytes_per_s", "contention", "overshoot_bytes")
@@ -41,7 +41,7 @@ def _is_number(value: object) -> bool:
 
 
 class StepRandomisation(NamedTuple):
-    """What is random in the steps of an environment; a named tuple so that kernels take it as it is."""
+    """The randomness in the steps of an environment; a named tuple so that kernels take it as it is."""
 
     measurement_noise: float
     late_commands: float
@@ -52,7 +52,7 @@ class StepRandomisation(NamedTuple):
 
 @dataclass(frozen=True)
 class Randomisation:
-    """What is varied, and how much; by default nothing is.
+    """The quantities that are varied, and how much; by default none is.
 
     Attributes:
         calibration: each constant of ``CALIBRATED`` is off by a factor between 1 / (1 + this) and 1 + this, drawn for
@@ -96,15 +96,12 @@ class Randomisation:
             return given
         if given is not None and not isinstance(given, Mapping):
             raise BadInputError(f"randomisation={given!r} must be a mapping from names")
-        names = [field.name for field in fields(cls)]
-        for name in given or {}:
-            if name not in names:
-                raise BadInputError(f"randomisation: unknown {name!r}{did_you_mean(name, names)}; known: {names}")
+        refuse_unknown("part of randomisation", given or {}, [field.name for field in fields(cls)])
         return cls(**given or {})
 
     @property
     def of_steps(self) -> StepRandomisation:
-        """What kernels need in every step."""
+        """The part of it that kernels need in every step."""
         return StepRandomisation(
             *map(float, (self.measurement_noise, self.late_commands, self.bandwidth_noise, *self.latency))
         )
@@ -163,6 +160,6 @@ def draw_latency(state, random_states, n, randomised):  # type: ignore[no-untype
 
 @part
 def is_heeded(state, random_states, n, randomised):  # type: ignore[no-untyped-def]
-    """Whether the command for the interval that begins comes in it at all. The first one always does."""
+    """True where the command for the interval that begins comes in it at all. The first one always does."""
     late = randomised.late_commands
     return late == 0.0 or state[Vm.STEPS] == 0.0 or uniform(random_states, n) >= late

@@ -1,4 +1,4 @@
-"""How the vCPUs dirty memory during a piece of a round, as vectorised ``numba`` code.
+"""The memory that vCPUs dirty during a piece of a round, as vectorised ``numba`` code.
 
 A fluid description of pages scattered over the address space. Each working set has three kinds of pages:
 *pending* (to send in this round, not sent yet: a write to them costs nothing, because the dirty log is cleared only
@@ -85,7 +85,7 @@ def sequential_writes(stores, passed, ahead, sent, clean, inflow, working_set, p
 
 @part
 def natural_writes(tile, slots, duration_s, unsent_from, unsent_to, met_sent):  # type: ignore[no-untyped-def]
-    """What each vCPU would dirty in ``duration_s`` with its run-share cap but without a quota; fills the scratch rows.
+    """The bytes that each vCPU would dirty in ``duration_s`` under its cap but without a quota; fills the scratch rows.
 
     ``unsent_from`` and ``unsent_to`` are the shares of the round's set that are pending before and after, ``met_sent``
     is the share of it that a sequential writer in its midst meets as sent, on average. Advances the
@@ -177,7 +177,7 @@ def natural_hot_writes(tile, slots, duration_s, unsent_from, unsent_to):  # type
 
 @part
 def run_share_of(used, natural, stores, sequential, ahead, available):  # type: ignore[no-untyped-def]
-    """How much of the run time the first ``used`` of ``natural`` dirtied bytes take; ``ahead``: ``solid_ahead``.
+    """The share of the run time that the first ``used`` of ``natural`` dirtied bytes take; ``ahead``: ``solid_ahead``.
 
     The inverses of ``sequential_writes``, and of ``random_writes`` in the form available * (1 - e^(-x)).
     """

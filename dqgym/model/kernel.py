@@ -29,7 +29,7 @@ from dqgym.model.dirtying import (
 )
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
-from dqgym.model.replayed_rates import set_recorded_rates
+from dqgym.model.replayed_rates import replay_rates
 from dqgym.model.schedules import begin_period, draw_periods
 from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
 from dqgym.model.survey_kernel import run_survey
@@ -88,7 +88,7 @@ def start_migration(  # type: ignore[no-untyped-def]
 
 @part
 def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
-    """How far the next piece goes: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
+    """The length of the next piece: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
 
     The sync is due at the first start of a send window at which no more than bandwidth * downtime limit is left. While
     it waits for sleeping vCPUs nothing is sent.
@@ -123,7 +123,7 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
 
 @part
 def write_without_quota(tile, state, slots):  # type: ignore[no-untyped-def]
-    """What the vCPUs would dirty in the piece if no quota stopped them."""
+    """The bytes that the vCPUs would dirty in the piece if no quota stopped them."""
     h, unsent_from, unsent_to = state[Vm.PIECE_S], state[Vm.UNSENT_FROM], state[Vm.UNSENT_TO]
     unclaimed, beyond, count = natural_writes(tile, slots, h, unsent_from, unsent_to, state[Vm.MET_SENT])
     if state[Vm.HOT] > 0.0:
@@ -208,7 +208,7 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
 
 @part
 def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
-    """Whether the sync that is due has yet to wait for sleeping vCPUs."""
+    """True where the sync that is due has yet to wait for sleeping vCPUs."""
     if state[Vm.WAIT_S] > 0.0:  # It has waited.
         return False
     if state[Vm.SLEEPS] > 0.0:
@@ -336,7 +336,7 @@ def run_pieces(vcpu, vm, random_states, members, active, slots, parameters, tabl
             tile, state = at(vcpu, members[1, k]), at(vm, members[1, k])
             plan_piece(tile, state, slots, parameters)
             if state[Vm.RECORDED] > 0.0:
-                set_recorded_rates(tile, slots, state[Vm.TIME_S], state[Vm.PIECE_S], table_times, table_values)
+                replay_rates(tile, slots, state[Vm.TIME_S], state[Vm.PIECE_S], table_times, table_values)
         for k in range(active):
             write_without_quota(at(vcpu, members[1, k]), at(vm, members[1, k]), slots)
         for k in range(active):

@@ -1,4 +1,4 @@
-"""Where each number of a migration lies in the arrays of the model.
+"""The place of each number of a migration in the arrays of the model.
 
 A batch of N migrations with V vCPU slots is two arrays: ``vcpu`` float32 [N, len(Vcpu), V], a tile of one row a
 quantity, so that a loop over the slots of one row is vector code; and ``vm`` float64 [N, len(Vm)], because times and
@@ -33,7 +33,7 @@ class Vcpu(_Numbered):
     OPEN = auto()
     """1 for open-loop demand: what a stall kept from being written is made up for later."""
     RANDOM_PERIOD = auto()
-    """How the length of the next period is drawn: 0: it is PERIOD; 1: exponentially; between them: uniformly, off by as
+    """The law of the next period's length: 0: it is PERIOD; 1: exponentially; between them: uniformly, off by as
     much of PERIOD at most; ``IN_STEP``: it is that of the slot before."""
     RATE = auto()
     """Demanded stores, bytes/s (a store dirties one page and counts as its size)."""
@@ -50,8 +50,9 @@ class Vcpu(_Numbered):
     HOT_BYTES = auto()
     COLD_BYTES = auto()
     PER_HOT = auto()
-    """1 / HOT_BYTES; 0 where there is no hot part. Likewise the next two."""
+    """1 / HOT_BYTES; 0 where there is no hot part."""
     PER_COLD = auto()
+    """1 / COLD_BYTES; 0 where there is no cold part."""
     PER_BYTE = auto()
     """1 / (HOT_BYTES + COLD_BYTES)."""
     FIRST_S = auto()
@@ -59,13 +60,13 @@ class Vcpu(_Numbered):
     AGAIN_S = auto()
     """Least time to store to a dirty page, s/byte."""
     PAGE_BYTES = auto()
-    """What the first store to a page dirties, and charges to the quota."""
+    """Bytes that the first store to a page dirties, and charges to the quota."""
     RING_STORES = auto()
     """Bytes of stores that fill the dirty ring, once it is empty (``UNLIMITED_RATE``: it never fills)."""
     RING_EXIT_S = auto()
-    """What full rings cost, s/byte stored."""
+    """Cost of full rings, s/byte stored."""
     RUN_SLICE_S = auto()
-    """How long it runs in each cycle of a run-share cap that works in time slices."""
+    """Its run time in each cycle of a run-share cap that works in time slices."""
     TABLE_FIRST = auto()
     """Recorded schedules: first index into the shared tables; entries (0: not recorded); period (0: never repeats)."""
     TABLE_ENTRIES = auto()
@@ -197,7 +198,7 @@ class Vm(_Numbered):
     DEVICE_PENDING = auto()
     DEVICE_DIRTY = auto()
     BANDWIDTH = auto()
-    """What the link carries now, bytes/s."""
+    """Bandwidth of the link now, bytes/s."""
     LINK_NEXT_S = auto()
     """When the bandwidth changes next."""
     LINK_LEVEL = auto()
@@ -249,7 +250,7 @@ class Vm(_Numbered):
     MET_SENT = auto()
     """Share of the round's set that a sequential writer in its midst meets as sent, half-way through the piece."""
     UNCLAIMED = auto()
-    """What ``natural_writes`` returned."""
+    """Result of ``natural_writes``."""
     BEYOND = auto()
     BEYOND_COUNT = auto()
     ROUND_END_SENT = auto()

@@ -32,7 +32,7 @@ class ModelParameters(NamedTuple):
     fault_s: float
     """Cost of the write fault on a clean page."""
     exit_bytes_per_s: float
-    """What one throttled vCPU dirties at most, for the exits of its quota."""
+    """Most that one throttled vCPU dirties, for the exits of its quota."""
     contention: float
     """Growth of the exits' cost with n vCPUs throttled at a time: 1 + contention * n * (n - 1)."""
     quota_interval_s: float
@@ -42,9 +42,9 @@ class ModelParameters(NamedTuple):
     window_s: float
     """The sender works in windows of this length and looks at the start of each whether to sync."""
     ring_exit_s: float
-    """What it takes to empty a full dirty ring and protect its pages again; its vCPU does not run meanwhile."""
+    """Time to empty a full dirty ring and protect its pages again; its vCPU does not run meanwhile."""
     slice_overrun_s: float
-    """What a vCPU under a run-share cap runs longer in each time slice, where the dirty log is kept in software."""
+    """Time by which a vCPU under a run-share cap overruns each time slice, where the dirty log is kept in software."""
 
 
 UNITS = dict(zip(ModelParameters._fields, ("bytes/s", "s", "bytes/s", "1", "s", "bytes", "s", "s", "s"), strict=True))
@@ -196,5 +196,5 @@ TIMESLICE_S = 0.01
 
 
 def run_slice_s(dirty_log: DirtyLog, parameters: ModelParameters) -> float:
-    """How long a vCPU with a run-share cap runs in each cycle."""
+    """The run time of a vCPU with a run-share cap in each cycle."""
     return TIMESLICE_S + (parameters.slice_overrun_s if dirty_log.kind == "software" else 0.0)

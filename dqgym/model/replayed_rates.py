@@ -32,7 +32,7 @@ def _integral(time_s, first, entries, period_s, times, integrals):  # type: igno
 
 
 @routine
-def set_recorded_rates(tile, slots, time_s, duration_s, times, integrals):  # type: ignore[no-untyped-def]
+def replay_rates(tile, slots, time_s, duration_s, times, integrals):  # type: ignore[no-untyped-def]
     """Set the rate factor of the recorded vCPUs to its mean over the next ``duration_s``.
 
     It goes into LOW: a recorded schedule has no high part.

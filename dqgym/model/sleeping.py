@@ -1,6 +1,6 @@
 """vCPUs that sleep, as ``numba`` code: full dirty rings (QEMU's dirty limit), and syncs that wait for sleepers.
 
-QEMU 10.0: ``softmmu/dirtylimit.c`` lets a vCPU sleep when its ring is full; ``system/cpu-throttle.c`` lets all vCPUs
+QEMU 10.0: ``system/dirtylimit.c`` lets a vCPU sleep when its ring is full; ``system/cpu-throttle.c`` lets all vCPUs
 sleep in each time slice. Neither answers to a sync before it wakes (recorded runs show the sender idle for as long).
 """
 
@@ -168,7 +168,7 @@ def empty_rings(tile, slots):  # type: ignore[no-untyped-def]
 
 @routine
 def sync_wait(tile, slots, time_s, time_slices):  # type: ignore[no-untyped-def]
-    """How long a sync waits, s: until the last vCPU wakes. One that is stopped for good is not waited for."""
+    """The wait of a sync, s: until the last vCPU wakes. One that is stopped for good is not waited for."""
     longest_s = 0.0
     for i in range(len(slots)):
         longest_s = max(longest_s, tile[Vcpu.SLEEP_LEFT_S, i])

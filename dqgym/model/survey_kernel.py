@@ -12,11 +12,10 @@ from dqgym.jit.compile import routine
 from dqgym.model.dirtying import commit_writes, natural_hot_writes, natural_writes
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth
-from dqgym.model.replayed_rates import set_recorded_rates
+from dqgym.model.replayed_rates import replay_rates
 from dqgym.model.schedules import draw_periods
 from dqgym.telemetry.survey import MARKS
 
-_MARKS = MARKS
 _f = np.float32
 
 
@@ -32,17 +31,17 @@ def run_survey(tile, state, random_states, n, slots, survey_s, table_times, tabl
         tile[Vcpu.COLD_PENDING, i] = 0.0
         tile[Vcpu.AHEAD, i] = tile[Vcpu.COLD_BYTES, i]
         tile[Vcpu.CAP, i] = 1.0
-    for k in range(len(_MARKS)):
-        piece_s = _MARKS[k] * survey_s - state[Vm.TIME_S]
+    for k in range(len(MARKS)):
+        piece_s = MARKS[k] * survey_s - state[Vm.TIME_S]
         if state[Vm.RECORDED] > 0.0:
-            set_recorded_rates(tile, slots, state[Vm.TIME_S], piece_s, table_times, table_values)
+            replay_rates(tile, slots, state[Vm.TIME_S], piece_s, table_times, table_values)
         natural_writes(tile, slots, piece_s, 0.0, 0.0, 0.0)
         if state[Vm.HOT] > 0.0:
             natural_hot_writes(tile, slots, piece_s, 0.0, 0.0)
         commit_writes(tile, slots, piece_s)
         if state[Vm.RANDOM_PERIODS] > 0.0:
             draw_periods(tile, random_states, n, slots, piece_s)
-        state[Vm.TIME_S] = _MARKS[k] * survey_s
+        state[Vm.TIME_S] = MARKS[k] * survey_s
         for i in range(len(slots)):
             tile[Vcpu.SURVEYED + k, i] = tile[Vcpu.HOT_DIRTY, i] + tile[Vcpu.COLD_DIRTY, i]
     for i in range(len(slots)):

@@ -15,11 +15,12 @@ import numpy as np
 from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
+from dqgym.telemetry.interval import POLICY_INTERVAL
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.rules.quota_rule import smallest_within
 
 SLICES = 20
-SLICE_PASS_TIMES = 0.08
+SLICE_PASS_TIMES = 2 * POLICY_INTERVAL.pass_times
 """Two control intervals. The last slice lasts to the end."""
 LEAST_LOG, FREE_LOG = -3.0, 1.0
 """log10 of the smallest fraction, and of the one from which on nobody is throttled."""

@@ -26,18 +26,30 @@ from dqgym.oracle.schedule import (
     working_sets,
 )
 from dqgym.scenario import Scenario
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL
 from dqgym.telemetry.telemetry import VmField
 
-INTERVAL = ControlInterval(least_s=0.0, pass_times=0.04)
-"""That of the policies."""
 ELITES = 6
 CHILDREN = 36
 ROUNDS = 20
 TOGETHER = 64
 """Scenarios searched side by side."""
+FIRST_FREE_PASS_TIMES = (0.0, 0.16, 0.32, 0.64, 1.0)
+FIRST_FRACTIONS = (0.003, 0.03, 0.1, 0.2, 0.35, 0.55, 0.8, 10.0)
+FIRST_SPARED = 0.05
+"""The search begins with rules: free for so long, then that fraction; with this spared share, and with none."""
 FIRST_STEP, LAST_STEP = 0.8, 0.1
 """Standard deviation of a change of log10 fraction, in the first and in the last round."""
+PARENT_CHANCE = 0.35
+"""The better a parent, the more children: each child takes the best with this chance, else the next, and so on."""
+BLOCK_END_CHANCE = 0.25
+"""A block of slices ends with this chance at each of its slices: it has four in the mean."""
+MOVED_CHANCE, FREED_CHANCE, STOPPED_CHANCE = 0.7, 0.1, 0.1
+"""Chances that a block is moved, freed or stopped; else it is taken from another elite."""
+STOPPED_LOG = -2.0
+"""log10 fraction of a block that is stopped."""
+SPARED_CHANCE, SPARED_STEP = 0.2, 0.1
+"""Chance that the spared share changes, too, and its deviation in units of the step."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +91,11 @@ def _search(
 
 def _start() -> Schedules:
     """Rules as schedules: free for a while, then one fraction; with and without sparing small working sets."""
-    fractions = np.log10([0.003, 0.03, 0.1, 0.2, 0.35, 0.55, 0.8, 10.0])
-    frees = (0.0, 0.16, 0.32, 0.64, 1.0)
     times = np.arange(SLICES) * SLICE_PASS_TIMES
-    rows = [np.where(times < free - 1e-9, FREE_LOG, log) for free, log in product(frees, fractions)]
+    rules = product(FIRST_FREE_PASS_TIMES, np.log10(FIRST_FRACTIONS))
+    rows = [np.where(times < free - 1e-9, FREE_LOG, log) for free, log in rules]
     plain = Schedules(np.array(rows), np.zeros(len(rows)))
-    return concatenated([plain, Schedules(plain.log_fraction, np.full(len(rows), 0.05))])
+    return concatenated([plain, Schedules(plain.log_fraction, np.full(len(rows), FIRST_SPARED))])
 
 
 def _best(schedules: Schedules, cost: FloatArray, n: int) -> tuple[Schedules, FloatArray]:
@@ -113,22 +124,19 @@ def _children(elite: Schedules, n: int, step: float, rng: np.random.Generator) -
     """``CHILDREN`` of each migration's elites: a block of slices is moved, freed or stopped, or taken from another."""
     count = n * CHILDREN
     base = np.repeat(np.arange(n) * ELITES, CHILDREN)
-    # The better a parent, the more children.
-    parents = elite.take(base + np.minimum(rng.geometric(0.35, count) - 1, ELITES - 1))
+    parents = elite.take(base + np.minimum(rng.geometric(PARENT_CHANCE, count) - 1, ELITES - 1))
     others = elite.take(base + rng.integers(ELITES, size=count))
-    log_fraction = parents.log_fraction.copy()
     first = rng.integers(SLICES, size=count)
-    last = np.minimum(first + rng.geometric(0.25, size=count), SLICES)
+    last = np.minimum(first + rng.geometric(BLOCK_END_CHANCE, size=count), SLICES)
     slices = np.arange(SLICES)
     block = (slices >= first[:, None]) & (slices < last[:, None])
-    kind = rng.random(count)[:, None]
-    moved = log_fraction + step * rng.standard_normal(count)[:, None]
-    log_fraction = np.where(block & (kind < 0.7), moved, log_fraction)
-    log_fraction = np.where(block & (kind >= 0.7) & (kind < 0.8), FREE_LOG, log_fraction)
-    log_fraction = np.where(block & (kind >= 0.8) & (kind < 0.9), -2.0, log_fraction)
-    log_fraction = np.where(block & (kind >= 0.9), others.log_fraction, log_fraction)
-    changed = rng.random(count) < 0.2
-    spared = parents.spared + changed * 0.1 * step * rng.standard_normal(count)
+    kind = np.searchsorted(np.cumsum((MOVED_CHANCE, FREED_CHANCE, STOPPED_CHANCE)), rng.random(count), side="right")
+    moved = parents.log_fraction + step * rng.standard_normal(count)[:, None]
+    is_kind = [kind[:, None] == each for each in range(3)]
+    changed = np.select(is_kind, [moved, np.array(FREE_LOG), np.array(STOPPED_LOG)], others.log_fraction)
+    log_fraction = np.where(block, changed, parents.log_fraction)
+    spares = rng.random(count) < SPARED_CHANCE
+    spared = parents.spared + spares * SPARED_STEP * step * rng.standard_normal(count)
     return Schedules(log_fraction.clip(LEAST_LOG, FREE_LOG), spared.clip(0.0, MOST_SPARED))
 
 
@@ -142,7 +150,7 @@ def _costs(
     telemetry = backend.start(again, [seed for seed in seeds for _ in range(each)])
     facts = backend.facts
     player = Player(schedules, facts, working_sets(again, facts.present.shape[1]))
-    interval_s = INTERVAL.seconds(facts)
+    interval_s = POLICY_INTERVAL.seconds(facts)
     # J is at least T / T0.
     latest_s = np.repeat(best, each) * facts.pass_time_s
     while not (telemetry.done | (telemetry.per_vm(VmField.TIME_S) > latest_s)).all():

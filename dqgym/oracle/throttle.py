@@ -7,17 +7,17 @@ from typing import Protocol, runtime_checkable
 
 from dqgym.errors import BadInputError
 from dqgym.oracle.schedule import Player, Schedules, working_sets
-from dqgym.oracle.search import INTERVAL, ROUNDS, search
+from dqgym.oracle.search import ROUNDS, search
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry
 from dqgym.throttles.options import PreferenceOptions
 
 
 @runtime_checkable
 class Clairvoyant(Protocol):
-    """What a throttle has, beside the rest, that is told the migrations before they begin."""
+    """A throttle that is told the migrations before they begin."""
 
     def foresee(self, scenarios: Sequence[Scenario], seeds: Sequence[int]) -> None:
         """Take in the scenarios of the next run and the seeds that decide all that is random in them."""
@@ -34,7 +34,7 @@ class OracleThrottle:
 
     def __init__(self, preference: float, rounds: int = ROUNDS) -> None:
         self.name = "oracle"
-        self.control_interval: ControlInterval = INTERVAL
+        self.control_interval: ControlInterval = POLICY_INTERVAL
         self._preference = preference
         self._rounds = rounds
         self._scenarios: Sequence[Scenario] = ()

@@ -1,4 +1,4 @@
-"""What is migrated: virtual machine, workload, link, limits; read from and written to YAML."""
+"""Scenarios, which say what is migrated: virtual machine, workload, link, limits; read and written as YAML."""
 
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.limits import DeviceWrites, Limits

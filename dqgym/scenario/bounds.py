@@ -57,7 +57,7 @@ MOST_DEADLINE_S = 1e7
 MOST_ENTRIES = 100_000
 """Times of one table (a link's or a schedule's)."""
 MOST_LINK_CHANGES = 10_000_000
-"""How often the bandwidth changes until the deadline, on average where it is random."""
+"""Changes of the bandwidth until the deadline, on average where it is random."""
 HOT_FRACTION = Bounds(1e-6, 1.0 - 1e-6, "from 0.000001 to 0.999999")
 """Of a working set."""
 ZIPF_SKEW = Bounds(0.01, 3.0, "from 0.01 to 3")

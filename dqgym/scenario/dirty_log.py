@@ -1,4 +1,4 @@
-"""How the hypervisor learns which pages the guest wrote."""
+"""The dirty log, from which the hypervisor learns the pages that the guest wrote."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class DirtyLog(Record):
 
     @property
     def cleared_at_sync(self) -> bool:
-        """Whether all pages are protected again at the sync, not each when it is sent."""
+        """True where all pages are protected again at the sync, not each when it is sent."""
         return self.kind != "bitmap"
 
     @property
     def sync_waits(self) -> bool:
-        """Whether a sync waits for vCPUs that a throttle keeps asleep."""
+        """True where a sync waits for vCPUs that a throttle keeps asleep."""
         return self.kind != "bitmap"

@@ -1,4 +1,4 @@
-"""What validation found wrong with a scenario, in the words of its YAML file."""
+"""The faults that validation found in a scenario, in the words of its YAML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the migration must keep to, and the writes that no vCPU is charged for."""
+"""The limits that a migration must keep to, and the writes that no vCPU is charged for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dqgym.scenario.record import Bytes, Duration, RateOrZero, Record
 
 
 class Limits(Record):
-    """What the user accepts.
+    """The limits that the user accepts.
 
     Attributes:
         downtime_s: the pause at the end; the migration completes when remaining <= bandwidth * downtime limit.

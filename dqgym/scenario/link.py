@@ -27,7 +27,7 @@ ORNSTEIN_UHLENBECK_CLIP = (0.05, 3.0)
 
 
 class _AnyLink(Record):
-    """What all kinds of link share.
+    """The fields and methods that all kinds of link share.
 
     Attributes:
         line_speed_bytes_per_s: bandwidth of the last stage, at least the link's highest; None: the one of the moment.
@@ -40,7 +40,7 @@ class _AnyLink(Record):
 
     @abstractmethod
     def changes_until(self, end_s: float) -> float:
-        """How often the bandwidth changes from 0 to ``end_s``, on average where that is random."""
+        """Number of changes of the bandwidth from 0 to ``end_s``, on average where it is random."""
 
     @property
     @abstractmethod

@@ -76,7 +76,7 @@ def scaled(scenario: Scenario, memory_bytes: int, bandwidth_bytes_per_s: float) 
 
 @dataclass(frozen=True)
 class _Factors:
-    """What sizes (exactly), rates and times are multiplied by."""
+    """The factors of sizes (exactly), rates and times."""
 
     size: Fraction
     rate: float

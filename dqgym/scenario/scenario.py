@@ -18,7 +18,7 @@ from dqgym.units import format_bytes, format_rate
 
 
 class Scenario(Record):
-    """What is migrated. Frozen and hashable; a bad field is a ``ValueError`` that names it.
+    """One migration to be made. Frozen and hashable; a bad field is a ``ValueError`` that names it.
 
     The limits of all fields stand in ``dqgym.scenario.bounds``.
 
@@ -58,7 +58,7 @@ class Scenario(Record):
 
     @property
     def ring_bytes(self) -> int:
-        """What a vCPU's dirty ring holds."""
+        """The bytes of pages that a vCPU's dirty ring holds."""
         return self.dirty_log.ring_entries * self.vm.page_bytes
 
     @property

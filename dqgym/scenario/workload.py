@@ -1,4 +1,4 @@
-"""What the vCPUs write: groups of equal vCPUs, each with a pattern, a working set, a rate and a schedule."""
+"""The workload: groups of equal vCPUs, each with a pattern, a working set, a rate and a schedule."""
 
 from __future__ import annotations
 
@@ -125,17 +125,17 @@ class VcpuGroup(Record):
 
     @property
     def writes(self) -> bool:
-        """Whether its vCPUs write at all."""
+        """True where its vCPUs write at all."""
         return PATTERNS[self.pattern].does == "writes"
 
     @property
     def reads(self) -> bool:
-        """Whether they read, and never write."""
+        """True where they read, and never write."""
         return PATTERNS[self.pattern].does == "reads"
 
     @property
     def sequential(self) -> bool:
-        """Whether they write in a loop, page after page."""
+        """True where they write in a loop, page after page."""
         return PATTERNS[self.pattern].sequential
 
     @property

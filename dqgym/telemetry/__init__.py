@@ -1,1 +1,1 @@
-"""What a virtual machine monitor can measure and carry out, and the encoder that makes an observation of it."""
+"""Telemetry and commands of a virtual machine monitor, and the encoder that makes an observation of them."""

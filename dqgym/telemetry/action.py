@@ -1,4 +1,4 @@
-"""What the numbers that a policy puts out mean: per-vCPU dirty-rate limits, scaled logarithmically."""
+"""The meaning of a policy's actions: per-vCPU dirty-rate limits, scaled logarithmically."""
 
 from __future__ import annotations
 

@@ -20,6 +20,9 @@ from dqgym.jit.compile import kernel, part, routine
 from dqgym.jit.fast_math import log, one_minus_exp
 from dqgym.telemetry.features import (
     GLOBAL_FEATURES,
+    MIDDLE_PREFERENCE,
+    SQUASH_OFFSET,
+    SQUASH_SHIFT,
     SQUASHED_GLOBALS,
     SQUASHED_HIGH,
     VCPU_FEATURES,
@@ -36,14 +39,10 @@ MEAN_TIME_CONSTANT = 0.25
 
 _f = np.float32
 _ZERO = _f(0.0)
-_SQUASH_SHIFT = _f(1e-4)
-"""Keeps the slope at 0 finite, so that rounding errors of small numbers stay small."""
-_SQUASH_OFFSET = _f(0.1)
+_SQUASH_SHIFT, _SQUASH_OFFSET = _f(SQUASH_SHIFT), _f(SQUASH_OFFSET)
 _SQUASHED_HIGH = _f(SQUASHED_HIGH)
 _LARGEST_RATE = _f(1e6)
 _LOG_THRESHOLD_SCALE = _f(-0.2 / math.log(10.0))
-MIDDLE_PREFERENCE = 0.2
-"""The preference whose feature is 0."""
 _GLOBALS = len(Global)
 _TELEMETRY = len(VcpuField)
 _FEATURES = len(PerVcpu)

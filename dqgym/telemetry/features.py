@@ -15,6 +15,12 @@ from itertools import takewhile
 
 SQUASHED_HIGH = 6.0
 """Where squashed values are clipped."""
+SQUASH_SHIFT = 1e-4
+"""Keeps the slope at 0 finite, so that rounding errors of small numbers stay small."""
+SQUASH_OFFSET = 0.1
+"""Brings 0 to 0."""
+MIDDLE_PREFERENCE = 0.2
+"""The preference whose feature is 0."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class Global(_Table):
         "nominal bandwidth", 0.0, 4.0, "running mean of bandwidth, time constant T0 / 4", remembered=True
     )
     THRESHOLD = Spec("memory", 0.0, 1.5, "-log10(bandwidth * downtime limit / memory) / 5")
-    PREFERENCE = Spec("1", -1.0, 1.5, "log10(preference / 0.2)")
+    PREFERENCE = Spec("1", -1.0, 1.5, f"log10(preference / {MIDDLE_PREFERENCE})")
     VCPUS = Spec("1", 0.0, 1.0, "ln(number of vCPUs) / ln 64")
     RUN_SHARE = Spec("1", 0.0, 1.0, "mean run share of the vCPUs in the last interval")
     DEADLINE = Spec("deadline", 0.0, 1.0, "time since the start / deadline")

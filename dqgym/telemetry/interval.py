@@ -59,6 +59,10 @@ class ControlInterval:
         return (self.pass_times * facts.pass_time_s).clip(min=self.least_s)
 
 
+POLICY_INTERVAL_TEXT = "0.04 T0"
+POLICY_INTERVAL = ControlInterval.parse(POLICY_INTERVAL_TEXT)
+"""That of learned policies, unless a configuration says otherwise, and of what is compared with them: the cost averages
+run shares over control intervals (``dqgym.cost.definition``), so that a longer one forgives more."""
 BASELINE_INTERVAL = ControlInterval(least_s=0.1, pass_times=0.001)
 """Baselines act on dirty-log syncs and on measured bandwidth: 100 ms (QEMU's rate window), or T0 / 1000 for migrations
 so long that this is finer than any of their rounds."""

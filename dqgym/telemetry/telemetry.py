@@ -1,4 +1,4 @@
-"""What a virtual machine monitor can read while it migrates a guest, batched over N migrations.
+"""The numbers that a virtual machine monitor can read while it migrates a guest, batched over N migrations.
 
 Two frozen containers over plain arrays. ``Facts`` never change during a migration; ``Telemetry`` is one control
 interval. Neither ever holds hidden state of a model. A migration has V vCPU slots; the slots that ``Facts.present``
@@ -19,7 +19,7 @@ from dqgym.telemetry.survey import Survey
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of each migration before it starts.
+    """The facts that are known of each migration before it starts.
 
     Attributes:
         present: [N, V] which vCPU slots exist.

@@ -14,7 +14,7 @@ from dqgym.telemetry.telemetry import Facts, Telemetry
 
 @runtime_checkable
 class Surveying(Protocol):
-    """What a throttle has, beside the rest, that may want a survey before the migrations.
+    """A throttle that may want a survey before the migrations.
 
     Attributes:
         survey: how long; None for none.

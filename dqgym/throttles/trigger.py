@@ -71,7 +71,7 @@ class SyncTrigger:
 
 @dataclass(frozen=True)
 class _SyncCounters:
-    """What stood on the counters at the last sync: [N] each."""
+    """The counters at the last sync: [N] each."""
 
     sync_ms: FloatArray
     dirty_bytes: FloatArray

@@ -1,4 +1,4 @@
-"""How long one decision of a policy takes, run by torch and by ONNX Runtime, for one migration at a time."""
+"""The time that one decision of a policy takes, run by torch and by ONNX Runtime, for one migration at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _forms(vcpu_slots: int) -> dict[str, Act]:
 
 
 def _calls(act: Act, vcpu_slots: int) -> dict[str, Callable[[], object]]:
-    """What is timed, on the telemetry of a migration that has just begun."""
+    """The decisions to time, on the telemetry of a migration that has just begun."""
     throttle = PolicyThrottle(
         "policy", act, Encoder, ActionSpec(), preference=FAST, control_interval=ControlInterval(least_s=0.1)
     )

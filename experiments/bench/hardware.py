@@ -1,4 +1,4 @@
-"""What a measurement ran on: without it, a figure means nothing."""
+"""The hardware that a measurement ran on: without it, a figure means nothing."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ CONTESTANTS: tuple[tuple[Literal["ppo", "paired"], PolicyKind], ...] = (
 
 @dataclass(frozen=True)
 class UpdateShape:
-    """How much PPO collects and computes between two policies; few epochs with large minibatches are fast."""
+    """The work of PPO between two policies; few epochs with large minibatches are fast."""
 
     n_steps: int
     epochs: int

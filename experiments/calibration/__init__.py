@@ -1,1 +1,1 @@
-"""How well the model describes what was measured: the tables of the cover letter and recorded QEMU migrations."""
+"""The model against measurements: the tables of the cover letter and recorded QEMU migrations."""

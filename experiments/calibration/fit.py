@@ -158,18 +158,18 @@ class TableFit:
 
 
 def sources() -> dict[str, str]:
-    """Where fitted values come from, for ``save_parameters``."""
+    """The sources of fitted values, for ``save_parameters``."""
     said = "fitted to Table A of the dirty-quota cover letter by `dqgym calibrate --fit`"
     return dict.fromkeys((*_OF_MODEL, ".".join(RATIO)), said)
 
 
 def fitted_values(settings: Settings) -> dict[str, float]:
-    """What is fitted, by name; the ratio last."""
+    """The fitted values by name; the ratio last."""
     return dict(zip(BOUNDS, _values(settings).tolist(), strict=True))
 
 
 def _prior_deviations(logarithms: FloatArray) -> FloatArray:
-    """What the parameters add to the residuals: 0 in the middle of their bounds. No row of the letter is used."""
+    """The residuals that the parameters add: 0 in the middle of their bounds. No row of the letter is used."""
     low, high = np.log(list(BOUNDS.values())).T
     standard = (high - low) / 4.0
     distances: FloatArray = PRIOR_DEVIATION * (logarithms - (low + high) / 2.0) / standard

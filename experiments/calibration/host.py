@@ -61,7 +61,7 @@ class Pair:
 
     @property
     def same_verdict(self) -> bool:
-        """Whether it converges in both or in neither."""
+        """True where it converges in both or in neither."""
         return math.isfinite(self.time_s) == math.isfinite(self.model_time_s)
 
     @property
@@ -89,7 +89,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class HostCalibration:
-    """What was measured, and how the model with it compares.
+    """The measurements of a host, and how the model with them compares.
 
     Attributes:
         parameters: the model's.

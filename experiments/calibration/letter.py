@@ -42,7 +42,7 @@ class LetterTime:
 
     @property
     def counts(self) -> bool:
-        """Whether it is part of the summary: the misprinted row as printed is not."""
+        """True where it is part of the summary: the misprinted row as printed is not."""
         return not self.row.likely_misprint
 
 

@@ -1,4 +1,4 @@
-"""What the model is run with: its parameters, and options of throttles that were fitted along with them."""
+"""The settings of the model in a run: its parameters, and options of throttles that were fitted along with them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from experiments.cli.entry import WORDS, InterruptingSignals, first_signal, main
+from experiments.cli.signals import WORDS, InterruptingSignals, first_signal
 from experiments.errors import ExitCode, exit_code, is_interruption, message
 
 
@@ -181,7 +181,3 @@ def require_own_packages() -> None:
     if problem is not None:
         _show(ImportError(problem), ExitCode.BAD_INPUT)
         sys.exit(ExitCode.BAD_INPUT)
-
-
-if __name__ == "__main__":
-    main()

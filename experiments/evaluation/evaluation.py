@@ -10,7 +10,7 @@ from dqgym.backends.base import Backend
 from dqgym.controller.guard import Intervention
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
-from dqgym.controller.timeline import Trace, TraceRecorder
+from dqgym.controller.timeline import Timeline, TimelineRecorder
 from dqgym.scenario import Scenario
 from experiments.evaluation.journal import Finished, Journal
 from experiments.evaluation.scenario_sources import draw_scenarios
@@ -130,12 +130,12 @@ def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str,
 
 def trace_migration(
     contender: Contender, task: Task, index: int, preference: float, make_backend: MakeBackend
-) -> Trace:
+) -> Timeline:
     """The time line of one migration of a task."""
     # As many slots as in the whole task: the model is compiled for each number of them.
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
-        recorder = TraceRecorder(lambda: backend.facts)
+        recorder = TimelineRecorder(lambda: backend.facts)
         scenario, seed = task.scenarios[index], task.seeds[index]
         throttle = contender.ready(preference, [scenario], [seed])
         run_migrations(backend, [scenario], throttle, [seed], observer=recorder)
-        return recorder.trace()
+        return recorder.timeline()

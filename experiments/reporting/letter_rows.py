@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ModelError:
-    """How far the model's times are from the letter's.
+    """The deviation of the model's times from the letter's.
 
     Attributes:
         throttle: which of the letter's two.
@@ -114,7 +114,7 @@ def row_label(row: LetterRow) -> str:
 
 
 def configuration(row: LetterRow) -> tuple[str, str, str, str]:
-    """What the row describes, in the letter's units: memory, writers, what they dirty together, bandwidth."""
+    """The row's configuration, in the letter's units: memory, writers, what they dirty together, bandwidth."""
     return (
         f"{row.memory_gb} GB",
         f"{row.threads} vCPUs",

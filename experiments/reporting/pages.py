@@ -6,7 +6,7 @@ from dqgym.errors import BadInputError
 
 
 def split_at_marks(page: str, begin: str, end: str, source: str) -> tuple[str, str, str]:
-    """What is before, between and after two marks, without the marks.
+    """The texts before, between and after two marks, without the marks.
 
     Raises:
         BadInputError: the page, from ``source``, does not have each mark once, in their order.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from dqgym.controller.timeline import Trace
+    from dqgym.controller.timeline import Timeline
     from dqgym.scenario.suites.cover_letter import LetterRow
 
 
@@ -255,10 +255,10 @@ def _tick_label(row: LetterRow) -> str:
     return "\n".join((row_label(row), *configuration(row)))
 
 
-def timeline_figure(trace: Trace, title: str) -> Figure:
+def timeline_figure(timeline: Timeline, title: str) -> Figure:
     """One migration over time: remaining bytes, rates, and per-vCPU limits and run shares."""
     drawing = MigrationFigure((1000, 760))
-    drawing.update(trace, title)
+    drawing.update(timeline, title)
     return drawing.figure
 
 

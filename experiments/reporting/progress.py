@@ -1,4 +1,4 @@
-"""What shows that a command is at work: on standard error, where somebody watches; nothing else is written there."""
+"""Signs that a command is at work: on standard error, where somebody watches; nothing else is written there."""
 
 from __future__ import annotations
 

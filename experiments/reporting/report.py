@@ -148,7 +148,7 @@ def interval(estimate: Estimate | None, digits: int = 3) -> str:
 
 
 def fronts_table(fronts: Sequence[Front]) -> Table:
-    """How far each throttle comes over the preferences."""
+    """The reach of each throttle over the preferences."""
     return Table.of(
         title="Time against guest runtime over the preferences",
         header=("suite", "throttle", "hypervolume", "monotone", "c: T / T0, guest runtime"),

@@ -49,7 +49,7 @@ class Stored:
 
 
 def sources_table(stored: Sequence[Stored]) -> Table:
-    """What each evaluation was."""
+    """The evaluations and their settings."""
     return Table.of(
         title="What was run",
         header=("evaluation", "date", "backend", "migrations", "policies: training seeds", "command"),
@@ -159,7 +159,7 @@ def baselines_table(stored: Sequence[Stored]) -> Table:
 
 
 def gap_table(stored: Sequence[Stored]) -> Table:
-    """How much of the way from the rule to the oracle each throttle has gone."""
+    """The part of the way from the rule to the oracle that each throttle has gone."""
     return _by_suite(
         f"Share of the gap between {RULE} and {ORACLE} that is closed",
         ("throttle", "c"),
@@ -201,7 +201,7 @@ def dominated_table(stored: Sequence[Stored]) -> Table:
 
 
 def hypervolume_table(stored: Sequence[Stored]) -> Table:
-    """How much of the plane of time and guest runtime each throttle reaches over the preferences."""
+    """The part of the plane of time and guest runtime that each throttle reaches over the preferences."""
     return _by_suite(
         "Hypervolume of the front over c",
         ("throttle",),
@@ -267,7 +267,7 @@ def _over_preferences(one: Stored, standings: Iterable[Standing]) -> list[Standi
 
 
 def _is_widest(one: Stored, suite: str) -> bool:
-    """Whether it stands for all suites of an evaluation."""
+    """True where it stands for all suites of an evaluation."""
     return suite == ALL or len(one.summary.migrations) == 1
 
 

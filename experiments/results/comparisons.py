@@ -1,4 +1,4 @@
-"""Who wins where, and how sure that is: the statistics of an evaluation's strata."""
+"""The comparisons of an evaluation's strata: who wins where, and how sure that is."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Front:
-    """What a throttle reaches over the preferences: means over a suite's migrations and the training seeds.
+    """The points that a throttle reaches over the preferences: means over a suite's migrations and the training seeds.
 
     Attributes:
         suite: or ``all``.
@@ -103,7 +103,7 @@ class Front:
 
 
 class Standings:
-    """Compares throttles on the same resamples; what two comparisons have in common is reckoned once.
+    """Compares throttles on the same resamples; what two comparisons have in common is computed once.
 
     Args:
         strata: of throttles that were given the same migrations.

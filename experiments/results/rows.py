@@ -76,7 +76,7 @@ class Summary:
 
 
 class Key(NamedTuple):
-    """What a stratum is of."""
+    """The names that tell a stratum from others."""
 
     suite: str
     preference: float

@@ -23,7 +23,7 @@ from dqgym.arrays import BoolArray, FloatArray
 RESAMPLES = 2000
 """The ends of a 95 % interval then rest on 50 resamples each."""
 BATCH = 25
-"""Resamples reckoned at a time where each needs an array as large as a stratum."""
+"""Resamples computed at a time where each needs an array as large as a stratum."""
 
 
 class Estimate(NamedTuple):
@@ -149,7 +149,7 @@ def mean_ratio(sample: Sample, opponent: Sample) -> Replicated:
 
 
 def probability_of_improvement(sample: Sample, opponent: Sample) -> Replicated:
-    """How likely a value is below the opponent's on the same migration, over all pairs of seeds; ties count half."""
+    """The chance of a value below the opponent's on the same migration, over all pairs of seeds; ties count half."""
     own, other = sample.values[:, None], opponent.values[None]
     wins = ((own < other) + 0.5 * (own == other)).reshape(-1, sample.values.shape[1])
     pairs = np.einsum("rs,rt->rst", sample.seeds, opponent.seeds).reshape(len(sample.seeds), -1)
@@ -157,7 +157,7 @@ def probability_of_improvement(sample: Sample, opponent: Sample) -> Replicated:
 
 
 def gap_closed(rule: Replicated, method: Replicated, oracle: Replicated) -> Estimate | None:
-    """(rule - method) / (rule - oracle) of mean costs; None unless the rule is surely dearer than the oracle."""
+    """(rule - method) / (rule - oracle) of mean costs; None unless the rule surely costs more than the oracle."""
     gap = rule - oracle
     return ((rule - method) / gap).estimate if gap.estimate.low > 0 else None
 
@@ -193,7 +193,7 @@ def hypervolume(time: FloatArray, runtime: FloatArray, worst_time: float, worst_
 
 
 def is_monotone(time: FloatArray, runtime: FloatArray) -> bool:
-    """Whether time and runtime both grow, or stay, from each preference [K] to the next larger one."""
+    """True where time and runtime both grow, or stay, from each preference [K] to the next larger one."""
     return bool((np.diff(time) >= 0).all() and (np.diff(runtime) >= 0).all())
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, without its rows: ``summary.json``, small enough to be kept in a repository.
+"""The findings of an evaluation, without its rows: ``summary.json``, small enough to be kept in a repository.
 
 Every table in it is ``{"columns": [...], "rows": [[...], ...]}``, an estimate in a cell is ``[value, low, high]``, and
 numbers have six digits.
@@ -26,7 +26,7 @@ SUMMARY_FILE = "summary.json"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an evaluation comes from.
+    """The origin of an evaluation.
 
     Attributes:
         command: what repeats it.

@@ -22,7 +22,7 @@ from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import MAX_VCPUS
 from dqgym.scenario.suites import get_suite
-from dqgym.telemetry.interval import ControlInterval, parse_survey
+from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval, parse_survey
 from dqgym.units import parse_bytes
 from experiments.errors import describe_validation_error
 
@@ -32,7 +32,7 @@ _SHOWN_CHARACTERS = 100
 
 
 class RandomisationConfig(Section):
-    """What training varies beyond the scenarios; see ``dqgym.envs.randomisation``."""
+    """The variations in training beyond the scenarios; see ``dqgym.envs.randomisation``."""
 
     calibration: Number = Field(
         default=0.0, ge=0, le=1, description="the model's constants are off by a factor of up to 1 + this, per scenario"
@@ -63,14 +63,14 @@ class RandomisationConfig(Section):
 
 
 class EnvironmentConfig(Section):
-    """What is trained on."""
+    """The migrations to train on."""
 
     suites: dict[SuiteName, Annotated[Number, Field(gt=0)]] = Field(
         description="suites that scenarios come from, and the weight of each"
     )
     n_envs: Whole = Field(default=256, ge=1, description="migrations side by side")
     control_interval: str = Field(
-        default="0.04 T0", description="time between decisions: '0.04 T0' (pass times) or '100 ms'"
+        default=POLICY_INTERVAL_TEXT, description="time between decisions: '0.04 T0' (pass times) or '100 ms'"
     )
     survey: str | None = Field(
         default=None,
@@ -136,7 +136,7 @@ class EnvironmentConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How long training lasts and what happens on the way; all counts are frames (environment steps)."""
+    """The length of training and the events on the way; all counts are frames (environment steps)."""
 
     frames: Whole = Field(ge=1, description="frames to train for (rounded up to whole rollouts)")
     checkpoint_every: Whole = Field(ge=1, description="frames between checkpoints")

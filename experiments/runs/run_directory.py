@@ -49,7 +49,7 @@ RECORDED_PACKAGES = (
 
 
 class RunMeta(BaseModel):
-    """Where a run's numbers come from."""
+    """The origin of a run's numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -140,7 +140,7 @@ class RunDirectory:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end."""
+        """True where the run has come to its end."""
         return self.final_model_path.is_file()
 
     @classmethod
@@ -216,7 +216,7 @@ class RunDirectory:
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """What ``evaluation.json`` holds: ``{"frames", "cost", "summary": [...], "history": [{"frames", "cost"}, ...]}``.
+    """Read ``evaluation.json``: ``{"frames", "cost", "summary": [...], "history": [{"frames", "cost"}, ...]}``.
 
     Raises:
         BadInputError: it is missing or damaged.

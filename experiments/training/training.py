@@ -40,7 +40,7 @@ LOGGED_FIELDS = ("cost", "time_over_t0", "guest_runtime", "converged_share")
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
         finished: all frames of the config are trained; False after Ctrl-C.

@@ -48,7 +48,7 @@ class Distribution:
     seed: int
 
     def migrate(self, throttle: Throttle) -> Outcomes:
-        """What becomes of every migration, on the model."""
+        """The outcomes of all migrations, on the model."""
         seeds = range(self.seed, self.seed + len(self.scenarios))
         return run_migrations(ModelBackend(), self.scenarios, throttle, seeds)
 

@@ -64,7 +64,7 @@ class Evolution:
 
 @dataclass
 class State:
-    """Where the search stands: the step to come, the weights, Adam's means."""
+    """The state of the search: the step to come, the weights, Adam's means."""
 
     step: int
     weights: FloatArray

@@ -87,7 +87,7 @@ def _learn(studies: Sequence[optuna.Study], trial: Trial, space: Space) -> None:
 
 
 def _suggestion(study: optuna.Study, space: Space, seed: int) -> dict[str, OptionValue]:
-    """What to try next, without meaningless digits."""
+    """The options to try next, without meaningless digits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its interface may change
         # The options depend on each other: one by one, the search ends in the wrong valley.

@@ -1,4 +1,4 @@
-"""What ``dqgym tune`` searches, by throttle, and the sets of options that it tries first."""
+"""The spaces that ``dqgym tune`` searches, by throttle, and the sets of options that it tries first."""
 
 from __future__ import annotations
 

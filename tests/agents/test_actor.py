@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents.actor import deterministic_actor, load_actor
-from agents.policies.per_vcpu_ppo_policy import PerVcpuPolicy
+from agents.policies.per_vcpu_ppo_policy import PerVcpuPpoPolicy
 from agents.storage.checkpoints import save_algorithm
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
 from tests.agents.conftest import small_config
@@ -53,5 +53,5 @@ def test_actions_are_clipped(make_small) -> None:
 def test_a_policy_saved_alone_loads_alone(make_small, tmp_path) -> None:
     policy = make_small("ppo", "per-vcpu").policy
     policy.save(tmp_path / "policy.pt")
-    loaded = PerVcpuPolicy.load(tmp_path / "policy.pt", device="cpu")
+    loaded = PerVcpuPpoPolicy.load(tmp_path / "policy.pt", device="cpu")
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in policy.state_dict().items())

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+import pytest
 
 from dqgym.controller.manifest import MANIFEST_FILE, SCHEMA_VERSION, sha256
 from dqgym.telemetry.action import ActionSpec
@@ -24,6 +23,9 @@ def network(
     input_name: str = "observation", output_name: str = "action", feature_axis: int = 1, gain: float = ACTION
 ) -> bytes:
     """``gain`` where feature 0 of a vCPU says that it exists, else 0; any number of migrations and vCPU slots."""
+    pytest.importorskip("onnx", reason="a bundle by hand needs the extra `export`")
+    from onnx import TensorProto, helper, numpy_helper
+
     constants = {
         "start": np.array([len(GLOBAL_FEATURES)], dtype=np.int64),
         "end": np.array([np.iinfo(np.int64).max], dtype=np.int64),
@@ -54,7 +56,7 @@ def manifest(content: bytes) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "name": "hand-made",
-        "created_by": {"onnx": onnx.__version__},
+        "created_by": {"tests": "1"},
         "network": {
             "policy": "per-vcpu",
             "form": "onnx",

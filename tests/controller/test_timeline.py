@@ -7,7 +7,7 @@ import pytest
 
 from dqgym.backends.base import Outcomes
 from dqgym.controller.loop import run_migrations
-from dqgym.controller.timeline import Trace, TraceRecorder
+from dqgym.controller.timeline import Timeline, TimelineRecorder
 from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from dqgym.throttles.registry import make_throttle
 from tests.controller.fakes import MIB, FakeBackend, FakeMigration, writers
@@ -21,46 +21,46 @@ SCENARIOS = [
 ]
 
 
-def traced(index: int, throttle: str) -> tuple[Trace, Outcomes]:
+def timeline_of(index: int, throttle: str) -> tuple[Timeline, Outcomes]:
     backend = FakeBackend(vcpu_slots=5)
-    recorder = TraceRecorder(lambda: backend.facts, index)
+    recorder = TimelineRecorder(lambda: backend.facts, index)
     outcome = run_migrations(backend, SCENARIOS, make_throttle(throttle), [0, 1, 2], observer=recorder)
-    return recorder.trace(), outcome
+    return recorder.timeline(), outcome
 
 
 @pytest.mark.parametrize("index", range(len(SCENARIOS)))
 def test_it_adds_up_to_the_outcome_of_the_migration_it_follows(index: int) -> None:
-    trace, outcome = traced(index, "dirty-quota")
+    timeline, outcome = timeline_of(index, "dirty-quota")
     vcpus = len(SCENARIOS[index].demand_bytes_per_s)
-    assert trace.facts.present.shape == (1, vcpus)
-    assert trace.run_share.shape == trace.dirty_limit_bytes_per_s.shape == (len(trace.time_s), vcpus)
-    assert trace.time_s[-1] == outcome.total_time_s[index]
-    assert (np.diff(trace.time_s) > 0).all(), "nothing is noted after the end"
-    assert trace.round[-1] == outcome.rounds[index]
-    end_s = trace.time_s[-1] - outcome.downtime_s[index]
-    lengths_s = np.diff(np.append(trace.time_s[:-1], end_s), prepend=0)
-    assert (trace.run_share * lengths_s[:, None]).sum(axis=0) == pytest.approx(
+    assert timeline.facts.present.shape == (1, vcpus)
+    assert timeline.run_share.shape == timeline.dirty_limit_bytes_per_s.shape == (len(timeline.time_s), vcpus)
+    assert timeline.time_s[-1] == outcome.total_time_s[index]
+    assert (np.diff(timeline.time_s) > 0).all(), "nothing is noted after the end"
+    assert timeline.round[-1] == outcome.rounds[index]
+    end_s = timeline.time_s[-1] - outcome.downtime_s[index]
+    lengths_s = np.diff(np.append(timeline.time_s[:-1], end_s), prepend=0)
+    assert (timeline.run_share * lengths_s[:, None]).sum(axis=0) == pytest.approx(
         outcome.guest_runtime_per_vcpu[index, :vcpus] * outcome.total_time_s[index], rel=1e-3
     )
-    sent = (trace.bandwidth_bytes_per_s * lengths_s).sum()
+    sent = (timeline.bandwidth_bytes_per_s * lengths_s).sum()
     assert sent == pytest.approx(outcome.bytes_sent[index], rel=0.02)
 
 
 def test_it_shows_the_commands_and_the_dirty_rate() -> None:
-    trace, _ = traced(1, "dirty-quota")
-    assert trace.dirty_limit_bytes_per_s[5] == pytest.approx([SHARE * 64 * MIB / 3] * 3)
-    assert trace.dirty_rate_bytes_per_s[5] == pytest.approx(SHARE * 64 * MIB, rel=1e-3)
-    assert (trace.run_share_cap == 1).all()
-    caps = traced(1, "current")[0].run_share_cap
+    timeline, _ = timeline_of(1, "dirty-quota")
+    assert timeline.dirty_limit_bytes_per_s[5] == pytest.approx([SHARE * 64 * MIB / 3] * 3)
+    assert timeline.dirty_rate_bytes_per_s[5] == pytest.approx(SHARE * 64 * MIB, rel=1e-3)
+    assert (timeline.run_share_cap == 1).all()
+    caps = timeline_of(1, "current")[0].run_share_cap
     assert caps[0, 0] == 1
     assert caps[-1, 0] < 0.5
 
 
 def test_its_export_is_json_without_infinities() -> None:
-    trace, _ = traced(2, "none")
-    parsed = json.loads(json.dumps(trace.to_dict(), allow_nan=False))
+    timeline, _ = timeline_of(2, "none")
+    parsed = json.loads(json.dumps(timeline.to_dict(), allow_nan=False))
     assert parsed["dirty_limit_bytes_per_s"][0] == [None]
-    assert parsed["time_s"] == trace.time_s.tolist()
+    assert parsed["time_s"] == timeline.time_s.tolist()
     assert parsed["facts"]["vcpus"] == 1
     assert set(parsed) == {
         "facts",
@@ -78,6 +78,6 @@ def test_its_export_is_json_without_infinities() -> None:
 def test_a_trace_of_nothing_is_empty() -> None:
     backend = FakeBackend()
     backend.start([writers(20, vcpus=2)], [0])
-    trace = TraceRecorder(backend.facts).trace()
-    assert trace.time_s.shape == (0,)
-    assert trace.run_share.shape == (0, 2)
+    timeline = TimelineRecorder(backend.facts).timeline()
+    assert timeline.time_s.shape == (0,)
+    assert timeline.run_share.shape == (0, 2)

@@ -184,7 +184,7 @@ def test_it_can_be_said_as_a_mapping() -> None:
     assert (
         resolve_options(scenario=CASE).randomisation == resolve_options(scenario=CASE, randomisation={}).randomisation
     )
-    with pytest.raises(ValueError, match=r"unknown 'latencies' \(did you mean 'latency'\?\)"):
+    with pytest.raises(ValueError, match=r"unknown part of randomisation 'latencies' \(did you mean 'latency'\?\)"):
         resolve_options(scenario=CASE, randomisation={"latencies": (0.0, 0.1)})
 
 

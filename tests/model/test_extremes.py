@@ -20,7 +20,7 @@ from dqgym.model.kernel import (
 )
 from dqgym.model.layout import UNLIMITED_RATE, Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth
-from dqgym.model.replayed_rates import set_recorded_rates
+from dqgym.model.replayed_rates import replay_rates
 from dqgym.model.schedules import draw_periods
 from dqgym.model.sleeping import command_sleeps, lose_quota_asleep
 from dqgym.scenario import Scenario
@@ -58,7 +58,7 @@ def advance_at_most(  # type: ignore[no-untyped-def]
         pieces += 1
         plan_piece(tile, state, slots, parameters)
         if state[Vm.RECORDED] > 0.0:
-            set_recorded_rates(tile, slots, state[Vm.TIME_S], state[Vm.PIECE_S], table_times, table_values)
+            replay_rates(tile, slots, state[Vm.TIME_S], state[Vm.PIECE_S], table_times, table_values)
         write_without_quota(tile, state, slots)
         stop_at_quota(tile, state, slots, parameters)
         end_piece(tile, state, slots, parameters.window_s)

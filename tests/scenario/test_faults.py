@@ -42,7 +42,7 @@ link: {kind: trace, file: TRACE}
 
 def simulate(path: Path, throttle: str = "none") -> subprocess.CompletedProcess[str]:
     """The command as a user would run it."""
-    command = [sys.executable, "-m", "experiments.cli.app", "simulate", str(path), "--throttle", throttle]
+    command = [sys.executable, "-m", "experiments.cli.entry", "simulate", str(path), "--throttle", throttle]
     return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
 
 

@@ -37,7 +37,7 @@ def recorded(run: str) -> list[dict[str, float]]:
     QEMU prints the rate at which pages were found dirty between the last two evaluated syncs, which are more than a
     second apart; the dirty bytes are that rate over that time.
     """
-    line = next(one for one in read_qemu_runs() if one.id == run).time_line
+    line = next(one for one in read_qemu_runs() if one.id == run).timeline
     rows, evaluated_ms, dirty_bytes = [], 0.0, 0.0
     sync = {"sync_time_s": 0.0, "synced_dirty_bytes": 0.0, "synced_sent_bytes": 0.0}
     while_sending = np.flatnonzero(line.downtime_bytes == 0)

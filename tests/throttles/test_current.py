@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from dqgym.controller.loop import run_migrations
-from dqgym.controller.timeline import TraceRecorder
+from dqgym.controller.timeline import TimelineRecorder
 from dqgym.throttles.current import current
 from tests.controller.fakes import FakeBackend, writers
 
 
 def test_the_run_share_about_halves_with_each_round() -> None:
     backend = FakeBackend()
-    recorder = TraceRecorder(lambda: backend.facts)
+    recorder = TimelineRecorder(lambda: backend.facts)
     run_migrations(backend, [writers(2000)], current(), [0], observer=recorder)
-    trace = recorder.trace()
+    timeline = recorder.timeline()
     # The cap of a step was set after the round of the step before: look at the last step of each round.
-    last_of_round = np.flatnonzero(np.diff(trace.round, append=trace.round[-1] + 1))
-    caps = trace.run_share_cap[last_of_round, 0]
+    last_of_round = np.flatnonzero(np.diff(timeline.round, append=timeline.round[-1] + 1))
+    caps = timeline.run_share_cap[last_of_round, 0]
     assert caps[0] == 1
     assert caps[1] == pytest.approx(0.70)
     halving = caps[2:] / caps[1:-1]

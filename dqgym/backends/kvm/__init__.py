@@ -1,7 +1,7 @@
 """Real migrations of real virtual machines on Linux KVM, in plain Python: no compiled code, no guest image.
 
-From the bottom up: ``api`` (ioctls), ``guest`` (the code that the guest runs), ``ring`` and ``vm`` (a virtual machine
-with a dirty ring for each vCPU), ``traces`` (which pages a workload touches), ``throttling`` (who must wait), ``vcpu``
-and ``machine`` (threads that run the guest), ``frames``, ``sender`` and ``destination`` (pre-copy over TCP), ``source``
-(the process that all of it lives in) and ``backend`` (the interface that the rest of dqgym knows).
+From the bottom up: ``workload`` (which pages the guest touches, and when), ``machine`` (ioctls, the guest's code, its
+vCPUs' threads, throttling, and the log of dirty pages), ``feasibility`` (the scenarios that fit), ``migration``
+(pre-copy over TCP: the processes of source and destination, and the proof), ``host`` (the probe of this host, and its
+costs) and ``backend`` (the interface that the rest of dqgym knows).
 """

@@ -17,7 +17,7 @@ import numpy as np
 
 from dqgym.arrays import Float32Array, FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
-from dqgym.backends.kvm.feasibility import require_fits
+from dqgym.backends.kvm.feasibility import require_feasible
 from dqgym.backends.kvm.host.probe import require_kvm
 from dqgym.backends.kvm.machine.api import PAGE_BYTES
 from dqgym.backends.kvm.machine.survey_log import LONGEST_S, Surveyed
@@ -97,7 +97,7 @@ class KvmBackend:
         """Boot the guest of the one scenario, let it run for a moment, survey it, and begin to migrate it.
 
         Raises:
-            BadInputError: more than one scenario, one that does not fit (``fits.require_fits``), or too long a survey.
+            BadInputError: more than one scenario, one that KVM cannot play, or too long a survey.
             MigrationFailedError: the destination or KVM refused.
         """
         if len(scenarios) != 1 or len(seeds) != 1:
@@ -106,7 +106,7 @@ class KvmBackend:
             )
         self.close()
         (scenario,), (seed,) = scenarios, seeds
-        require_fits(scenario)
+        require_feasible(scenario)
         pool = pack_scenarios(scenarios, DEFAULT_PARAMETERS, self.vcpu_slots)
         facts = pool.facts()
         survey_s = 0.0 if survey is None else float(survey.seconds(facts)[0])
@@ -162,7 +162,7 @@ class KvmBackend:
         self._telemetry = Telemetry(self._telemetry.vcpu, self._telemetry.vm, done)
 
     def outcomes(self) -> Outcomes:
-        """What became of the migration, once it is proven.
+        """The outcome of the migration, once it is proven.
 
         Raises:
             ProofFailedError: memory or stores were lost; there is no result.
@@ -269,7 +269,7 @@ def _vcpu_telemetry(
 ) -> Float32Array:
     """[len(VcpuField), V], 0 in absent slots."""
     fields = np.zeros((len(VcpuField), slots), dtype=np.float32)
-    for i, (old, new) in enumerate(zip(before.tallies, now.tallies, strict=True)):
+    for i, (old, new) in enumerate(zip(before.counts, now.counts, strict=True)):
         # As in the model: a throttle that works through full rings sees all that enters them.
         pages = new.entries - old.entries if ring_sleeps_s[i] > 0.0 else new.first_writes - old.first_writes
         run_s = min(max(took_s - (new.halted_s - old.halted_s), 0.0), took_s)

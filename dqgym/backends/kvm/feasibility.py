@@ -1,12 +1,12 @@
-"""Which scenarios a host of this size can play for real, and what is not played."""
+"""The scenarios that a host of this size can play for real, and what a scenario is scaled to that it cannot."""
 
 from __future__ import annotations
 
 from dqgym.backends.kvm.machine.guest import MOST_MEMORY_BYTES
-from dqgym.backends.kvm.machine.vcpu import TICK_S
-from dqgym.backends.kvm.machine.vm import LARGEST_RING_ENTRIES
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
 from dqgym.errors import BadInputError
 from dqgym.scenario import DirtyLog, Scenario, VirtualMachine
+from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES
 from dqgym.scenario.scaling import scaled
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.units import MIB, format_bytes, format_rate, format_time
@@ -16,13 +16,14 @@ MOST_BANDWIDTH_BYTES_PER_S = 250.0 * MIB
 MOST_VCPUS = 16
 SCALED_MEMORY_BYTES = MOST_MEMORY_BYTES
 SCALED_BANDWIDTH_BYTES_PER_S = 100.0 * MIB
-"""What a scenario that does not fit is scaled to: a pass takes 10 s. Rings do not shrink with the memory, and what all
-vCPUs together dirty before anyone looks must fit into the downtime limit, which does; so the memory is the largest."""
+"""The size to which a scenario that does not fit is scaled: a pass takes 10 s. Rings do not shrink with the memory, and
+what all vCPUs together dirty before anyone looks must fit into the downtime limit, which does; so the memory is the
+largest."""
 
 _NOT_SCALED = f"`--scale` keeps the number of vCPUs; of a suite, `--max-vcpus {MOST_VCPUS}` leaves larger scenarios out"
 
 
-def require_fits(scenario: Scenario) -> None:
+def require_feasible(scenario: Scenario) -> None:
     """Raise a BadInputError where KVM cannot play the scenario: it names the field, its value and what is allowed."""
     found = _problems(scenario)
     if found:
@@ -57,7 +58,7 @@ def scaled_to_fit(scenario: Scenario) -> Scenario:
 
 
 def _problems(scenario: Scenario) -> str:
-    """What does not fit: each field, its value and what is allowed; empty where all fits."""
+    """The fields that do not fit, with value and what is allowed; empty where all fits."""
     entries = scenario.dirty_log.ring_entries
     periods_s = [period_s for group in scenario.workload if (period_s := getattr(group.schedule, "period_s", None))]
     problems = {

@@ -34,11 +34,10 @@ from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import MAX_VCPUS, Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval
 
 SuiteChoice = str | Mapping[str, float]
 """The name of a suite, or weights by name."""
-DEFAULT_INTERVAL = "0.04 T0"
 
 
 class Argument(NamedTuple):
@@ -68,7 +67,7 @@ class EnvironmentKeywords(TypedDict, total=False):
         Argument(PREFERENCE_RANGE, "what guest runtime is worth against time: a number, or a range to draw from"),
     ]
     control_interval: Annotated[
-        IntervalChoice, Argument(DEFAULT_INTERVAL, 'time between decisions: pass times, or seconds (``"100 ms"``)')
+        IntervalChoice, Argument(POLICY_INTERVAL_TEXT, 'time between decisions: pass times, or seconds (``"100 ms"``)')
     ]
     survey: Annotated[
         IntervalChoice | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from dqgym.arrays import FloatArray
-    from dqgym.controller.timeline import Trace
+    from dqgym.controller.timeline import Timeline
 
 GB = 1e9
 MB = 1e6
@@ -34,10 +34,10 @@ BANDWIDTH_COLOUR = "#0072B2"
 REMAINING_COLOUR = "#444444"
 
 
-def draw_migration(trace: Trace, size: tuple[int, int] = (800, 600)) -> NDArray[np.uint8]:
+def draw_migration(timeline: Timeline, size: tuple[int, int] = (800, 600)) -> NDArray[np.uint8]:
     """A frame uint8 [height, width, 3] that shows the migration so far; ``size`` is (width, height) in pixels."""
     figure = _cached_figure(size)
-    figure.update(trace)
+    figure.update(timeline)
     return figure.image()
 
 
@@ -61,22 +61,22 @@ class MigrationFigure:
         self._draw_line_panels()
         self._draw_heat_maps(grid[2, 1], grid[3, 1])
 
-    def update(self, trace: Trace, title: str = "") -> None:
-        """Show this trace instead of the last one; ``title`` stands before the figures of the current state."""
-        present = trace.facts.present[0]
-        bandwidth = float(trace.facts.bandwidth_bytes_per_s[0])
-        self.figure.suptitle(_headline(trace, title), fontsize=11, y=0.985)
-        end_s = float(trace.time_s[-1]) if len(trace.time_s) else float(trace.facts.pass_time_s[0])
+    def update(self, timeline: Timeline, title: str = "") -> None:
+        """Show this timeline instead of the last one; ``title`` stands before the figures of the current state."""
+        present = timeline.facts.present[0]
+        bandwidth = float(timeline.facts.bandwidth_bytes_per_s[0])
+        self.figure.suptitle(_headline(timeline, title), fontsize=11, y=0.985)
+        end_s = float(timeline.time_s[-1]) if len(timeline.time_s) else float(timeline.facts.pass_time_s[0])
         self._remaining.set_xlim(0, end_s)
 
-        memory_bytes = float(trace.facts.memory_bytes[0])
-        time_s = _from_start(trace.time_s, 0.0)
-        self._remaining_line.set_data(time_s, _from_start(trace.remaining_bytes, memory_bytes) / GB)
+        memory_bytes = float(timeline.facts.memory_bytes[0])
+        time_s = _from_start(timeline.time_s, 0.0)
+        self._remaining_line.set_data(time_s, _from_start(timeline.remaining_bytes, memory_bytes) / GB)
         self._remaining.set_ylim(0, memory_bytes / GB * 1.05)
 
         floor = bandwidth / 100  # on a logarithmic axis nothing is drawn at zero
-        dirty_rate = np.maximum(trace.dirty_rate_bytes_per_s, floor)
-        measured = np.maximum(trace.bandwidth_bytes_per_s, floor)
+        dirty_rate = np.maximum(timeline.dirty_rate_bytes_per_s, floor)
+        measured = np.maximum(timeline.bandwidth_bytes_per_s, floor)
         for line, rate in ((self._dirty_line, dirty_rate), (self._bandwidth_line, measured)):
             line.set_data(time_s, _from_start(rate, rate[0] if len(rate) else np.nan) / MB)
         highest = max(
@@ -84,9 +84,9 @@ class MigrationFigure:
         )
         self._rates.set_ylim(floor / MB, highest / MB)
 
-        limits = np.minimum(trace.dirty_limit_bytes_per_s[:, present] / bandwidth, FREE)
-        _show(self._limits_image, time_columns(limits, trace.time_s, COLUMNS), end_s)
-        _show(self._shares_image, time_columns(trace.run_share[:, present], trace.time_s, COLUMNS), end_s)
+        limits = np.minimum(timeline.dirty_limit_bytes_per_s[:, present] / bandwidth, FREE)
+        _show(self._limits_image, time_columns(limits, timeline.time_s, COLUMNS), end_s)
+        _show(self._shares_image, time_columns(timeline.run_share[:, present], timeline.time_s, COLUMNS), end_s)
 
     def image(self) -> NDArray[np.uint8]:
         """The picture as uint8 [height, width, 3]."""
@@ -141,12 +141,12 @@ def _cached_figure(size: tuple[int, int]) -> MigrationFigure:
     return MigrationFigure(size)
 
 
-def _headline(trace: Trace, title: str) -> str:
-    if not len(trace.time_s):
+def _headline(timeline: Timeline, title: str) -> str:
+    if not len(timeline.time_s):
         return title or "before the start"
     state = (
-        f"{trace.time_s[-1]:,.1f} s = {trace.time_s[-1] / trace.facts.pass_time_s[0]:.2f} T0,"
-        f" round {int(trace.round[-1])}, {trace.remaining_bytes[-1] / GB:,.2f} GB remaining"
+        f"{timeline.time_s[-1]:,.1f} s = {timeline.time_s[-1] / timeline.facts.pass_time_s[0]:.2f} T0,"
+        f" round {int(timeline.round[-1])}, {timeline.remaining_bytes[-1] / GB:,.2f} GB remaining"
     )
     return f"{title}: {state}" if title else state
 

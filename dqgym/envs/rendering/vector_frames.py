@@ -1,4 +1,4 @@
-"""The frames of a vector environment: the time line of each of its migrations, noted step by step."""
+"""The frames of a vector environment: the timeline of each of its migrations, noted step by step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.arrays import BoolArray, Float32Array, FloatArray
-from dqgym.controller.timeline import TraceRecorder
+from dqgym.controller.timeline import TimelineRecorder
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.telemetry import Facts, Telemetry
@@ -18,7 +18,7 @@ class VectorRecorder:
     """Keeps the time lines of N migrations in the arrays of ``dqgym.model.layout``."""
 
     def __init__(self, num_envs: int) -> None:
-        self._recorders: list[TraceRecorder | None] = [None] * num_envs
+        self._recorders: list[TimelineRecorder | None] = [None] * num_envs
         self._facts: Facts
 
     def begin(self, mask: BoolArray, vcpu: Float32Array, vm: FloatArray) -> None:
@@ -32,7 +32,7 @@ class VectorRecorder:
             ring_bytes=vm[:, Vm.RING_BYTES].copy(),
         )
         for index in np.flatnonzero(mask).tolist():
-            self._recorders[index] = TraceRecorder(self._facts, index)
+            self._recorders[index] = TimelineRecorder(self._facts, index)
 
     def note(self, mask: BoolArray, vcpu: Float32Array, vm: FloatArray) -> None:
         """Note a step of the migrations of ``mask`` [N]."""
@@ -51,4 +51,4 @@ class VectorRecorder:
         """One of each migration, uint8 [600, 800, 3]."""
         from dqgym.envs.rendering.frames import draw_migration
 
-        return tuple(draw_migration(recorder.trace()) for recorder in self._recorders if recorder is not None)
+        return tuple(draw_migration(recorder.timeline()) for recorder in self._recorders if recorder is not None)

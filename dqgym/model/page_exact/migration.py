@@ -1,4 +1,4 @@
-"""What the model means, page by page: the definition that the fluid kernel (``dqgym.model.kernel``) is checked against.
+"""The model page by page: the definition that the fluid kernel (``dqgym.model.kernel``) is checked against.
 
 A migration is played through with one byte for every page, one store and one sent page after another. Everybody does
 in turns of at most a millisecond what it can do in that time: first the sender, then the devices, then the vCPUs.
@@ -24,7 +24,7 @@ from dqgym.jit.compile import kernel, routine
 from dqgym.jit.random import uniform
 from dqgym.model.layout import Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
-from dqgym.model.page_exact.state import DIRTY, LINK, PAGES, WAITING
+from dqgym.model.page_exact.state import DIRTY, LINK, PAGES, PENDING
 from dqgym.model.page_exact.vcpu import (
     command_cap,
     empty_rings,
@@ -55,14 +55,14 @@ def begin_sync(vm, vcpus, ends_round):  # type: ignore[no-untyped-def]
 
 @routine
 def read_dirty_log(vm, vcpus, pages):  # type: ignore[no-untyped-def]
-    """Dirty pages are to send, too; the log and the rings are empty again. Counts those that did not wait anyway."""
+    """Dirty pages become pending; the log and the rings are empty again. Counts those that were not pending already."""
     found = 0
     for address in range(len(pages)):
-        if pages[address] & DIRTY and not pages[address] & WAITING:
+        if pages[address] & DIRTY and not pages[address] & PENDING:
             found += 1
-        pages[address] = WAITING if pages[address] & (DIRTY | WAITING) else 0
+        pages[address] = PENDING if pages[address] & (DIRTY | PENDING) else 0
     empty_rings(vcpus)
-    vm.waiting_pages += found
+    vm.pending_pages += found
     vm.syncs += 1
     vm.sync_time_s = vm.time_s
     vm.synced_dirty_pages += found
@@ -75,19 +75,19 @@ def read_dirty_log(vm, vcpus, pages):  # type: ignore[no-untyped-def]
 
 @routine
 def fits_into_downtime(vm):  # type: ignore[no-untyped-def]
-    """Whether what waits could be sent within the downtime limit.
+    """True where what is pending could be sent within the downtime limit.
 
     Pages of zeros cost nothing to send, but wait until the first round has sent all others.
     """
-    zero_bytes = vm.zero_bytes if vm.waiting_pages > 0 else 0.0
-    return vm.waiting_pages * vm.page_bytes + zero_bytes <= vm.threshold_bytes
+    zero_bytes = vm.zero_bytes if vm.pending_pages > 0 else 0.0
+    return vm.pending_pages * vm.page_bytes + zero_bytes <= vm.threshold_bytes
 
 
 @routine
 def begin_window(vm, vcpus, bandwidth):  # type: ignore[no-untyped-def]
     """A new budget, which goes with the window; then look whether the round has come to its end.
 
-    What fits into the downtime limit is reckoned with the bandwidth of the moment, or, where a sync that waited made
+    What fits into the downtime limit is computed with the bandwidth of the moment, or, where a sync that waited made
     the last window longer, with what that one carried. Without a line speed the budget is spread over the window, so
     that there is nothing to count.
     """
@@ -124,31 +124,31 @@ def end_sync(vm, vcpus, pages, bandwidth):  # type: ignore[no-untyped-def]
 
 @routine
 def send(vm, pages, bandwidth, duration_s):  # type: ignore[no-untyped-def]
-    """Send what waits, at ascending addresses and around the end, as far as the line and the budget allow."""
+    """Send what is pending, at ascending addresses and around the end, as far as the line and the budget allow."""
     speed = vm.line_speed if vm.line_speed > 0.0 else bandwidth
-    if vm.waiting_pages > 0:
+    if vm.pending_pages > 0:
         vm.sending_s += duration_s
         vm.offered_bytes += bandwidth * duration_s
     vm.transmitted_bytes += speed * duration_s
-    while vm.waiting_pages > 0 and vm.transmitted_bytes >= vm.page_bytes and vm.budget_bytes >= vm.page_bytes:
-        while not pages[vm.address] & WAITING:
+    while vm.pending_pages > 0 and vm.transmitted_bytes >= vm.page_bytes and vm.budget_bytes >= vm.page_bytes:
+        while not pages[vm.address] & PENDING:
             vm.address = (vm.address + 1) % len(pages)
-        pages[vm.address] &= ~WAITING
-        vm.waiting_pages -= 1
+        pages[vm.address] &= ~PENDING
+        vm.pending_pages -= 1
         vm.sent_pages += 1
         vm.transmitted_bytes -= vm.page_bytes
         vm.budget_bytes -= vm.page_bytes
-    if vm.waiting_pages == 0 or vm.budget_bytes < vm.page_bytes:
+    if vm.pending_pages == 0 or vm.budget_bytes < vm.page_bytes:
         vm.transmitted_bytes %= vm.page_bytes  # a line that was idle does not make up for it
 
 
 @routine
 def stop_guest(vm, bandwidth):  # type: ignore[no-untyped-def]
     """The last stage: nobody writes any more, the rest goes at line speed."""
-    vm.downtime_s = vm.waiting_pages * vm.page_bytes / max(bandwidth, vm.line_speed)
+    vm.downtime_s = vm.pending_pages * vm.page_bytes / max(bandwidth, vm.line_speed)
     vm.time_s += vm.downtime_s
-    vm.sent_pages += vm.waiting_pages
-    vm.waiting_pages = 0
+    vm.sent_pages += vm.pending_pages
+    vm.pending_pages = 0
     vm.done = True
     vm.converged = True
 

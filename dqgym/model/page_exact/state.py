@@ -20,7 +20,7 @@ from dqgym.scenario.vm import BASE_PAGE_BYTES
 Layout = Literal["scattered", "contiguous"]
 LAYOUTS: tuple[Layout, ...] = ("scattered", "contiguous")
 
-WAITING = np.uint8(1)
+PENDING = np.uint8(1)
 """Bit of a page that is still to send in this round."""
 DIRTY = np.uint8(2)
 """Bit of a page that the dirty log says was written since the last sync."""
@@ -101,7 +101,7 @@ VM = np.dtype(
         ("ring_exit_s", np.float64),
         # The sender.
         ("time_s", np.float64),
-        ("waiting_pages", np.int64),
+        ("pending_pages", np.int64),
         ("address", np.int64),  # where it goes on
         ("window_began_s", np.float64),
         ("window_ends_s", np.float64),
@@ -168,7 +168,7 @@ class Migration(NamedTuple):
 def new_migration(
     scenario: Scenario, pool: ScenarioPool, m: int, parameters: ModelParameters, layout: Layout, seed: int
 ) -> Migration:
-    """The scenario before anything has happened: every page waits to be sent, none is dirty.
+    """The scenario before anything has happened: every page is pending, none is dirty.
 
     Args:
         scenario: what is migrated; number ``m`` of the ``pool``, which knows its link as numbers.
@@ -193,7 +193,7 @@ def new_migration(
     return Migration(
         vm=vm,
         vcpus=vcpus,
-        pages=np.full(total, WAITING, dtype=np.uint8),
+        pages=np.full(total, PENDING, dtype=np.uint8),
         address_of=order.permutation(total) if layout == "scattered" else np.arange(total),
         schedule=np.ascontiguousarray(schedules.rows().T),
         zipf=laws.rows().ravel(),
@@ -313,7 +313,7 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "quota_interval_s": parameters.quota_interval_s,
         "overshoot_bytes": max(parameters.overshoot_bytes, page_bytes),
         "ring_exit_s": parameters.ring_exit_s,
-        "waiting_pages": pages,
+        "pending_pages": pages,
         "first_window": True,
         "sync_until_s": np.inf,
         "round": 1,

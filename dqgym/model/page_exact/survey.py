@@ -5,11 +5,10 @@ from __future__ import annotations
 from dqgym.jit.compile import kernel, routine
 from dqgym.model.layout import Vm
 from dqgym.model.page_exact.migration import TURN_S, follow_link, run_guest
-from dqgym.model.page_exact.state import DIRTY, WAITING
+from dqgym.model.page_exact.state import DIRTY, PENDING
 from dqgym.model.page_exact.vcpu import empty_rings
 from dqgym.telemetry.survey import MARKS
 
-_MARKS = MARKS
 _EPSILON_S = 1e-9
 
 
@@ -22,11 +21,11 @@ def run_survey(migration, survey_s, found):  # type: ignore[no-untyped-def]
     """
     vm, vcpus = migration.vm[0], migration.vcpus
     migration.pages[:] = 0
-    for k in range(len(_MARKS)):
-        run_until(migration, _MARKS[k] * survey_s)
+    for k in range(len(MARKS)):
+        run_until(migration, MARKS[k] * survey_s)
         for i in range(len(vcpus)):
             found[k, i] = dirty_pages_of(vcpus[i], migration.pages, migration.address_of)
-    migration.pages[:] = WAITING
+    migration.pages[:] = PENDING
     empty_rings(vcpus)
     vm.window_began_s = vm.window_ends_s = vm.quota_due_s = vm.sync_time_s = vm.time_s
 
@@ -43,7 +42,7 @@ def run_until(migration, ends_s):  # type: ignore[no-untyped-def]
 
 @routine
 def dirty_pages_of(vcpu, pages, address_of):  # type: ignore[no-untyped-def]
-    """How many pages of the vCPU's region are dirty: nobody else writes there."""
+    """The number of dirty pages in the vCPU's region: nobody else writes there."""
     count = 0
     for page in range(vcpu.first_page, vcpu.first_page + vcpu.pages):
         if pages[address_of[page]] & DIRTY:

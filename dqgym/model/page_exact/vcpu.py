@@ -8,7 +8,7 @@ import numpy as np
 
 from dqgym.jit.compile import routine
 from dqgym.jit.random import exponential, next_seed, uniform
-from dqgym.model.page_exact.state import DIRTY, IN_RING, LINK, PAGES, WAITING
+from dqgym.model.page_exact.state import DIRTY, IN_RING, LINK, PAGES, PENDING
 from dqgym.model.parameters import TIMESLICE_S
 
 # --- the writers -----------------------------------------------------------------------------------------------------
@@ -23,14 +23,14 @@ def store(vm, pages, address):  # type: ignore[no-untyped-def]
 
 @routine
 def is_first_write(vm, pages, address):  # type: ignore[no-untyped-def]
-    """Whether a store to the page makes it dirty, which takes a fault and is charged to the vCPU.
+    """True where a store to the page makes it dirty, which takes a fault and is charged to the vCPU.
 
     A log that is cleared at the sync protects every page again. Otherwise a page is protected again when it is sent, so
-    that one which still waits may be written for nothing.
+    that one which is still pending may be written for nothing.
     """
     if pages[address] & DIRTY:
         return False
-    return vm.cleared_at_sync or not pages[address] & WAITING
+    return vm.cleared_at_sync or not pages[address] & PENDING
 
 
 @routine
@@ -117,7 +117,7 @@ def random_below(random, count):  # type: ignore[no-untyped-def]
 
 @routine
 def rate_factor(vcpu, schedule, random, time_s):  # type: ignore[no-untyped-def]
-    """What the schedule makes of the demand at this moment.
+    """The factor that the schedule puts on the demand at this moment.
 
     A schedule is a table that repeats after its period. One of random periods draws the length of each but the first
     anew, and its table stretches with it.
@@ -159,7 +159,7 @@ def command_cap(vcpu, cap, time_s):  # type: ignore[no-untyped-def]
 
 @routine
 def allowed_s(vcpu, begin_s, end_s):  # type: ignore[no-untyped-def]
-    """How long the vCPU may run between two times: not while its full ring stops it, nor in a capped cycle's sleep.
+    """The time that the vCPU may run in a span: not while its full ring stops it, nor in a capped cycle's sleep.
 
     A run-share cap c makes cycles of TIMESLICE_S / c: first asleep, then running for its slice.
     """
@@ -176,7 +176,7 @@ def allowed_s(vcpu, begin_s, end_s):  # type: ignore[no-untyped-def]
 
 @routine
 def capped_run_s(cap, slice_s, since_s):  # type: ignore[no-untyped-def]
-    """How long a vCPU has run ``since_s`` after its first cycle began; before that, the last old one runs out."""
+    """The time that a vCPU has run ``since_s`` after its first cycle began; before that, the last old one runs out."""
     if since_s < 0.0:
         return max(since_s, -slice_s)
     cycle_s = TIMESLICE_S / cap
@@ -187,7 +187,7 @@ def capped_run_s(cap, slice_s, since_s):  # type: ignore[no-untyped-def]
 
 @routine
 def wakes_in_s(vcpu, time_s, sync_waits):  # type: ignore[no-untyped-def]
-    """How long the vCPU will go on sleeping; what a run-share cap makes it sleep counts with ``sync_waits`` only.
+    """The time that the vCPU will go on sleeping; what a run-share cap makes it sleep counts with ``sync_waits`` only.
 
     A vCPU that a cap of 0 has stopped is not asleep: nobody waits for it.
     """
@@ -243,13 +243,13 @@ def take_quota(vm, vcpu):  # type: ignore[no-untyped-def]
 
 @routine
 def has_ring(vm, vcpu):  # type: ignore[no-untyped-def]
-    """Whether the vCPU's stores go through a dirty ring: the log is made of rings, or it shall sleep for a full one."""
+    """True where the vCPU's stores go through a ring: the log is made of rings, or it shall sleep for a full one."""
     return vm.rings or vcpu.ring_sleep_s > 0.0
 
 
 @routine
 def enters_ring(vm, vcpu, pages, address):  # type: ignore[no-untyped-def]
-    """Whether a store to the page makes an entry in the ring: each page makes one, until the ring is emptied."""
+    """True where a store to the page makes an entry in the ring: each page makes one, until the ring is emptied."""
     return has_ring(vm, vcpu) and not pages[address] & IN_RING
 
 

@@ -37,7 +37,7 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class GuestperfProgress:
-    """What ``query-migrate`` said at the end of a round.
+    """The numbers of ``query-migrate`` at the end of a round.
 
     Attributes:
         status: of the migration.
@@ -115,7 +115,7 @@ def read_guestperf(path: Path) -> GuestperfReport:
 
 
 def replay_of_report(report: GuestperfReport) -> Replay:
-    """What the vCPUs dirtied and what the link carried, round by round; all vCPUs alike.
+    """The replay of a report: what the vCPUs dirtied and the link carried, round by round; all vCPUs alike.
 
     A round's dirty pages were found at its end, under the throttle that held since its beginning. They are fewer than
     the stores, because a page that is written twice in a round counts once: the demand is a lower bound.

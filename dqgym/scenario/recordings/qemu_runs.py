@@ -51,8 +51,8 @@ class RecordingError(BadInputError):
 
 
 @dataclass(frozen=True, eq=False)
-class RunTimeLine:
-    """What was read every 100 ms while the migration went on: T rows, W vCPUs.
+class RecordedTimeline:
+    """The readings that were made every 100 ms while the migration went on: T rows, W vCPUs.
 
     Attributes:
         time_s: [T] since the migration began.
@@ -113,7 +113,7 @@ class RecordedRun:
         max_throttle_percent: the highest ``cpu-throttle-percentage``.
         baseline_bytes_per_s: what each vCPU went through before the migration (readers: what they read).
         guest_runtime: share of the migration in which each vCPU ran.
-        time_line: what was read while it went on.
+        timeline: what was read while it went on.
     """
 
     id: str
@@ -141,7 +141,7 @@ class RecordedRun:
     max_throttle_percent: float
     baseline_bytes_per_s: tuple[float, ...]
     guest_runtime: tuple[float, ...]
-    time_line: RunTimeLine = field(compare=False, repr=False)
+    timeline: RecordedTimeline = field(compare=False, repr=False)
 
     @property
     def writers(self) -> int:
@@ -149,12 +149,12 @@ class RecordedRun:
         return self.vcpus - self.readers
 
     def position(self, vcpu: int) -> float:
-        """Where in its part of the working set a writer was when the migration began, 0 to 1.
+        """The place of a writer in its part of the working set when the migration began, 0 to 1.
 
         The guest of these recordings writes its part page by page, in a loop, and counts.
         """
         pages = self.working_set_bytes // self.writers // BASE_PAGE_BYTES
-        return int(self.time_line.written_pages[0, vcpu]) % pages / pages
+        return int(self.timeline.written_pages[0, vcpu]) % pages / pages
 
     @property
     def zero_pages(self) -> int:
@@ -162,7 +162,7 @@ class RecordedRun:
 
         A pass leaves up to bandwidth * downtime limit for the next one, so they are counted at the end of the second.
         """
-        line = self.time_line
+        line = self.timeline
         return int(line.zero_pages[line.syncs <= 2][-1])
 
 
@@ -283,7 +283,7 @@ def _read_run(cells: _Cells, folder: Path) -> RecordedRun:
         max_throttle_percent=cells.number("max_throttle_percent"),
         baseline_bytes_per_s=tuple(rate * MIB for rate in cells.numbers("baseline_mib_per_s", vcpus)),
         guest_runtime=cells.numbers("guest_runtime", vcpus),
-        time_line=_read_time_line(folder / f"{cells.text('id')}.csv", vcpus),
+        timeline=_read_timeline(folder / f"{cells.text('id')}.csv", vcpus),
     )
 
 
@@ -295,7 +295,7 @@ def _file_name(cells: _Cells) -> str:
     return name
 
 
-def _read_time_line(path: Path, vcpus: int) -> RunTimeLine:
+def _read_timeline(path: Path, vcpus: int) -> RecordedTimeline:
     lines = _lines(path)
     _check_json_line(path, lines[0] if lines else "")
     per_vcpu = [f"{name}{vcpu}" for name in _VCPU_COLUMNS for vcpu in range(vcpus)]
@@ -313,7 +313,7 @@ def _read_time_line(path: Path, vcpus: int) -> RunTimeLine:
         )
     run, stolen = (_whole(sending, *(f"{name}{vcpu}" for vcpu in range(vcpus))) for name in ("run", "stolen"))
     ran, all_time = np.diff(run, axis=0), np.diff(run + stolen, axis=0)
-    return RunTimeLine(
+    return RecordedTimeline(
         time_s=time_s,
         sent_pages=_whole(sending, "normal")[:, 0],
         zero_pages=_whole(sending, "duplicate")[:, 0],

@@ -1,4 +1,4 @@
-"""What a recorded QEMU migration is as a scenario: nothing in it is fitted to the run's outcome."""
+"""A recorded QEMU migration as a scenario: nothing in it is fitted to the run's outcome."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def recorded_scenario(run: RecordedRun) -> Scenario:
         RecordingError: the accelerator is none whose dirty log is known, or a number is beyond a scenario's bounds.
     """
     bandwidth = payload_bytes_per_s(run.bandwidth_bytes_per_s)
-    memory_bytes = int(run.time_line.total_bytes[0]) - run.zero_pages * BASE_PAGE_BYTES
+    memory_bytes = int(run.timeline.total_bytes[0]) - run.zero_pages * BASE_PAGE_BYTES
     if memory_bytes < BASE_PAGE_BYTES:
         raise RecordingError(f"run {run.id}: {run.zero_pages} zero pages leave {memory_bytes} bytes of memory to send")
     with telling(f"run {run.id} makes no scenario", RecordingError):

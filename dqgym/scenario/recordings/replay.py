@@ -69,7 +69,7 @@ class Replay:
 
 
 def replay_of(run: RecordedRun) -> Replay:
-    """What a recorded QEMU run showed, in steps of 1 s, without its last stage.
+    """The replay of a recorded QEMU run in steps of 1 s, without its last stage.
 
     The bandwidth is that of the time in which something was sent: while nothing leaves, the sender waits for vCPUs that
     a throttle keeps asleep, which says nothing about the link. What it makes up for after a wait is not the link's
@@ -78,7 +78,7 @@ def replay_of(run: RecordedRun) -> Replay:
     Raises:
         RecordingError: the run never sent a page.
     """
-    line = run.time_line
+    line = run.timeline
     rows = len(line.time_s) - (1 if run.converged else 0)
     time_s = np.concatenate([[0.0], line.time_s[:rows]])
     edge_s = np.append(np.arange(0.0, max(time_s[-1] - STEP_S / 2, STEP_S / 2), STEP_S), time_s[-1])

@@ -28,7 +28,7 @@ LINE_SPEED_BYTES_PER_S = 1.25e9
 """10 Gbit/s."""
 MISPRINTED_ROW = 9
 LIKELY_BANDWIDTH_MIB_PER_S = 128
-"""What row 9's bandwidth probably is."""
+"""The probable bandwidth of row 9."""
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ VCPUS = 7
 WRITE_RATE_BYTES_PER_S = 5.0 * BANDWIDTH_BYTES_PER_S
 """Of each writer, in every mix."""
 WRITERS = {"write-intensive": 5, "read-write-balanced": 3, "read-intensive": 2}
-"""How many vCPUs write in each mix."""
+"""Number of vCPUs that write in each mix."""
 PART_BYTES = MEMORY_BYTES // 5 // BASE_PAGE_BYTES * BASE_PAGE_BYTES
-"""What one writer writes: the same in every mix, so that five of them write all of the memory."""
+"""Rate of one writer: the same in every mix, so that five of them write all of the memory."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dqgym.errors import BadInputError
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 from dqgym.scenario.suites.cover_letter import COVER_LETTER
 from dqgym.scenario.suites.guest_runtime import GUEST_RUNTIME
 from dqgym.scenario.suites.kvm_lab import KVM_LAB
@@ -31,7 +31,7 @@ def get_suite(name: str) -> Suite:
         BadInputError: there is none; the message has the nearest name and all of them.
     """
     if name not in _SUITES:
-        raise BadInputError(f"unknown suite {name!r}{did_you_mean(name, _SUITES)}; suites: {', '.join(_SUITES)}")
+        raise BadInputError(unknown("suite", name, _SUITES, "suites"))
     return _SUITES[name]
 
 

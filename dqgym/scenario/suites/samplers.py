@@ -32,11 +32,12 @@ from dqgym.scenario.suites.draw.links import (
 )
 from dqgym.scenario.suites.draw.schedules import bursty, jittered, other_bursty, other_phased, phased, recorded, steady
 from dqgym.scenario.suites.draw.workloads import (
-    Host,
+    HOT_PARTS,
+    OTHER_HOT_PARTS,
+    HotParts,
+    WriteBudget,
     equal_writers,
-    hot_part,
     noisy_neighbours,
-    other_hot_part,
     streaming_writers,
     unequal_writers,
 )
@@ -68,11 +69,11 @@ class Recipe:
         fewest_vcpus: lower end of the range of vCPUs (as far as the caller's cap allows).
         device_chance: how often there are device writes.
         open_demand_chance: how often the demand is open.
-        hot_part: of hot-cold patterns: how hot.
+        hot_parts: of hot-cold patterns.
     """
 
     pressure: Range
-    workloads: tuple[Callable[[np.random.Generator, Host], tuple[VcpuGroup, ...]], ...]
+    workloads: tuple[Callable[[np.random.Generator, WriteBudget], tuple[VcpuGroup, ...]], ...]
     patterns: tuple[Pattern, ...] = ("sequential", "uniform")
     schedules: tuple[Callable[[np.random.Generator, float], Schedule], ...] = (steady,)
     links: tuple[Callable[[np.random.Generator, float, float], Link], ...] = (constant_link,)
@@ -80,7 +81,7 @@ class Recipe:
     fewest_vcpus: int = 1
     device_chance: float = 0.0
     open_demand_chance: float = 0.0
-    hot_part: Callable[[np.random.Generator], dict[str, float]] = hot_part
+    hot_parts: HotParts = HOT_PARTS
 
     def scenario(self, rng: np.random.Generator, name: str, most_vcpus: int) -> Scenario:
         """One scenario."""
@@ -90,16 +91,16 @@ class Recipe:
         nominal = link.nominal_bandwidth_bytes_per_s
         pass_time_s = vm.memory_bytes / nominal
         device = _device_writes(rng, vm, nominal) if chance(rng, self.device_chance) else DeviceWrites()
-        host = Host(
+        budget = WriteBudget(
             memory_bytes=vm.memory_bytes - device.working_set_bytes,
             vcpus=log_uniform_int(rng, min(self.fewest_vcpus, most_vcpus), most_vcpus),
             write_rate_bytes_per_s=nominal * log_uniform(rng, self.pressure),
             schedule=lambda: pick(rng, self.schedules)(rng, pass_time_s),
             patterns=self.patterns,
             demand="open" if chance(rng, self.open_demand_chance) else "closed",
-            hot_part=self.hot_part,
+            hot_parts=self.hot_parts,
         )
-        workload = pick(rng, self.workloads)(rng, host)
+        workload = pick(rng, self.workloads)(rng, budget)
         return Scenario(name=name, vm=vm, workload=workload, link=link, device=device)
 
 
@@ -203,7 +204,7 @@ SAMPLERS = (
             MIXED,
             patterns=("sequential", "hot-cold"),
             schedules=(recorded, other_phased, other_bursty),
-            hot_part=other_hot_part,
+            hot_parts=OTHER_HOT_PARTS,
             open_demand_chance=0.5,
         ),
     ),

@@ -1,4 +1,4 @@
-"""What a suite is: a fixed list of scenarios, or a seeded sampler of them.
+"""Suites: fixed lists of scenarios, or seeded samplers of them.
 
 The k-th scenario of a sampler depends on the suite, the seed, k and ``max_vcpus`` only, not on how many are asked for.
 """

@@ -16,24 +16,22 @@ from numpy.typing import NDArray
 from dqgym.arrays import Float32Array, FloatArray
 from dqgym.cost import FAST
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry
 from dqgym.throttles.rules.quota_rule import QuotaRule, RuleParameters
 from dqgym.throttles.rules.rule_features import FEATURES, rule_features
 
 INPUTS, HIDDEN = len(FEATURES), 16
 OUTPUTS = ("free_rounds", "quota_fraction", "working_set_threshold", "floor")
-INTERVAL = ControlInterval(least_s=0.0, pass_times=0.04)
-"""That of the tuned rule and of policies."""
 WEIGHTS = HIDDEN * (INPUTS + 1) + len(OUTPUTS) * (HIDDEN + 1)
-"""How many numbers the network has: two layers with biases."""
+"""Number of weights of the network: two layers with biases."""
 LARGEST_MOVE = 4.0
 """Of an output."""
 
 
 @dataclass(frozen=True)
 class ContextualNetwork:
-    """What puts out the rule's numbers: those tuned for the preference, moved by a network with one hidden layer.
+    """Gives the rule its numbers: those tuned for the preference, moved by a network with one hidden layer.
 
     Attributes:
         log_preferences: [B] natural logarithms, rising, at which there are tuned numbers.
@@ -45,13 +43,13 @@ class ContextualNetwork:
     tuned: FloatArray
     weights: Float32Array
 
-    def parameters(self, features: Float32Array, preference: FloatArray, going: NDArray[np.int64]) -> RuleParameters:
-        """The rule's numbers [K] for features [K, INPUTS]; ``going`` [K]: which of the N migrations they are of.
+    def parameters(self, features: Float32Array, preference: FloatArray, running: NDArray[np.int64]) -> RuleParameters:
+        """The rule's numbers [K] for features [K, INPUTS]; ``running`` [K]: which of the N migrations they are of.
 
         Each output moves one number: rounds by what it is, fraction and floor by its exponential, the threshold, which
         may well be 0, over its square root.
         """
-        weights = self.weights if self.weights.ndim == 1 else self.weights[going]
+        weights = self.weights if self.weights.ndim == 1 else self.weights[running]
         moves = np.clip(network_outputs(weights, features), -LARGEST_MOVE, LARGEST_MOVE).astype(np.float64)
         free, fraction, threshold, floor = (
             np.interp(np.log(preference), self.log_preferences, column) for column in self.tuned.T
@@ -93,7 +91,7 @@ class ContextualRule:
         survey: ControlInterval | None = None,
     ) -> None:
         self.name = "contextual-rule"
-        self.control_interval = INTERVAL
+        self.control_interval = POLICY_INTERVAL
         self.survey = survey
         self._network = network
         self._preference = np.asarray(preference, dtype=np.float64)
@@ -105,7 +103,7 @@ class ContextualRule:
 
     def act(self, telemetry: Telemetry) -> Command:
         """The rule's limits, with the numbers that the network puts out."""
-        going = self._rule.observe(telemetry)
-        preference = self._preferences[going.rows]
-        features = rule_features(self._rule, going, preference)
-        return self._rule.command(going, self._network.parameters(features, preference, going.rows))
+        running = self._rule.observe(telemetry)
+        preference = self._preferences[running.rows]
+        features = rule_features(self._rule, running, preference)
+        return self._rule.command(running, self._network.parameters(features, preference, running.rows))

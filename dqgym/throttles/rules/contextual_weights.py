@@ -20,7 +20,7 @@ from dqgym.throttles.rules.tuned import TunedEntry
 
 
 class ContextualRuleOptions(PreferenceOptions):
-    """What can be chosen of it.
+    """Options of the contextual rule.
 
     Attributes:
         survey: length of a survey before each migration, like '0.005 T0' or '2 s'; None for none.

@@ -1,4 +1,4 @@
-"""What ``tuned-rule`` and ``contextual-rule`` share: free rounds first, then a quota for the vCPUs that dirty much.
+"""The rule of ``tuned-rule`` and ``contextual-rule``: free rounds, then a quota for the vCPUs that dirty much.
 
 Every vCPU runs free for some rounds. After these, the vCPUs whose working sets are large share equally a quota that is
 a fraction of the measured bandwidth; those with small working sets go on running free. Equal shares are the optimum for
@@ -37,8 +37,8 @@ class RuleParameters:
 
 
 @dataclass(frozen=True)
-class Going:
-    """The K migrations, of N, that go on. Long runs have few of them, and nothing is reckoned for the others.
+class Running:
+    """The K migrations, of N, that still run. Long runs have few of them, and nothing is computed for the others.
 
     Attributes:
         rows: [K] which of the N they are.
@@ -49,7 +49,7 @@ class Going:
     telemetry: Telemetry
 
     @classmethod
-    def of(cls, telemetry: Telemetry) -> Going:
+    def of(cls, telemetry: Telemetry) -> Running:
         """Those that have not ended."""
         rows = np.flatnonzero(~telemetry.done)
         return cls(rows, Telemetry(telemetry.vcpu[rows], telemetry.vm[rows], telemetry.done[rows]))
@@ -68,37 +68,37 @@ class QuotaRule:
         self.sets = WorkingSets(facts)
         self._free = free_command(facts)
 
-    def observe(self, telemetry: Telemetry) -> Going:
+    def observe(self, telemetry: Telemetry) -> Running:
         """Take in one interval; the migrations that go on."""
-        going = Going.of(telemetry)
-        self.sets.observe(going)
-        return going
+        running = Running.of(telemetry)
+        self.sets.observe(running)
+        return running
 
-    def command(self, going: Going, parameters: RuleParameters) -> Command:
+    def command(self, running: Running, parameters: RuleParameters) -> Command:
         """The rule's limits for the migrations that go on; the others are free."""
         limits = self._free.dirty_limit_bytes_per_s.copy()
-        limits[going.rows] = self._limits(going, parameters)
+        limits[running.rows] = self._limits(running, parameters)
         return replace(self._free, dirty_limit_bytes_per_s=limits)
 
-    def _limits(self, going: Going, parameters: RuleParameters) -> FloatArray:
+    def _limits(self, running: Running, parameters: RuleParameters) -> FloatArray:
         """[K, V] bytes/s."""
-        rows, telemetry = going.rows, going.telemetry
+        rows, telemetry = running.rows, running.telemetry
         bound = parameters.working_set_threshold * round_bytes(telemetry)
         spared = smallest_within(self.sets.largest_round_bytes[rows], bound)
         ripe = rounds_done(telemetry) >= parameters.free_rounds
         throttled = self.facts.present[rows] & ~spared & ripe[:, None]
-        share = parameters.quota_fraction * self.bandwidth(going) / np.maximum(throttled.sum(axis=1), 1)
+        share = parameters.quota_fraction * self.bandwidth(running) / np.maximum(throttled.sum(axis=1), 1)
         floor = np.asarray(parameters.floor)[..., None] * self.sets.peak_demand_bytes_per_s[rows]
         return np.where(throttled, np.maximum(share[:, None], floor), UNLIMITED)
 
-    def bandwidth(self, going: Going) -> FloatArray:
+    def bandwidth(self, running: Running) -> FloatArray:
         """[K] measured bytes/s; the configured bandwidth where nothing was measured."""
-        measured = going.telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S)
-        return np.where(np.isfinite(measured), measured, self.facts.bandwidth_bytes_per_s[going.rows])
+        measured = running.telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S)
+        return np.where(np.isfinite(measured), measured, self.facts.bandwidth_bytes_per_s[running.rows])
 
 
 class WorkingSets:
-    """What telemetry has told so far of each vCPU's working set and speed.
+    """Working set and speed of each vCPU, as far as telemetry has told.
 
     Attributes:
         round_bytes: [N, V] bytes dirtied since the last interval that had a sync.
@@ -115,9 +115,9 @@ class WorkingSets:
         self.peak_demand_bytes_per_s: Float32Array = np.zeros(shape, dtype=np.float32)
         self._syncs = np.ones(shape[0])  # the one that setup makes
 
-    def observe(self, going: Going) -> None:
+    def observe(self, running: Running) -> None:
         """Take in one interval; what was dirtied in an interval with a sync counts to the round that ended in it."""
-        rows, telemetry = going.rows, going.telemetry
+        rows, telemetry = running.rows, running.telemetry
         dirtied = telemetry.per_vcpu(VcpuField.DIRTIED_BYTES)
         dirtied = np.where(np.isnan(dirtied), np.float32(0), dirtied)
         demand = np.divide(dirtied, _run_s(telemetry), out=np.zeros_like(dirtied), where=dirtied > 0)

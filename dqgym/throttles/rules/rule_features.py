@@ -1,7 +1,7 @@
-"""What the contextual rule's network is told of a migration: a few numbers, all without a unit.
+"""The inputs of the contextual rule's network: a few numbers about a migration, all without a unit.
 
-Rates are in units of the bandwidth, bytes in units of the memory, as in ``dqgym.telemetry.features``. ``squash`` is the
-one of there without its upper bound: decades become steps (0.01 -> 0.22, 1 -> 0.9, 100 -> 3.1).
+Rates are in units of the bandwidth, bytes in units of the memory, as in ``dqgym.telemetry.features``. Quantities that
+span decades are squashed by the same law, but not clipped: 0.01 -> 0.22, 1 -> 0.9, 100 -> 3.1.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.arrays import Float32Array, FloatArray
+from dqgym.telemetry.features import MIDDLE_PREFERENCE, SQUASH_OFFSET, SQUASH_SHIFT
 from dqgym.telemetry.survey import MARKS
 from dqgym.telemetry.telemetry import VcpuField, VmField
-from dqgym.throttles.rules.quota_rule import Going, QuotaRule, round_bytes, rounds_done
+from dqgym.throttles.rules.quota_rule import QuotaRule, Running, round_bytes, rounds_done
 
 Numbers = NDArray[np.floating[Any]]
 """[K] one for each migration that goes on."""
 
 
-def squash(x: Numbers) -> Numbers:
-    """(x + 1e-4) ** 0.25 - 0.1."""
-    return np.sqrt(np.sqrt(x + 1e-4)) - 0.1
+def unclipped_squash(x: Numbers) -> Numbers:
+    """(x + 1e-4) ** 0.25 - 0.1 as float64: ``dqgym.telemetry.encoder.squash`` without its upper bound."""
+    return np.sqrt(np.sqrt(x + SQUASH_SHIFT)) - SQUASH_OFFSET
 
 
 @dataclass(frozen=True)
@@ -34,41 +35,41 @@ class Seen:
 
     Args:
         rule: what it has found out.
-        going: which they are, and their last interval.
+        running: which they are, and their last interval.
         preference: what guest runtime is worth in each.
     """
 
     rule: QuotaRule
-    going: Going
+    running: Running
     preference: FloatArray
 
     def of_vm(self, field: VmField) -> FloatArray:
         """A field of the telemetry."""
-        return self.going.telemetry.per_vm(field)
+        return self.running.telemetry.per_vm(field)
 
     def of_all_vcpus(self, field: VcpuField) -> Numbers:
         """The sum of a field over the vCPUs; what was not measured counts as 0."""
-        return np.nan_to_num(self.going.telemetry.per_vcpu(field)).sum(axis=1)
+        return np.nan_to_num(self.running.telemetry.per_vcpu(field)).sum(axis=1)
 
     @cached_property
     def memory(self) -> FloatArray:
         """Bytes."""
-        return self.rule.facts.memory_bytes[self.going.rows]
+        return self.rule.facts.memory_bytes[self.running.rows]
 
     @cached_property
     def nominal(self) -> FloatArray:
         """The configured bandwidth in bytes/s."""
-        return self.rule.facts.bandwidth_bytes_per_s[self.going.rows]
+        return self.rule.facts.bandwidth_bytes_per_s[self.running.rows]
 
     @cached_property
     def bandwidth(self) -> FloatArray:
         """The measured bandwidth in bytes/s, at least 1."""
-        return np.maximum(self.rule.bandwidth(self.going), 1.0)
+        return np.maximum(self.rule.bandwidth(self.running), 1.0)
 
     @cached_property
     def vcpus(self) -> Numbers:
         """How many."""
-        return self.rule.facts.vcpus[self.going.rows].astype(np.float64)
+        return self.rule.facts.vcpus[self.running.rows].astype(np.float64)
 
     @cached_property
     def interval_s(self) -> FloatArray:
@@ -83,17 +84,17 @@ class Seen:
     @cached_property
     def round_bytes(self) -> FloatArray:
         """What this round sends in all, at least 1."""
-        return np.maximum(round_bytes(self.going.telemetry), 1.0)
+        return np.maximum(round_bytes(self.running.telemetry), 1.0)
 
     @cached_property
     def demand(self) -> Numbers:
         """Bytes/s of all vCPUs in the last interval, by run time."""
-        return self.rule.sets.demand_bytes_per_s[self.going.rows].sum(axis=1)
+        return self.rule.sets.demand_bytes_per_s[self.running.rows].sum(axis=1)
 
     @cached_property
     def peaks(self) -> Float32Array:
         """[K, V] the largest demand of each vCPU."""
-        return self.rule.sets.peak_demand_bytes_per_s[self.going.rows]
+        return self.rule.sets.peak_demand_bytes_per_s[self.running.rows]
 
     @cached_property
     def peak(self) -> Numbers:
@@ -103,7 +104,7 @@ class Seen:
     @cached_property
     def sets(self) -> Float32Array:
         """[K, V] most bytes that each vCPU dirtied in a round."""
-        return self.rule.sets.largest_round_bytes[self.going.rows]
+        return self.rule.sets.largest_round_bytes[self.running.rows]
 
     @cached_property
     def all_sets(self) -> Numbers:
@@ -114,7 +115,7 @@ class Seen:
     def survey_s(self) -> FloatArray:
         """Length of the survey, 0 without one."""
         survey = self.rule.facts.survey
-        return np.zeros(len(self.memory)) if survey is None else survey.duration_s[self.going.rows]
+        return np.zeros(len(self.memory)) if survey is None else survey.duration_s[self.running.rows]
 
     @cached_property
     def surveyed(self) -> Numbers:
@@ -122,11 +123,11 @@ class Seen:
         survey = self.rule.facts.survey
         if survey is None:
             return np.zeros((len(self.memory), len(MARKS)))
-        return np.nan_to_num(survey.dirtied_bytes[self.going.rows]).sum(axis=2)
+        return np.nan_to_num(survey.dirtied_bytes[self.running.rows]).sum(axis=2)
 
     def if_surveyed(self, x: Numbers) -> Numbers:
         """Squashed with a survey, 0 without one."""
-        return np.where(self.survey_s > 0, squash(x), 0.0)
+        return np.where(self.survey_s > 0, unclipped_squash(x), 0.0)
 
     @cached_property
     def sending_s(self) -> FloatArray:
@@ -143,36 +144,44 @@ class RuleFeature:
 
 
 FEATURES = {
-    "preference": RuleFeature("log10(c / 0.2)", lambda seen: np.log10(seen.preference / 0.2)),
+    "preference": RuleFeature(
+        f"log10(c / {MIDDLE_PREFERENCE})", lambda seen: np.log10(seen.preference / MIDDLE_PREFERENCE)
+    ),
     "vcpus": RuleFeature("ln(number of vCPUs) / ln 64", lambda seen: np.log(seen.vcpus) / np.log(64.0)),
     "threshold": RuleFeature(
         "squash(nominal bandwidth * downtime limit / memory)",
-        lambda seen: squash(seen.nominal * seen.rule.facts.downtime_limit_s[seen.going.rows] / seen.memory),
+        lambda seen: unclipped_squash(seen.nominal * seen.rule.facts.downtime_limit_s[seen.running.rows] / seen.memory),
     ),
     "rounds": RuleFeature(
-        "ln(1 + rounds done)", lambda seen: np.log1p(np.maximum(rounds_done(seen.going.telemetry), 0.0))
+        "ln(1 + rounds done)", lambda seen: np.log1p(np.maximum(rounds_done(seen.running.telemetry), 0.0))
     ),
     "round_sent": RuleFeature(
         "share of this round's bytes that is sent",
         lambda seen: 1.0 - seen.of_vm(VmField.REMAINING_BYTES) / seen.round_bytes,
     ),
     "round_size": RuleFeature(
-        "squash(this round's bytes / memory)", lambda seen: squash(seen.round_bytes / seen.memory)
+        "squash(this round's bytes / memory)", lambda seen: unclipped_squash(seen.round_bytes / seen.memory)
     ),
     "round_dirty": RuleFeature(
         "squash(bytes dirtied in this round / this round's bytes)",
-        lambda seen: squash(seen.rule.sets.round_bytes[seen.going.rows].sum(axis=1) / seen.round_bytes),
+        lambda seen: unclipped_squash(seen.rule.sets.round_bytes[seen.running.rows].sum(axis=1) / seen.round_bytes),
     ),
     "dirty_rate": RuleFeature(
         "squash(bytes dirtied in the last interval / its length / bandwidth)",
-        lambda seen: squash(seen.of_all_vcpus(VcpuField.DIRTIED_BYTES) / seen.some_interval_s / seen.bandwidth),
+        lambda seen: unclipped_squash(
+            seen.of_all_vcpus(VcpuField.DIRTIED_BYTES) / seen.some_interval_s / seen.bandwidth
+        ),
     ),
-    "demand": RuleFeature("squash(sum of demands / bandwidth)", lambda seen: squash(seen.demand / seen.bandwidth)),
+    "demand": RuleFeature(
+        "squash(sum of demands / bandwidth)", lambda seen: unclipped_squash(seen.demand / seen.bandwidth)
+    ),
     "peak_demand": RuleFeature(
-        "squash(sum of peak demands / bandwidth)", lambda seen: squash(seen.peak / seen.bandwidth)
+        "squash(sum of peak demands / bandwidth)", lambda seen: unclipped_squash(seen.peak / seen.bandwidth)
     ),
     "busy": RuleFeature("sum of demands / sum of peak demands", lambda seen: seen.demand / np.maximum(seen.peak, 1.0)),
-    "sets": RuleFeature("squash(sum of the largest rounds / memory)", lambda seen: squash(seen.all_sets / seen.memory)),
+    "sets": RuleFeature(
+        "squash(sum of the largest rounds / memory)", lambda seen: unclipped_squash(seen.all_sets / seen.memory)
+    ),
     "largest_set": RuleFeature(
         "largest of these / their sum", lambda seen: seen.sets.max(axis=1) / np.maximum(seen.all_sets, 1.0)
     ),
@@ -197,7 +206,7 @@ FEATURES = {
         ),
     ),
     "deadline": RuleFeature(
-        "time / deadline", lambda seen: seen.of_vm(VmField.TIME_S) / seen.rule.facts.deadline_s[seen.going.rows]
+        "time / deadline", lambda seen: seen.of_vm(VmField.TIME_S) / seen.rule.facts.deadline_s[seen.running.rows]
     ),
     "survey": RuleFeature(
         "1 with a survey, else 0, and then what follows is, too", lambda seen: (seen.survey_s > 0) * 1.0
@@ -214,7 +223,7 @@ FEATURES = {
 """By name, in the order in which the network takes them."""
 
 
-def rule_features(rule: QuotaRule, going: Going, preference: FloatArray) -> Float32Array:
+def rule_features(rule: QuotaRule, running: Running, preference: FloatArray) -> Float32Array:
     """[K, len(FEATURES)] for the migrations that go on, after ``rule`` has observed; ``preference`` [K]."""
-    seen = Seen(rule, going, preference)
+    seen = Seen(rule, running, preference)
     return np.stack([feature.value(seen) for feature in FEATURES.values()], axis=1).astype(np.float32)

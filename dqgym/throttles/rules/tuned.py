@@ -75,7 +75,7 @@ def tuned_options(throttle: str, distribution: str, preference: float) -> dict[s
 
 
 def tuned_entries(throttle: str, distribution: str) -> list[TunedEntry]:
-    """What is shipped for a throttle, in the order of the preferences.
+    """The entries that are shipped for a throttle, in the order of the preferences.
 
     Raises:
         BadInputError: it was not tuned for that distribution; the message has those that it was tuned for.

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.interval import ControlInterval
+from dqgym.telemetry.interval import POLICY_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry
 from dqgym.throttles.options import ThrottleOptions
 from dqgym.throttles.rules.quota_rule import QuotaRule, RuleParameters
@@ -27,15 +27,14 @@ class TunedRuleOptions(ThrottleOptions):
         quota_fraction: of the measured bandwidth, for the throttled vCPUs together.
         working_set_threshold: of this round's bytes, for the vCPUs that are spared.
         floor: least run share of a throttled vCPU.
-        interval_pass_times: its control interval in units of T0. What policies take is the default: the cost averages
-            run shares over control intervals (``dqgym.cost.definition``), so that a longer one forgives more.
+        interval_pass_times: its control interval in units of T0; by default that of policies.
     """
 
     free_rounds: Annotated[float, Field(ge=0, le=20)] = 1.0
     quota_fraction: Annotated[float, Field(gt=0, le=10)] = 0.5
     working_set_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
-    interval_pass_times: Annotated[float, Field(gt=0, le=1)] = 0.04
+    interval_pass_times: Annotated[float, Field(gt=0, le=1)] = POLICY_INTERVAL.pass_times
 
 
 class TunedRule:

@@ -16,7 +16,7 @@ from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HEL
 if TYPE_CHECKING:
     from dqgym.arrays import FloatArray
     from dqgym.backends.base import Backend, Outcomes
-    from dqgym.controller.timeline import Trace
+    from dqgym.controller.timeline import Timeline
     from dqgym.scenario import Scenario
     from dqgym.telemetry.command import Command
     from dqgym.telemetry.telemetry import Telemetry
@@ -103,7 +103,7 @@ def _migrate(
     from contextlib import closing
 
     from dqgym.controller.loop import run_migrations
-    from dqgym.controller.timeline import TraceRecorder
+    from dqgym.controller.timeline import TimelineRecorder
     from dqgym.files import require_place
     from experiments.evaluation.throttle_sources import contender
     from experiments.reporting.progress import showing_migration
@@ -117,7 +117,7 @@ def _migrate(
         if path is not None:
             require_place(path)  # first, so that a folder that is missing costs no migration
     with closing(make_backend(chosen.vcpu_slots)) as backend:
-        recorder = TraceRecorder(lambda: backend.facts)
+        recorder = TimelineRecorder(lambda: backend.facts)
         with showing_migration(scenario, chosen.name, show=not as_json) as on_step:
 
             def observe(interval_s: FloatArray, command: Command, telemetry: Telemetry) -> None:
@@ -126,10 +126,10 @@ def _migrate(
 
             ready = chosen.ready(preference, [scenario], [seed])
             outcomes = run_migrations(backend, [scenario], ready, [seed], observer=observe)
-        recorded = recorder.trace()
+        timeline = recorder.timeline()
         evidence = describe_evidence(backend)
     result = describe_outcome(outcomes, scenario, chosen.name, seed, preference) | evidence
-    _write_time_line(recorded, f"{scenario.name}, {chosen.name}", trace, plot)
+    _write_timeline(timeline, f"{scenario.name}, {chosen.name}", trace, plot)
     if as_json:
         print(json.dumps(result, indent=2))
     else:
@@ -181,15 +181,15 @@ def describe_evidence(backend: Backend) -> dict[str, Any]:
     }
 
 
-def _write_time_line(recorded: Trace, title: str, trace: Path | None, plot: Path | None) -> None:
+def _write_timeline(timeline: Timeline, title: str, trace: Path | None, plot: Path | None) -> None:
     from dqgym.files import write_text
 
     if trace is not None:
-        write_text(trace, json.dumps(recorded.to_dict()))
+        write_text(trace, json.dumps(timeline.to_dict()))
     if plot is not None:
         from experiments.reporting.plots import save_figure, timeline_figure
 
-        save_figure(timeline_figure(recorded, title), plot)
+        save_figure(timeline_figure(timeline, title), plot)
 
 
 def _panel(result: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, TanhTransform, TransformedDistribution
 
-from agents.policies.distributions import MaskedGaussian, squash
+from agents.policies.distributions import MaskedGaussian, tanh_squashed
 
 PRESENT = torch.tensor([[True, False, True], [True, True, True]])
 MEAN = torch.tensor([[0.3, 0.0, -1.2], [0.0, 2.0, 0.5]])
@@ -38,7 +38,7 @@ def test_absent_slots_act_zero_and_the_others_vary_by_the_sd() -> None:
 
 def test_squashing_changes_the_density_as_tanh_does() -> None:
     raw = torch.tensor([[0.1, 0.0, -1.0], [0.2, 1.5, 0.0]])
-    actions, log_prob = squash(gaussian(), raw)
+    actions, log_prob = tanh_squashed(gaussian(), raw)
     assert torch.equal(actions, raw.tanh())
     for index in range(2):
         expected = TransformedDistribution(reference(index), TanhTransform())
@@ -46,7 +46,7 @@ def test_squashing_changes_the_density_as_tanh_does() -> None:
 
 
 def test_squashing_stays_finite_where_tanh_saturates() -> None:
-    _, log_prob = squash(gaussian(), torch.tensor([[40.0, 0.0, -40.0], [0.0, 0.0, 30.0]]))
+    _, log_prob = tanh_squashed(gaussian(), torch.tensor([[40.0, 0.0, -40.0], [0.0, 0.0, 30.0]]))
     assert log_prob.isfinite().all()
 
 

@@ -310,10 +310,10 @@ class Migration:
 
     def require_stopped_here(self) -> None:
         """The guest makes no stores at the source."""
-        before, tallies = self.stores(), [tally.accesses for tally in self.machine.tallies()]
+        before, counts = self.stores(), [each.accesses for each in self.machine.counts()]
         time.sleep(0.2)
         assert self.stores() == before
-        assert [tally.accesses for tally in self.machine.tallies()] == tallies
+        assert [each.accesses for each in self.machine.counts()] == counts
 
 
 @contextmanager

@@ -221,7 +221,7 @@ def test_a_signal_ends_the_command_with_one_line_and_leaves_nothing_behind(
     command = [
         sys.executable,
         "-m",
-        "experiments.cli.app",
+        "experiments.cli.entry",
         "migrate",
         str(tmp_path / "long.yaml"),
         "--throttle",

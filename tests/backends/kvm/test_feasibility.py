@@ -1,6 +1,6 @@
 import pytest
 
-from dqgym.backends.kvm.feasibility import require_fits, scaled_to_fit
+from dqgym.backends.kvm.feasibility import require_feasible, scaled_to_fit
 from dqgym.scenario import ConstantLink, DirtyLog, Scenario, VcpuGroup, VirtualMachine
 from dqgym.scenario.suites import get_suite
 
@@ -19,7 +19,7 @@ def scenario(memory_mib=128, bandwidth_mib=60, vcpus=2, page_bytes=4096, zero_mi
 
 def test_every_scenario_of_the_lab_fits():
     for one in get_suite("kvm-lab").scenarios():
-        require_fits(one)
+        require_feasible(one)
         assert scaled_to_fit(one) is one
 
 
@@ -37,21 +37,21 @@ def test_every_scenario_of_the_lab_fits():
 )
 def test_what_does_not_fit_is_named_with_its_value_and_what_is_allowed(bad, said):
     with pytest.raises(ValueError, match="does not fit the kvm backend") as error:
-        require_fits(scenario(**bad))
+        require_feasible(scenario(**bad))
     assert said in str(error.value)
     assert "--scale" in str(error.value)
 
 
 def test_all_problems_are_said_at_once():
     with pytest.raises(ValueError, match=r"vm\.memory.*workload"):
-        require_fits(scenario(memory_mib=4096, vcpus=20))
+        require_feasible(scenario(memory_mib=4096, vcpus=20))
 
 
 @pytest.mark.parametrize("row", ["row-01", "row-05"])
 def test_a_row_of_the_letter_is_played_in_small_with_the_same_pressures(row):
     large = next(one for one in get_suite("cover-letter").scenarios() if one.name == row)
     small = scaled_to_fit(large)
-    require_fits(small)
+    require_feasible(small)
 
     def pressure(one):
         total = sum(group.vcpus * group.write_rate_bytes_per_s for group in one.workload)

@@ -12,7 +12,7 @@ import pytest
 import dqgym  # noqa: F401  registers the environment
 from dqgym.backends.kvm.backend import KvmBackend
 from dqgym.backends.kvm.machine.api import Kernel
-from dqgym.backends.kvm.machine.page_log import DirtyLog
+from dqgym.backends.kvm.machine.page_log import PageLog
 from dqgym.backends.kvm.migration.destination import receive_migration
 from dqgym.backends.kvm.migration.frames import listen
 from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
@@ -31,7 +31,7 @@ from dqgym.scenario import (
     VcpuGroup,
     VirtualMachine,
 )
-from dqgym.scenario.dirty_log import DirtyLog as DirtyLogOptions
+from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.telemetry.telemetry import VcpuField, VmField
 from dqgym.throttles.registry import make_throttle
 from tests.model.migrations import Constant
@@ -57,7 +57,7 @@ def guest(*workload, memory_mib=64, bandwidth_mib_per_s=60, deadline_pass_times=
         workload=workload,
         link=link or ConstantLink(bandwidth_bytes_per_s=bandwidth_mib_per_s * MIB),
         limits=Limits(downtime_s=0.1, deadline_pass_times=deadline_pass_times),
-        dirty_log=DirtyLogOptions(ring_entries=256),
+        dirty_log=DirtyLog(ring_entries=256),
         **others,
     )
 
@@ -229,8 +229,8 @@ def source_in_this_process(scenario):
 
 
 def test_a_page_that_the_sender_forgets_is_found_by_the_proof(monkeypatch):
-    take = DirtyLog.take
-    monkeypatch.setattr(DirtyLog, "take", lambda self, most: take(self, most)[1:] if most > 1 else take(self, most))
+    take = PageLog.take
+    monkeypatch.setattr(PageLog, "take", lambda self, most: take(self, most)[1:] if most > 1 else take(self, most))
     with source_in_this_process(guest(writer(20, 10))) as source, pytest.raises(ProofFailedError, match="hash"):
         source.finish()
 

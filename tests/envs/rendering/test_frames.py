@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dqgym.controller.timeline import Trace
+from dqgym.controller.timeline import Timeline
 from dqgym.envs.rendering.frames import draw_migration, time_columns
 from dqgym.telemetry.telemetry import Facts
 
@@ -22,7 +22,7 @@ def make_trace(steps, vcpus=4, limit_share=None, dirty_share=0.5):
         deadline_s=np.array([400.0]),
         ring_bytes=np.array([4096.0 * 4096]),
     )
-    return Trace(
+    return Timeline(
         facts=facts,
         time_s=time_s,
         remaining_bytes=np.maximum(2e9 - BANDWIDTH * time_s, 0),

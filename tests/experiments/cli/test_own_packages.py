@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).parents[3]
 def dqgym(folder: Path, *path: Path) -> subprocess.CompletedProcess:
     """`dqgym suites` as `python -m`, started in a folder."""
     return subprocess.run(
-        [sys.executable, "-m", "experiments.cli.app", "suites"],
+        [sys.executable, "-m", "experiments.cli.entry", "suites"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
         capture_output=True,

@@ -46,8 +46,8 @@ def test_a_run_has_what_its_line_in_the_index_says() -> None:
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.id)
-def test_time_lines_agree_with_the_index_and_with_themselves(run: RecordedRun) -> None:
-    line = run.time_line
+def test_timelines_agree_with_the_index_and_with_themselves(run: RecordedRun) -> None:
+    line = run.timeline
     assert (np.diff(line.time_s) > 0).all()
     assert line.time_s[-1] == pytest.approx(run.total_time_s, abs=0.6)  # a run is cancelled for a while
     assert line.throttle_percent.max() == run.max_throttle_percent
@@ -60,7 +60,7 @@ def test_time_lines_agree_with_the_index_and_with_themselves(run: RecordedRun) -
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.id)
 def test_what_is_not_zero_is_the_working_set_and_a_little(run: RecordedRun) -> None:
-    not_zero = run.time_line.total_bytes[0] - 4096 * run.zero_pages
+    not_zero = run.timeline.total_bytes[0] - 4096 * run.zero_pages
     assert run.working_set_bytes < not_zero < run.working_set_bytes + MIB
 
 

@@ -18,7 +18,7 @@ RUNS = read_qemu_runs()
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.id)
 def test_a_window_sends_the_pages_that_the_rule_says(run: RecordedRun) -> None:
-    sent = np.diff(run.time_line.sent_pages)
+    sent = np.diff(run.timeline.sent_pages)
     pages, often = np.unique(sent[sent > 0], return_counts=True)
     assert pages[often.argmax()] == window_pages(run.bandwidth_bytes_per_s)
 
@@ -33,7 +33,7 @@ def test_a_window_ends_when_more_than_a_tenth_of_the_bandwidth_was_flushed() -> 
 @pytest.mark.parametrize("name", ["Q02", "Q04", "Q05", "Q06", "Q09", "D02"])
 def test_the_payload_rate_is_the_one_of_the_recording(name: str) -> None:
     run = next(one for one in RUNS if one.id == name)
-    line, active = run.time_line, run.time_line.downtime_bytes == 0
+    line, active = run.timeline, run.timeline.downtime_bytes == 0
     sent, time_s = line.sent_pages[active], line.time_s[active]
     measured = 4096 * (sent[-1] - sent[5]) / (time_s[-1] - time_s[5])
     assert payload_bytes_per_s(run.bandwidth_bytes_per_s) == pytest.approx(measured, rel=0.01)
@@ -41,7 +41,7 @@ def test_the_payload_rate_is_the_one_of_the_recording(name: str) -> None:
 
 def test_the_line_speed_is_that_of_the_last_stages() -> None:
     ended = [run for run in RUNS if run.converged and run.host == "quiet"]
-    sent_bytes = sum(int(run.time_line.downtime_bytes[-1]) for run in ended)
+    sent_bytes = sum(int(run.timeline.downtime_bytes[-1]) for run in ended)
     assert pytest.approx(sent_bytes / sum(run.downtime_s for run in ended), rel=0.05) == LINE_SPEED_BYTES_PER_S
 
 

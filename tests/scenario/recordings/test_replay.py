@@ -27,7 +27,7 @@ def test_demand_and_bandwidth_are_found_again_under_any_throttle(name: str) -> N
 
 def test_a_link_keeps_its_bandwidth_while_the_sender_waits_for_sleepers() -> None:
     run = RUNS["D05"]
-    line, replay = run.time_line, replay_of(run)
+    line, replay = run.timeline, replay_of(run)
     waits = np.diff(np.interp(np.append(replay.time_s, line.time_s[-1]), line.time_s, line.sent_pages)) == 0
     assert waits.any()
     assert (replay.bandwidth_bytes_per_s > 0).all()

@@ -106,8 +106,8 @@ def test_features_at_the_start_are_finite_and_tell_of_a_survey_only_where_there_
     counts[0, :, 0] = 1e7, 2e7, 3e7, np.nan
     for survey in (None, Survey(np.array([1.0]), counts)):
         rule = QuotaRule(surveyed_facts(survey))
-        going = rule.observe(first_telemetry(rule.facts))
-        features = dict(zip(FEATURES, rule_features(rule, going, np.array([2.0]))[0], strict=True))
+        running = rule.observe(first_telemetry(rule.facts))
+        features = dict(zip(FEATURES, rule_features(rule, running, np.array([2.0]))[0], strict=True))
         assert np.isfinite(list(features.values())).all()
         assert features["preference"] == pytest.approx(1.0)
         assert features["run_share"] == features["bandwidth"] == features["bandwidth_mean"] == 1

@@ -119,9 +119,9 @@ def test_a_working_set_is_the_most_that_was_dirtied_between_two_syncs():
 
 def test_migrations_that_have_ended_are_left_alone():
     known = QuotaRule(facts())
-    going = known.observe(telemetry((1, 1, 1), done=True))
-    assert going.rows.size == 0
-    command = known.command(going, RuleParameters(0.0, 0.1, 0.0, 0.0))
+    running = known.observe(telemetry((1, 1, 1), done=True))
+    assert running.rows.size == 0
+    command = known.command(running, RuleParameters(0.0, 0.1, 0.0, 0.0))
     assert np.isinf(command.dirty_limit_bytes_per_s).all()
 
 

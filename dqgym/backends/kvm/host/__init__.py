@@ -1,1 +1,1 @@
-"""What this host offers: whether migrations can run here, and what they cost."""
+"""This host: the probe that tells whether migrations can run here, and the measurement of what they cost."""

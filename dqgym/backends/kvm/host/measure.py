@@ -1,4 +1,4 @@
-"""What this host costs a migration: measured, and put into the parameters that the model has for it.
+"""The costs of a migration on this host: measured, and put into the parameters that the model has for it.
 
 The guest's stores go to pages that are clean all the time, as if the link were infinitely fast: so what a vCPU dirties
 is what its quota and the host let it.
@@ -7,19 +7,17 @@ is what its quota and the host let it.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from dqgym.backends.kvm.host.probe_guest import Rates
+from dqgym.backends.kvm.host.signal_free_thread import in_signal_free_thread
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel, KernelApi
 from dqgym.backends.kvm.machine.machine import Machine, fill_memory
 from dqgym.backends.kvm.machine.quota_abi import find_abi
-from dqgym.backends.kvm.machine.vcpu import QUOTA_LOOK_S
+from dqgym.backends.kvm.machine.vcpu_throttle import QUOTA_LOOK_S
 from dqgym.backends.kvm.machine.vm import new_memory
 from dqgym.backends.kvm.migration.sender import WINDOW_S
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -35,11 +33,9 @@ LEAST_GRANULES = 20
 """A limit is measured over so many granules at least: it holds in the mean, a granule at a time."""
 CLEAN_EVERY_S = 0.02
 FREE_BYTES_PER_S = 1e12
-"""What exits are written as whose cost cannot be told from noise."""
+"""Written for exits whose cost cannot be told from noise."""
 NOISE = 0.02
 """A limit that is missed by less is met."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class LimitMet:
 
 @dataclass(frozen=True)
 class HostCosts:
-    """What was measured.
+    """The measurements of one host.
 
     Attributes:
         rates: of the probe.
@@ -98,7 +94,7 @@ class HostCosts:
             "fault_s": measured + "time of a full ring over its pages, emptying included, less that of as many stores",
             "exit_bytes_per_s": measured + "what the highest limit is missed by; 1e12 where by less than 2 %",
             "contention": "0: vCPUs under a limit wait, and need no processor meanwhile",
-            "quota_interval_s": "dqgym.backends.kvm.machine.vcpu: a vCPU in debt looks this often",
+            "quota_interval_s": "dqgym.backends.kvm.machine.vcpu_throttle: a vCPU in debt looks this often",
             "overshoot_bytes": measured + "what the smallest ring holds",
             "window_s": "dqgym.backends.kvm.migration.sender: its window",
             "ring_exit_s": measured + "harvest and reset of one full ring",
@@ -130,16 +126,16 @@ def measure_costs(
             limits.append(_measure_limit(kernel, limit))
         return HostCosts(rates, free.rate_bytes_per_s, tuple(limits))
 
-    return _with_signals_blocked(measure)
+    return in_signal_free_thread(measure, "measure")
 
 
 def _measure_limit(kernel: KernelApi, limit_bytes_per_s: float) -> LimitMet:
     with _running_machine(kernel) as machine:
         machine.command([limit_bytes_per_s, math.inf], False, [1.0, 1.0], [0.0, 0.0])
         _keep_clean(machine, SETTLE_S)
-        began_s, (hot_before, light_before) = time.monotonic(), machine.tallies()
+        began_s, (hot_before, light_before) = time.monotonic(), machine.counts()
         _keep_clean(machine, max(MEASURE_S, LEAST_GRANULES * machine.granule_bytes / limit_bytes_per_s))
-        took_s, (hot, light) = time.monotonic() - began_s, machine.tallies()
+        took_s, (hot, light) = time.monotonic() - began_s, machine.counts()
     return LimitMet(
         limit_bytes_per_s,
         (hot.first_writes - hot_before.first_writes) * PAGE_BYTES / took_s,
@@ -153,7 +149,7 @@ def _keep_clean(machine: Machine, duration_s: float) -> None:
     while time.monotonic() < ends_s:
         time.sleep(CLEAN_EVERY_S)
         machine.log.sync()
-        machine.log.take(machine.log.waiting_pages)
+        machine.log.take(machine.log.pending_pages)
         machine.require_sound()
 
 
@@ -182,23 +178,3 @@ def _writer(working_set_bytes: int, rate_bytes_per_s: float) -> VcpuGroup:
     return VcpuGroup(
         vcpus=1, pattern="sequential", working_set_bytes=working_set_bytes, write_rate_bytes_per_s=rate_bytes_per_s
     )
-
-
-def _with_signals_blocked(work: Callable[[], Result]) -> Result:
-    """Do it in a thread that blocks all signals, as whoever resets dirty rings must; what it raises is raised here."""
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def main() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=main, name="measure", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]

@@ -1,4 +1,4 @@
-"""What this host offers for migrations under KVM: in a moment (``require_kvm``), or tried out with a guest (``probe``).
+"""Looks what this host offers: in a moment (``require_kvm``), or by running a guest (``probe``).
 
 Nothing is changed on the host, and nothing is left behind.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dqgym.backends.kvm.host.probe_checks import Check, State
-from dqgym.backends.kvm.host.probe_guest import Rates, try_out
+from dqgym.backends.kvm.host.probe_guest import Rates, check_guest
 from dqgym.backends.kvm.machine import api
 from dqgym.backends.kvm.machine.api import KernelApi
 from dqgym.backends.kvm.machine.quota_abi import find_abi
@@ -34,11 +34,11 @@ class KvmUnavailableError(RunFailedError):
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """What a host offers.
+    """The checks of a host, and its rates.
 
     Attributes:
         checks: in the order in which each needs those before it; they end with the first that does not hold.
-        rates: None where the trial did not come to them.
+        rates: None where the guest did not come to them.
     """
 
     checks: tuple[Check, ...]
@@ -46,12 +46,12 @@ class ProbeReport:
 
     @property
     def usable(self) -> bool:
-        """Whether migrations can run on this host."""
+        """True where migrations can run on this host."""
         return all(check.holds for check in self.checks)
 
     @property
     def problem(self) -> str | None:
-        """What is wrong and what to do about it, in one line."""
+        """The fault and its remedy, in one line."""
         return next((check.line for check in self.checks if not check.holds), None)
 
     def document(self) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def probe(kernel: KernelApi | None = None) -> ProbeReport:
     if not checks[-1].holds:
         return ProbeReport(checks, None)
     kernel = kernel or api.Kernel()
-    trial_checks, rates = try_out(kernel)
-    checks = (*checks, _module_check(), _vcpus_check(kernel), *trial_checks)
+    guest_checks, rates = check_guest(kernel)
+    checks = (*checks, _module_check(), _vcpus_check(kernel), *guest_checks)
     if checks[-1].holds:
         checks += (_quota_check(kernel),)
     return ProbeReport(checks, rates)
@@ -104,7 +104,7 @@ def probe(kernel: KernelApi | None = None) -> ProbeReport:
 
 
 def _quick_checks(kernel: KernelApi | None) -> tuple[Check, ...]:
-    """What ``require_kvm`` asks for, up to the first that is missing."""
+    """The checks of ``require_kvm``, up to the first that fails."""
     host = _host_check()
     if not host.holds:
         return (host,)
@@ -140,7 +140,7 @@ def _host_check() -> Check:
 
 
 def _refused_checks(error: OSError) -> tuple[Check, ...]:
-    """What it means that /dev/kvm cannot be opened."""
+    """The checks to show where /dev/kvm cannot be opened."""
     if error.errno in _NO_DEVICE:
         there = "there is no" if error.errno == errno.ENOENT else "nothing is behind"
         return (Check("device", State.MISSING, f"{there} {api.DEVICE}", f"{_device_remedy()}, {_INSTEAD}"),)
@@ -221,7 +221,7 @@ def _quota_check(kernel: KernelApi) -> Check:
 
 
 def cpu_flags() -> frozenset[str]:
-    """What the processor says of itself; empty where nobody knows."""
+    """The processor's flags; empty where nobody knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -230,7 +230,7 @@ def cpu_flags() -> frozenset[str]:
 
 
 def in_container() -> bool:
-    """Whether this is the inside of a Docker or Podman container."""
+    """True inside a Docker or Podman container."""
     return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
 
 
@@ -245,7 +245,7 @@ def describe_time(seconds: float) -> str:
 
 
 def rate_lines(rates: Rates) -> Iterable[tuple[str, str]]:
-    """What was measured and its value, in words."""
+    """Name and value of each rate, in words."""
     ring = f"ring of {rates.ring_entries} entries"
     yield "stores per second, not logged", f"{rates.stores_per_s:,.0f}"
     yield "stores per second, each to a clean page", f"{rates.logged_stores_per_s:,.0f}"

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     MISSING = "missing"
@@ -34,10 +34,10 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether migrations can run for all that this check says."""
+        """False where no migration can run because of this check."""
         return self.state in (State.OK, State.NOT_NEEDED)
 
     @property
     def line(self) -> str:
-        """What is wrong and what to do about it."""
+        """The fault and its remedy."""
         return f"{self.detail}: {self.remedy}" if self.remedy else self.detail

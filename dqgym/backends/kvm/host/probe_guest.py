@@ -11,26 +11,27 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.backends.kvm.host.probe_checks import Check, State
-from dqgym.backends.kvm.machine import api, guest
+from dqgym.backends.kvm.host.signal_free_thread import in_signal_free_thread
+from dqgym.backends.kvm.machine import api
+from dqgym.backends.kvm.machine import guest as guest_code
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi, Registers
 from dqgym.backends.kvm.machine.ring import RESERVED_ENTRIES, RING_ENTRY
 from dqgym.backends.kvm.machine.vm import Vm, page_aligned
 
 _SMALLEST_RING_ENTRIES = PAGE_BYTES // RING_ENTRY.itemsize
-_TRIAL_PAGES = 2048
-_TRIAL_TIMEOUT_S = 10.0
-"""The trial takes a tenth of it; what is not back by then is kicked out of the guest."""
+_MEMORY_PAGES = 2048
+_TIMEOUT_S = 10.0
+"""The checks take a tenth of it; what is not back by then is kicked out of the guest."""
 _MOST_CYCLES = 200
 """The longest batch fills the smallest ring eleven times."""
 _EMPTY_BATCHES, _UNLOGGED_BATCHES, _LOGGED_BATCHES, _KICKS = 200, 20, 5, 50
-_TRIAL_CHECKS = ("guest", "ring granule", "self-test", "kick")
+_CHECKS = ("guest", "ring granule", "self-test", "kick")
 _SPIN = bytes.fromhex("48ffc9 75fb e610")
 """again: ``dec rcx; jnz again; out 16, al``: runs until it is kicked, but not for ever."""
 _SPINS = 2 * 10**10
@@ -38,7 +39,7 @@ _SPINS = 2 * 10**10
 
 @dataclass(frozen=True)
 class Rates:
-    """What the host measured in one run of the probe.
+    """The rates of a host, from one run of the probe.
 
     Attributes:
         stores_per_s: of a guest whose pages are not logged.
@@ -63,7 +64,7 @@ class Rates:
     kick_s: float
 
 
-class _TrialError(RuntimeError):
+class _ProbeGuestError(RuntimeError):
     """The guest did not do what it must; the message says what it did."""
 
 
@@ -82,13 +83,13 @@ class _Cycle:
         return self.run_s + self.harvest_s + self.reset_s
 
 
-class _Trial:
+class _ProbeGuest:
     """A guest with one vCPU and the smallest ring; all but ``give_up`` is for a thread that blocks all signals."""
 
     def __init__(self, kernel: KernelApi) -> None:
-        memory = np.frombuffer(mmap.mmap(-1, _TRIAL_PAGES * PAGE_BYTES), dtype=np.uint8)
+        memory = np.frombuffer(mmap.mmap(-1, _MEMORY_PAGES * PAGE_BYTES), dtype=np.uint8)
         self._kernel = kernel
-        self._platform = page_aligned(guest.new_platform(memory.nbytes, 1))
+        self._platform = page_aligned(guest_code.new_platform(memory.nbytes, 1))
         self._given_up = False
         self.memory = memory
         self.counters = memory.view(np.int64)[:: PAGE_BYTES // 8]
@@ -100,13 +101,13 @@ class _Trial:
         self._given_up = True
         self.vcpu.leave_at_once(True)
 
-    def play(self, pages: NDArray[np.integer], kind: int = guest.STORES) -> list[_Cycle]:
+    def play(self, pages: NDArray[np.integer], kind: int = guest_code.STORES) -> list[_Cycle]:
         """Let the guest play a batch to its end, and empty its ring at each exit."""
-        guest.write_batch(self._platform, 0, pages.astype(np.uint32), kind)
+        guest_code.write_batch(self._platform, 0, pages.astype(np.uint32), kind)
         cycles = [self._cycle()]
         while cycles[-1].full:
             if len(cycles) == _MOST_CYCLES:
-                raise _TrialError(f"the ring was full {_MOST_CYCLES} times, and the guest not done")
+                raise _ProbeGuestError(f"the ring was full {_MOST_CYCLES} times, and the guest not done")
             cycles.append(self._cycle())
         return cycles
 
@@ -116,9 +117,9 @@ class _Trial:
         if number in api.INTERRUPTED:
             api.consume_kick()
             if self._given_up:
-                raise _TrialError(f"the guest was not done after {_TRIAL_TIMEOUT_S:g} s")
+                raise _ProbeGuestError(f"the guest was not done after {_TIMEOUT_S:g} s")
         elif number:
-            raise _TrialError(f"KVM_RUN: {os.strerror(number)}")
+            raise _ProbeGuestError(f"KVM_RUN: {os.strerror(number)}")
         return number
 
     def _cycle(self) -> _Cycle:
@@ -127,13 +128,13 @@ class _Trial:
             pass
         ran_s = time.perf_counter()
         if self.vcpu.exit_reason not in (api.EXIT_IO, api.EXIT_DIRTY_RING_FULL):
-            raise _TrialError(f"the guest was left with exit reason {self.vcpu.exit_reason}")
+            raise _ProbeGuestError(f"the guest was left with exit reason {self.vcpu.exit_reason}")
         pages = self.vcpu.ring.harvest()
         harvested_s = time.perf_counter()
         protected = self.vm.reset_rings()
         reset_s = time.perf_counter()
         if protected != len(pages):
-            raise _TrialError(f"the reset protected {protected} pages of {len(pages)}")
+            raise _ProbeGuestError(f"the reset protected {protected} pages of {len(pages)}")
         return _Cycle(
             full=self.vcpu.exit_reason == api.EXIT_DIRTY_RING_FULL,
             pages=pages,
@@ -143,51 +144,38 @@ class _Trial:
         )
 
 
-def try_out(kernel: KernelApi) -> tuple[list[Check], Rates | None]:
+def check_guest(kernel: KernelApi) -> tuple[list[Check], Rates | None]:
     """The checks that need a guest, up to the first that fails."""
     try:
-        trial = _Trial(kernel)
+        guest = _ProbeGuest(kernel)
     except OSError as error:
         is_taken = error.errno == errno.EBUSY
         remedy = "end other hypervisors (VirtualBox, VMware)" if is_taken else "look into the kernel's log (sudo dmesg)"
         return [Check("virtual machine", State.FAILED, f"KVM makes no virtual machine ({error})", remedy)], None
     checks: list[Check] = []
     try:
-        return checks, _apart(lambda: _run_trial(trial, checks), trial.give_up)
+        return checks, _rates_of(guest, checks)
     except (OSError, RuntimeError) as error:
-        name = _TRIAL_CHECKS[len(checks)]
+        name = _CHECKS[len(checks)]
         return [
             *checks,
             Check(name, State.FAILED, str(error), "do not migrate under KVM here, use the model (--backend model)"),
         ], None
     finally:
-        trial.vm.close()
+        guest.vm.close()
 
 
-def _apart(work: Callable[[], Rates], give_up: Callable[[], None]) -> Rates:
-    """Do the work in a thread that blocks all signals; what it raises is raised here."""
-    results: list[Rates] = []
-    errors: list[BaseException] = []
+def _rates_of(guest: _ProbeGuest, checks: list[Check]) -> Rates:
+    """Run the checks in a thread of their own, which is kicked out of a guest that does not come to its end."""
 
-    def main() -> None:
-        try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=main, name="kvm-probe", daemon=True)
-    thread.start()
-    thread.join(_TRIAL_TIMEOUT_S)
-    if thread.is_alive():
-        give_up()
+    def give_up(thread: threading.Thread) -> None:
+        guest.give_up()
         _kick(thread)
-        thread.join(1.0)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise _TrialError("KVM_RUN does not return, not even when it is kicked")
-    return results[0]
+
+    try:
+        return in_signal_free_thread(lambda: _run_checks(guest, checks), "kvm-probe", _TIMEOUT_S, give_up)
+    except TimeoutError as error:
+        raise _ProbeGuestError("KVM_RUN does not return, not even when it is kicked") from error
 
 
 def _kick(thread: threading.Thread) -> None:
@@ -195,29 +183,29 @@ def _kick(thread: threading.Thread) -> None:
         signal.pthread_kill(thread.ident, api.KICK)
 
 
-def _run_trial(trial: _Trial, checks: list[Check]) -> Rates:
+def _run_checks(guest: _ProbeGuest, checks: list[Check]) -> Rates:
     """Adds the checks that hold to ``checks``.
 
     Raises:
-        _TrialError, OSError: the next one does not.
+        _ProbeGuestError, OSError: the next one does not.
     """
-    every_page = np.arange(min(_TRIAL_PAGES, guest.MOST_ACCESSES))
-    stores_per_s = _stores_per_s([trial.play(every_page) for _ in range(1 + _UNLOGGED_BATCHES)][1:], len(every_page))
+    every_page = np.arange(min(_MEMORY_PAGES, guest_code.MOST_ACCESSES))
+    stores_per_s = _stores_per_s([guest.play(every_page) for _ in range(1 + _UNLOGGED_BATCHES)][1:], len(every_page))
     checks.append(Check("guest", State.OK, "runs 64-bit code at privilege level 3"))
-    trial.vm.log_dirty_pages(True)
-    granule_pages = _granule_pages(trial, every_page)
-    checks.append(Check("ring granule", State.OK, _granule_words(trial.vm.ring_entries, granule_pages)))
-    checks.append(Check("self-test", State.OK, _self_test(trial)))
-    batches = [trial.play(every_page) for _ in range(_LOGGED_BATCHES)]
+    guest.vm.log_dirty_pages(True)
+    granule_pages = _granule_pages(guest, every_page)
+    checks.append(Check("ring granule", State.OK, _granule_words(guest.vm.ring_entries, granule_pages)))
+    checks.append(Check("self-test", State.OK, _self_test(guest)))
+    batches = [guest.play(every_page) for _ in range(_LOGGED_BATCHES)]
     full = [cycle for cycles in batches for cycle in cycles if cycle.full]
-    empty = [trial.play(every_page[:0])[0].run_s for _ in range(_EMPTY_BATCHES)]
-    kicks_s = _kick_times_s(trial)
+    empty = [guest.play(every_page[:0])[0].run_s for _ in range(_EMPTY_BATCHES)]
+    kicks_s = _kick_times_s(guest)
     kick_s = float(np.median(kicks_s))
     checks.append(Check("kick", State.OK, f"{len(kicks_s)} of {_KICKS} kicks got the vCPU out of its guest"))
     return Rates(
         stores_per_s=stores_per_s,
         logged_stores_per_s=_stores_per_s(batches, len(every_page)),
-        ring_entries=trial.vm.ring_entries,
+        ring_entries=guest.vm.ring_entries,
         granule_pages=granule_pages,
         ring_run_s=float(np.median([cycle.run_s for cycle in full])),
         ring_harvest_s=float(np.median([cycle.harvest_s for cycle in full])),
@@ -231,10 +219,10 @@ def _stores_per_s(batches: list[list[_Cycle]], stores: int) -> float:
     return stores * len(batches) / sum(cycle.total_s for cycles in batches for cycle in cycles)
 
 
-def _granule_pages(trial: _Trial, pages: NDArray[np.int64]) -> int:
-    cycles = trial.play(pages)
+def _granule_pages(guest: _ProbeGuest, pages: NDArray[np.int64]) -> int:
+    cycles = guest.play(pages)
     if not cycles[0].full:
-        raise _TrialError(f"a ring of {trial.vm.ring_entries} entries was not full after {len(pages)} pages")
+        raise _ProbeGuestError(f"a ring of {guest.vm.ring_entries} entries was not full after {len(pages)} pages")
     return len(cycles[0].pages)
 
 
@@ -247,22 +235,22 @@ def _granule_words(entries: int, granule_pages: int) -> str:
     return f"{size}; more than {RESERVED_ENTRIES} are kept in reserve (page-modification logging)"
 
 
-def _self_test(trial: _Trial) -> str:
-    """Whether what comes out of the ring is what the guest stored to.
+def _self_test(guest: _ProbeGuest) -> str:
+    """Compare what comes out of the ring with what the guest stored to; a line about it.
 
     Raises:
-        _TrialError: it is not.
+        _ProbeGuestError: it is not.
     """
     random = np.random.default_rng(0)
-    once = random.permutation(_TRIAL_PAGES)[: _TRIAL_PAGES // 4]
+    once = random.permutation(_MEMORY_PAGES)[: _MEMORY_PAGES // 4]
     stores = random.permutation(np.concatenate([once, once[:100], once[:50]]))
     for what in ("stored to", "stored to once more, after the reset"):
-        before = trial.counters.copy()
-        cycles = trial.play(stores)
+        before = guest.counters.copy()
+        cycles = guest.play(stores)
         _require_same(np.unique(np.concatenate([cycle.pages for cycle in cycles])), np.sort(once), f"pages {what}")
-        counted = trial.counters - before
-        _require_same(counted, np.bincount(stores, minlength=_TRIAL_PAGES), "stores counted in the pages")
-    loads = trial.play(once, guest.LOADS)
+        counted = guest.counters - before
+        _require_same(counted, np.bincount(stores, minlength=_MEMORY_PAGES), "stores counted in the pages")
+    loads = guest.play(once, guest_code.LOADS)
     _require_same(np.concatenate([cycle.pages for cycle in loads]), once[:0], "pages that were only read")
     return f"{2 * len(stores):,} stores to {len(once)} pages: the log held just those, twice"
 
@@ -270,18 +258,18 @@ def _self_test(trial: _Trial) -> str:
 def _require_same(found: NDArray[np.integer], wanted: NDArray[np.integer], what: str) -> None:
     if found.shape != wanted.shape or (found != wanted).any():
         missing, extra = (len(np.setdiff1d(*pair)) for pair in ((wanted, found), (found, wanted)))
-        raise _TrialError(f"{what}: not as they must be ({missing} missing, {extra} too many)")
+        raise _ProbeGuestError(f"{what}: not as they must be ({missing} missing, {extra} too many)")
 
 
-def _kick_times_s(trial: _Trial) -> list[float]:
+def _kick_times_s(guest: _ProbeGuest) -> list[float]:
     """From each kick to the return of KVM_RUN; this thread's vCPU spins meanwhile.
 
     Raises:
-        _TrialError: a kick did not arrive.
+        _ProbeGuestError: a kick did not arrive.
     """
-    trial.memory[: len(_SPIN)] = np.frombuffer(_SPIN, dtype=np.uint8)
-    _, system = trial.vm.registers(0)
-    trial.vm.set_registers(0, bytes(Registers(rip=0, rcx=_SPINS, rflags=0x3002)), system)
+    guest.memory[: len(_SPIN)] = np.frombuffer(_SPIN, dtype=np.uint8)
+    _, system = guest.vm.registers(0)
+    guest.vm.set_registers(0, bytes(Registers(rip=0, rcx=_SPINS, rflags=0x3002)), system)
     spinner, entering, kicked_s, over = threading.current_thread(), threading.Event(), [0.0], [False]
 
     def kick_each_time() -> None:  # a new thread blocks what the one that starts it does
@@ -289,7 +277,7 @@ def _kick_times_s(trial: _Trial) -> list[float]:
             entering.clear()
             time.sleep(0.0005)  # by then the guest is running
             kicked_s[0] = time.perf_counter()
-            trial.vcpu.leave_at_once(True)
+            guest.vcpu.leave_at_once(True)
             _kick(spinner)
 
     kicker = threading.Thread(target=kick_each_time, name="kvm-probe-kicker", daemon=True)
@@ -298,10 +286,10 @@ def _kick_times_s(trial: _Trial) -> list[float]:
     try:
         for count in range(_KICKS):
             entering.set()
-            if not trial.enter():
-                raise _TrialError(f"{_KICKS - count} of {_KICKS} kicks did not get the vCPU out of its guest")
+            if not guest.enter():
+                raise _ProbeGuestError(f"{_KICKS - count} of {_KICKS} kicks did not get the vCPU out of its guest")
             times_s.append(time.perf_counter() - kicked_s[0])
-            trial.vcpu.leave_at_once(False)
+            guest.vcpu.leave_at_once(False)
     finally:
         over[0] = True
         entering.set()

@@ -121,7 +121,7 @@ class SystemRegisters(ctypes.Structure):
 
 
 class KernelApi(Protocol):
-    """What a virtual machine asks of the operating system. Every failure is an OSError with its ``errno``."""
+    """The operating system, as a virtual machine uses it. Every failure is an OSError with its ``errno``."""
 
     def open(self) -> int:
         """A file descriptor of /dev/kvm."""
@@ -205,4 +205,4 @@ def consume_kick() -> None:
 
 
 INTERRUPTED = (errno.EINTR, errno.EAGAIN)
-"""What KVM_RUN gives when a kick came."""
+"""Given by KVM_RUN when a kick came."""

@@ -1,4 +1,4 @@
-"""The guest: a *trace player* in 20 instructions of 64-bit user code, and where it lives.
+"""The guest: a *trace player* in 21 instructions of 64-bit user code, and where it lives.
 
 The host writes a list of page numbers into a vCPU's command pages; the guest adds 1 to the first word of each page (or
 loads it), then tells the host by an ``out``. Any workload that can be written down as page numbers becomes real

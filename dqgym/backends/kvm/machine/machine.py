@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from dqgym.arrays import ByteArray
 from dqgym.backends.kvm.machine import guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi
-from dqgym.backends.kvm.machine.page_log import DirtyLog
+from dqgym.backends.kvm.machine.page_log import PageLog
 from dqgym.backends.kvm.machine.quota_abi import QuotaAbi, QuotaField
 from dqgym.backends.kvm.machine.ring import RESERVED_ENTRIES
 from dqgym.backends.kvm.machine.throttling import QuotaLedger
-from dqgym.backends.kvm.machine.vcpu import TICK_S, Vcpu, VcpuTally
+from dqgym.backends.kvm.machine.vcpu import Vcpu, VcpuCounts
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
+from dqgym.backends.kvm.machine.vcpu_throttle import VcpuThrottle
 from dqgym.backends.kvm.machine.vm import REGISTERS_BYTES, Vm, page_aligned
 from dqgym.backends.kvm.workload.traces import Workload, workload_of
 from dqgym.errors import BadInputError, RunFailedError
@@ -70,7 +72,7 @@ class Machine:
             scenario.dirty_log.ring_entries,
             quota_abi.capability if quota_abi else None,
         )
-        self.log = DirtyLog(self.vm)
+        self.log = PageLog(self.vm)
         self.ledger = QuotaLedger(vcpus, self.granule_bytes)
         self._failure: BaseException | None = None
         self.vcpus = tuple(
@@ -79,8 +81,7 @@ class Machine:
                 index,
                 trace,
                 self.log,
-                self.ledger,
-                QuotaField(quota_abi, self.vm.vcpus[index].run) if quota_abi else None,
+                self._throttle(index, quota_abi),
                 self.issued,
                 self.fail,
             )
@@ -88,9 +89,13 @@ class Machine:
         )
         self._device = _Device(self) if self.workload.device is not None else None
 
+    def _throttle(self, vcpu: int, quota_abi: QuotaAbi | None) -> VcpuThrottle:
+        field = QuotaField(quota_abi, self.vm.vcpus[vcpu].run) if quota_abi else None
+        return VcpuThrottle(vcpu, self.ledger, self.log, field)
+
     @property
     def granule_bytes(self) -> int:
-        """What a vCPU dirties before its ring is full."""
+        """The bytes that a vCPU dirties before its ring is full."""
         return (self.vm.ring_entries - RESERVED_ENTRIES) * PAGE_BYTES
 
     @property
@@ -124,13 +129,13 @@ class Machine:
         """Throttle from now on: dirty-rate limits, whether unclaimed quota is shared, run-share caps, ring sleeps."""
         now_s = time.monotonic()
         for vcpu in self.vcpus:
-            vcpu.charge_first_writes(now_s)
+            vcpu.throttle.charge_first_writes(now_s)
         self.ledger.command(limits_bytes_per_s, shared, now_s)
         for vcpu, cap, sleep_s in zip(self.vcpus, caps, sleeps_s, strict=True):
             vcpu.command(cap, sleep_s)
 
     def tick_every(self, tick_s: float = TICK_S) -> None:
-        """How often every vCPU gets what is due, from its next batch on."""
+        """Give every vCPU what is due this often, from its next batch on."""
         for vcpu in self.vcpus:
             vcpu.tick_every(tick_s)
 
@@ -169,9 +174,9 @@ class Machine:
         if self._failure is not None:
             raise MachineFailedError(f"the guest failed: {self._failure}") from self._failure
 
-    def tallies(self) -> tuple[VcpuTally, ...]:
-        """What each vCPU has done so far."""
-        return tuple(vcpu.tally() for vcpu in self.vcpus)
+    def counts(self) -> tuple[VcpuCounts, ...]:
+        """The counts of each vCPU so far."""
+        return tuple(vcpu.counts() for vcpu in self.vcpus)
 
     def save(self) -> tuple[dict[str, Any], bytes]:
         """State of a paused machine beside its memory: as JSON, and the platform's bytes."""
@@ -218,7 +223,7 @@ class Machine:
         return self._workload_time_s(state.get("workload_time_s"))
 
     def _workload_time_s(self, value: object) -> float:
-        """Where the restored traces can go on: a clock that is behind goes through all periods up to then."""
+        """The checked time at which the traces go on: a clock that is behind goes through all periods up to then."""
         traces = [*self.workload.traces, *([self.workload.device] if self.workload.device is not None else [])]
         most_s = min(trace.period_ends_s for trace in traces) + MOST_STANDSTILL_S
         if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST_STANDSTILL_S <= value <= most_s:

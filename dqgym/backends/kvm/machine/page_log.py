@@ -1,4 +1,4 @@
-"""Which pages are to send: a bitmap for this round, one for the next, and the rings that feed it.
+"""The pages to send: a bitmap for this round, one for the next, and the rings that feed it.
 
 The order is what makes it right. Under one lock: harvest a ring, protect its pages again, publish them as dirty; only
 then may the sender take a page and copy it. So a store that the copy misses faults, and the page is published again;
@@ -21,16 +21,16 @@ class LostPagesError(RuntimeError):
     """KVM did not protect again what was harvested: stores would go unseen, so the migration must not go on."""
 
 
-class DirtyLog:
+class PageLog:
     """The pages of one migration; every method may be called from any thread that blocks all signals.
 
     Before ``begin``, or ``begin_survey``, nothing is logged.
 
     Attributes:
         entries: pages that came out of each vCPU's ring so far.
-        first_writes: those of them that were clean: neither dirtied in this round already, nor waiting anyway.
+        first_writes: those of them that were clean: neither dirtied in this round already, nor pending anyway.
         syncs: dirty-log syncs so far.
-        waiting_pages: still to send in this round.
+        pending_pages: still to send in this round.
         synced_dirty_pages: that all syncs so far found newly dirty.
     """
 
@@ -38,7 +38,7 @@ class DirtyLog:
         pages = vm.memory.nbytes // PAGE_BYTES
         self._vm = vm
         self._lock = threading.Lock()
-        self._waiting = np.zeros(pages, dtype=bool)
+        self._pending = np.zeros(pages, dtype=bool)
         self._dirty = np.zeros(pages, dtype=bool)
         self._order = np.zeros(0, dtype=np.int64)
         self._at = 0
@@ -47,7 +47,7 @@ class DirtyLog:
         self.entries = [0] * len(vm.vcpus)
         self.first_writes = [0] * len(vm.vcpus)
         self.syncs = 0
-        self.waiting_pages = 0
+        self.pending_pages = 0
         self.synced_dirty_pages = 0
 
     def begin_survey(self) -> None:
@@ -58,7 +58,7 @@ class DirtyLog:
         with self._lock:
             self._start_to_log()
             self._dirty[:] = False
-            self._waiting[:] = False
+            self._pending[:] = False
 
     def begin(self) -> None:
         """Every page is to send. The vCPUs must not run, unless a survey has already started to log.
@@ -72,7 +72,7 @@ class DirtyLog:
             else:
                 self._start_to_log()
             self._dirty[:] = False
-            self._waiting[:] = True
+            self._pending[:] = True
             self._arrange()
             self.syncs = 1
             self.synced_dirty_pages = 0
@@ -105,9 +105,9 @@ class DirtyLog:
         """Empty all rings; what was dirtied is to send, too."""
         with self._lock:
             self._flush_all()
-            self.synced_dirty_pages += int(np.count_nonzero(self._dirty & ~self._waiting))
+            self.synced_dirty_pages += int(np.count_nonzero(self._dirty & ~self._pending))
             self.syncs += 1
-            self._waiting |= self._dirty
+            self._pending |= self._dirty
             self._dirty[:] = False
             self._arrange()
 
@@ -116,9 +116,9 @@ class DirtyLog:
         with self._lock:
             pages = self._order[self._at : self._at + most]
             self._at += len(pages)
-            self._waiting[pages] = False
+            self._pending[pages] = False
             self._dirty[pages] = False  # what was published before is in the copy
-            self.waiting_pages -= len(pages)
+            self.pending_pages -= len(pages)
             if len(pages):
                 self._position = int(pages[-1]) + 1
             return pages
@@ -140,13 +140,13 @@ class DirtyLog:
             raise LostPagesError(f"KVM_RESET_DIRTY_RINGS protected {protected} pages of {len(pages)}")
         if self._logging:
             self.entries[vcpu] += len(pages)
-            self.first_writes[vcpu] += int(np.count_nonzero(~(self._dirty[pages] | self._waiting[pages])))
+            self.first_writes[vcpu] += int(np.count_nonzero(~(self._dirty[pages] | self._pending[pages])))
             self._dirty[pages] = True
 
     def _arrange(self) -> None:
-        """The order in which what waits is sent: on from where the sender is."""
-        pages = np.flatnonzero(self._waiting)
+        """The order in which what is pending is sent: on from where the sender is."""
+        pages = np.flatnonzero(self._pending)
         turn = int(np.searchsorted(pages, self._position))
         self._order = np.concatenate([pages[turn:], pages[:turn]])
         self._at = 0
-        self.waiting_pages = len(pages)
+        self.pending_pages = len(pages)

@@ -120,7 +120,7 @@ class QuotaField:
             struct.pack_into("<q", self._run, FIELD_OFFSET, allowed - used)
 
     def used_bytes(self) -> int:
-        """What the vCPU dirtied since the last call; valid right after its exit. Overshoot counts.
+        """The bytes that the vCPU dirtied since the last call; valid right after its exit. Overshoot counts.
 
         Where the kernel counts over the lifetime, the first exit after a time without a limit tells only how much was
         dirtied in it: 0.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.backends.kvm.machine.machine import Machine
-from dqgym.backends.kvm.machine.vcpu import TICK_S
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
 from dqgym.telemetry.survey import MARKS
 
 TICKS_TO_FIRST_MARK = 50
@@ -22,7 +22,7 @@ LONGEST_S = 60.0
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What a survey found.
+    """The findings of a survey.
 
     Attributes:
         length_s: from its beginning to the beginning of the migration proper.
@@ -51,7 +51,7 @@ def _tick_s(length_s: float, vcpus: int) -> float:
 def survey(machine: Machine, length_s: float, began_s: float) -> Surveyed:
     """Survey a guest that runs again since ``began_s`` of the monotonic clock, after ``begin_survey``.
 
-    Ends with ``DirtyLog.begin``: every page is to send.
+    Ends with ``PageLog.begin``: every page is to send.
 
     Raises:
         MachineFailedError: a vCPU failed.
@@ -82,4 +82,4 @@ def _at_marks(times_s: NDArray[np.float64], pages: NDArray[np.float64], took_s: 
 
 
 def _halted_s(machine: Machine) -> NDArray[np.float64]:
-    return np.array([tally.halted_s for tally in machine.tallies()])
+    return np.array([each.halted_s for each in machine.counts()])

@@ -1,4 +1,4 @@
-"""Who must wait, and for how long: dirty quotas, time slices and sleeps at a full ring, as a command asks for them.
+"""The arithmetic of throttles: dirty quotas and time slices, and how long a vCPU must wait for them.
 
 Plain bookkeeping over a clock that the caller reads: nothing here sleeps or knows of KVM.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from dqgym.model.parameters import TIMESLICE_S
 
 FOREVER_S = 3600.0
-"""How long a vCPU waits that may not run at all; whoever commands otherwise wakes it."""
+"""The wait of a vCPU that may not run at all; whoever commands otherwise wakes it."""
 
 
 class QuotaLedger:
@@ -69,7 +69,7 @@ class QuotaLedger:
             self._charged_bytes[vcpu] = max(dirtied_bytes, self._charged_bytes[vcpu])
 
     def wait_s(self, vcpu: int, now_s: float) -> float:
-        """How long the vCPU must stay out at least, if nobody's pool helps; 0: it may run."""
+        """The time that the vCPU must stay out at least, if nobody's pool helps; 0: it may run."""
         with self._lock:
             for each in range(len(self._limits)) if self._shared else (vcpu,):
                 self._fill(each, now_s)
@@ -122,7 +122,7 @@ class TimeSlices:
         self._cap = cap
 
     def wait_s(self, now_s: float, run_s: float) -> float:
-        """How long the vCPU must sleep; 0: it may run."""
+        """The time that the vCPU must sleep; 0: it may run."""
         if self._cap >= 1.0:
             return 0.0
         if self._cap <= 0.0:

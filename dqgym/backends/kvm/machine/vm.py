@@ -14,13 +14,13 @@ from dqgym.arrays import ByteArray
 from dqgym.backends.kvm.machine import api, guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi, Registers, SystemRegisters
 from dqgym.backends.kvm.machine.ring import RING_ENTRY, DirtyRing
+from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES
 
 MEMORY_SLOT, PLATFORM_SLOT = 0, 1
 RING_OFFSET = 64 * PAGE_BYTES
 """KVM_DIRTY_LOG_PAGE_OFFSET, in a vCPU's mapping."""
 TSS_ADDRESS = 0xFFFBD000
 """Three pages that Intel hosts without unrestricted guests want; far above the guest's memory."""
-LARGEST_RING_ENTRIES = 65536
 
 
 class KvmError(RuntimeError):
@@ -29,7 +29,7 @@ class KvmError(RuntimeError):
 
 @dataclass
 class VcpuHandle:
-    """What KVM gives for one vCPU.
+    """A vCPU as KVM gives it.
 
     Attributes:
         descriptor: of the vCPU.
@@ -47,7 +47,7 @@ class VcpuHandle:
         return int.from_bytes(self.run[api.RUN_EXIT_REASON : api.RUN_EXIT_REASON + 4], "little")
 
     def leave_at_once(self, wanted: bool) -> None:
-        """Whether KVM_RUN is to return before it enters the guest."""
+        """Let KVM_RUN return before it enters the guest, or no longer."""
         self.run[api.RUN_IMMEDIATE_EXIT] = int(wanted)
 
 
@@ -96,7 +96,7 @@ class Vm:
             raise
 
     def log_dirty_pages(self, wanted: bool) -> None:
-        """Whether first stores to pages of the guest's memory fault and enter the ring."""
+        """Let first stores to pages of the guest's memory fault and enter the ring, or no longer."""
         self._map_slot(MEMORY_SLOT, api.MEM_LOG_DIRTY_PAGES if wanted else 0, 0, self.memory)
 
     def reset_rings(self) -> int:

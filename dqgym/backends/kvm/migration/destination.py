@@ -22,9 +22,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dqgym.backends.kvm.feasibility import require_fits
+from dqgym.backends.kvm.feasibility import require_feasible
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel, KernelApi
 from dqgym.backends.kvm.machine.machine import Machine, MachineFailedError
+from dqgym.backends.kvm.machine.vcpu import SWITCH_INTERVAL_S
 from dqgym.backends.kvm.machine.vm import new_memory, private_view
 from dqgym.backends.kvm.migration.frames import (
     Channel,
@@ -42,18 +43,16 @@ from dqgym.backends.kvm.migration.proof import evidence
 from dqgym.scenario import Scenario
 from dqgym.scenario.record import FROM_FILE
 
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread may hold the interpreter while others want it: vCPUs must not wait for one another for long."""
 HELLO_TIMEOUT_S = 20.0
 PAGES_TIMEOUT_S = 120.0
 """A source whose link stands still for longer has gone."""
 RUN_ON_S = 0.3
-"""How long the guest runs here at least before the counts are taken."""
+"""The guest runs here at least for this time before the counts are taken."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """What became of one connection.
+    """The outcome of one connection.
 
     Attributes:
         scenario: its name; empty where none came.
@@ -150,7 +149,7 @@ def _read_hello(frame: Frame) -> tuple[Scenario, int]:
         raise ProtocolError(f"HELLO: seed {seed!r} must be a whole number from 0, below 2^64")
     try:
         scenario = Scenario.model_validate(hello.get("scenario"), context=FROM_FILE)
-        require_fits(scenario)
+        require_feasible(scenario)
     except ValueError as error:
         found = error.errors(include_url=False) if isinstance(error, ValidationError) else []
         said = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'scenario'}: {each['msg']}" for each in found)

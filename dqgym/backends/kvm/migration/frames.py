@@ -51,7 +51,7 @@ Part = bytes | bytearray | memoryview | NDArray[Any]
 
 
 class FrameType(IntEnum):
-    """What a frame says, and what its payload is; 1 .. 15 come from the source, 16 .. 31 from the destination."""
+    """The kinds of frames, and their payloads; 1 .. 15 come from the source, 16 .. 31 from the destination."""
 
     HELLO = 1  # JSON: what is to be migrated
     PAGES = 2  # pages of memory (encode_pages)
@@ -76,7 +76,7 @@ LIMIT_BYTES = {  # most bytes in the payload of a frame of each type
 
 
 class ProtocolError(Exception):
-    """What a peer sent cannot be used: the message says what, its value, and what is allowed."""
+    """A peer sent something that cannot be used: the message says what, its value, and what is allowed."""
 
 
 class ConnectionClosed(ProtocolError):  # noqa: N818 - it is what happened, whoever is to blame

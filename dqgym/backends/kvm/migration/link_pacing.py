@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEPTH_S = 0.1
-"""What a sender that was late may make up, in time: one of QEMU's rate windows."""
+"""The time that a sender that was late may make up: one of QEMU's rate windows."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BandwidthPath:
         return float(self.bandwidths_bytes_per_s[max(step, 0)])
 
     def line_speed_at(self, time_s: float) -> float:
-        """What the last stage may send at."""
+        """The rate at which the last stage may send."""
         return self.line_speed_bytes_per_s or self.at(time_s)
 
 
@@ -58,5 +58,5 @@ class TokenBucket:
         self._paid_until_s = max(self._paid_until_s, self._clock())
 
     def wait_s(self) -> float:
-        """How long until the next bytes may go."""
+        """The time until the next bytes may go."""
         return max(self._paid_until_s - self._clock(), 0.0)

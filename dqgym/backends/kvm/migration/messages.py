@@ -1,11 +1,11 @@
-"""What the backend and the process that runs the guest say to each other, over a private connection."""
+"""The messages between the backend and the process that runs the guest, over a private connection."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from dqgym.backends.kvm.machine.survey_log import Surveyed
-from dqgym.backends.kvm.machine.vcpu import VcpuTally
+from dqgym.backends.kvm.machine.vcpu import VcpuCounts
 from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
 from dqgym.backends.kvm.migration.proof import Proof
 from dqgym.backends.kvm.migration.sender import Ending, Phase
@@ -64,10 +64,10 @@ Request = Begin | Step | Cancel | Finish
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where the migration is; counts since it began.
+    """The state of the migration; counts since it began.
 
     Attributes:
-        ring_bytes: size of a vCPU's ring, its reserve included: QEMU's dirty limit reckons with that.
+        ring_bytes: size of a vCPU's ring, its reserve included: QEMU's dirty limit counts with that.
         time_s: since the start, or what it took.
         running_s: time for which the guest ran at the source.
         round: number, from 1.
@@ -75,7 +75,7 @@ class Snapshot:
         sending_s: time in which there was anything to send.
         remaining_bytes: still to send in this round.
         syncs, sync_time_s, synced_dirty_bytes, synced_sent_bytes: as the fields of telemetry of that name.
-        tallies: of the vCPUs.
+        counts: of the vCPUs.
         ended: whether the guest's fate is settled.
         phase: where it is.
     """
@@ -91,7 +91,7 @@ class Snapshot:
     sync_time_s: float
     synced_dirty_bytes: int
     synced_sent_bytes: int
-    tallies: tuple[VcpuTally, ...]
+    counts: tuple[VcpuCounts, ...]
     ended: bool
     phase: Phase
 
@@ -111,7 +111,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Final:
-    """What became of the migration; it was proven.
+    """The end of a migration, which was proven.
 
     Attributes:
         ending: how it ended.

@@ -29,7 +29,7 @@ class ProofFailedError(RunFailedError):
 
 @dataclass(frozen=True)
 class Proof:
-    """What was proven.
+    """The numbers of a proof.
 
     Attributes:
         memory_hash: BLAKE2b of the guest's memory when it stopped, equal on both sides.
@@ -48,7 +48,7 @@ def memory_hash(memory: ByteArray) -> str:
 
 
 def evidence(image: ByteArray, machine: Machine) -> tuple[dict[str, Any], bytes]:
-    """What the destination sends: the hash of the image that it received, then per page the count and what it gave."""
+    """The destination's proof: the hash of the image that it received, then per page the count and what it gave."""
     document = {"memory_hash": memory_hash(image)}
     return document, machine.counters.astype("<i8").tobytes() + machine.issued.astype("<i8").tobytes()
 

@@ -45,12 +45,12 @@ BURST_S = 0.005
 FEWEST_PAGES, MOST_PAGES = 4, 64
 """In one frame."""
 REPLY_TIMEOUT_S = 20.0
-"""How long the destination may take to make a machine, to load its state, or to start it."""
+"""The destination may take so long to make a machine, to load its state, or to start it."""
 PROOF_TIMEOUT_S = 60.0
 
 
 class Phase(StrEnum):
-    """Where a migration is."""
+    """The phases of a migration."""
 
     CONNECTING = "connecting"
     FIRST_ROUND = "first round"
@@ -62,7 +62,7 @@ class Phase(StrEnum):
 
 
 class Ending(StrEnum):
-    """How a migration ended."""
+    """The ends of a migration."""
 
     CONVERGED = "converged"
     """The guest runs at the destination."""
@@ -86,7 +86,7 @@ class DeadlineMissedError(Exception):
 
 @dataclass
 class Progress:
-    """What anyone may read while the sender runs.
+    """The progress that anyone may read while the sender runs.
 
     Attributes:
         phase: where it is.
@@ -111,7 +111,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a migration.
+    """The result of a migration.
 
     Attributes:
         ending: how it ended.
@@ -271,14 +271,14 @@ class Sender:
                 self._sync()
             if now_s >= window_ends_s:
                 threshold_bytes = self.path.at(now_s) * limits.downtime_s
-                if log.waiting_pages * PAGE_BYTES <= threshold_bytes:
+                if log.pending_pages * PAGE_BYTES <= threshold_bytes:
                     self._sync()
-                    if log.waiting_pages * PAGE_BYTES <= threshold_bytes:
+                    if log.pending_pages * PAGE_BYTES <= threshold_bytes:
                         return
                     progress.round += 1
                     progress.phase = Phase.LATER_ROUNDS
                 window_ends_s = max(window_ends_s + WINDOW_S, now_s)
-            if log.waiting_pages:
+            if log.pending_pages:
                 self._send_pages(self.path.at(now_s))
                 progress.sending_s += self.time_s - now_s
             else:
@@ -293,7 +293,7 @@ class Sender:
         machine.pause()
         self._read_log()
         self._bucket = TokenBucket()
-        while machine.log.waiting_pages:
+        while machine.log.pending_pages:
             self._require_wanted()
             self._send_pages(self.path.line_speed_at(self.time_s))
         state, platform = machine.save()
@@ -311,7 +311,7 @@ class Sender:
 
     def _sync(self) -> None:
         """Sync the dirty log. As in QEMU it waits for vCPUs that sleep at a full ring, which cannot answer."""
-        sleepers = [vcpu for vcpu in self.machine.vcpus if vcpu.sleeps_at_full_ring]
+        sleepers = [vcpu for vcpu in self.machine.vcpus if vcpu.throttle.sleeps_at_full_ring]
         for vcpu in sleepers:
             vcpu.park(after_ring_sleep=True)
         while not all(vcpu.await_parked(WINDOW_S) for vcpu in sleepers):

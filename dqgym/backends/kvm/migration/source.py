@@ -21,8 +21,8 @@ from multiprocessing.connection import Connection, wait
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel
 from dqgym.backends.kvm.machine.machine import Machine, fill_memory
 from dqgym.backends.kvm.machine.quota_abi import find_abi
+from dqgym.backends.kvm.machine.vcpu import SWITCH_INTERVAL_S
 from dqgym.backends.kvm.machine.vm import new_memory
-from dqgym.backends.kvm.migration.destination import SWITCH_INTERVAL_S
 from dqgym.backends.kvm.migration.frames import Channel, ProtocolError, connect, new_session
 from dqgym.backends.kvm.migration.messages import Begin, Begun, Cancel, Failed, Final, Finish, Request, Snapshot, Step
 from dqgym.backends.kvm.migration.proof import ProofFailedError, require_exactly_once
@@ -33,7 +33,7 @@ BREAK_OFF_AFTER_S = 1.0
 """A sender that has not noticed in this time that it is called off waits for a peer: its connection is cut."""
 END_WITHIN_S = 2.0
 AFTER_S = 0.2
-"""How long a guest that stayed here runs on before its stores are counted."""
+"""A guest that stayed here runs on for this time before its stores are counted."""
 
 
 class Source:
@@ -65,7 +65,7 @@ class Source:
             time.sleep(begin.warm_up_s)
             self._surveyed = self._sender.begin(begin.survey_s)
             self._interval_ends_s = time.monotonic()
-            self._before = self._machine.tallies()
+            self._before = self._machine.counts()
             self._thread = threading.Thread(target=self._migrate, name="sender", daemon=True)
             self._thread.start()
         except BaseException:
@@ -78,7 +78,7 @@ class Source:
         return self._ended
 
     def begun(self) -> Begun:
-        """What is to say of the beginning."""
+        """The answer to ``Begin``."""
         return Begun(self.snapshot(), self._surveyed)
 
     def throttle(self, step: Step) -> None:
@@ -89,13 +89,13 @@ class Source:
                 self._sender.request_sync()
 
     def until_end_of(self, interval_s: float) -> float:
-        """How long a control interval still takes: it began when the last one ended, however long a decision took."""
+        """The rest of a control interval: it began when the last one ended, however long a decision took."""
         now_s = time.monotonic()
         self._interval_ends_s = max(self._interval_ends_s + interval_s, now_s)
         return self._interval_ends_s - now_s
 
     def snapshot(self) -> Snapshot:
-        """Where the migration is; empties the rings, so that first writes are counted up to now."""
+        """The migration's state; empties the rings, so that first writes are counted up to now."""
         log, sender = self._machine.log, self._sender
         if sender.progress.stopped_s is None and sender.progress.ended_s is None:
             log.flush(*range(len(self._machine.vcpus)))
@@ -107,12 +107,12 @@ class Source:
             round=progress.round,
             sent_bytes=progress.sent_bytes,
             sending_s=progress.sending_s,
-            remaining_bytes=log.waiting_pages * PAGE_BYTES,
+            remaining_bytes=log.pending_pages * PAGE_BYTES,
             syncs=log.syncs,
             sync_time_s=progress.sync_time_s,
             synced_dirty_bytes=log.synced_dirty_pages * PAGE_BYTES,
             synced_sent_bytes=progress.synced_sent_bytes,
-            tallies=self._machine.tallies(),
+            counts=self._machine.counts(),
             ended=progress.ended_s is not None,
             phase=progress.phase,
         )
@@ -143,7 +143,7 @@ class Source:
             require_exactly_once(self._machine.counters, self._machine.issued)
         progress = [
             (now.accesses - before.accesses) / max(now.demanded - before.demanded, 1.0)
-            for now, before in zip(self._machine.tallies(), self._before, strict=True)
+            for now, before in zip(self._machine.counts(), self._before, strict=True)
         ]
         return Final(
             report.ending,
@@ -179,7 +179,7 @@ class Source:
 
 
 def _death_watch(process: int | None) -> Callable[[], bool]:
-    """Whether the process behind a pidfd has ended; of a destination on another host nobody can say that it has."""
+    """Tells that the process behind a pidfd has ended; of a destination on another host nobody can say that."""
     if process is None:
         return lambda: False
     return lambda: bool(select.select([process], [], [], 1.0)[0])

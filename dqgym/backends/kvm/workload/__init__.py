@@ -1,1 +1,1 @@
-"""What the guest does: which pages its vCPUs access, and when."""
+"""The guest's workload: the pages that its vCPUs access, and the times at which they do."""

@@ -1,4 +1,4 @@
-"""How often each page of a vCPU's region is accessed, for the patterns that are random."""
+"""Probabilities of the pages of a vCPU's region, for the patterns that are random."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dqgym.scenario import HotSet, VcpuGroup
 
 
 class PageLaw(NamedTuple):
-    """How often each page of a region is picked, as Walker's alias table: every page shares its turn with one other.
+    """Probabilities of a region's pages, as Walker's alias table: every page shares its turn with one other.
 
     A turn comes for each page alike; in the share ``own_share`` [pages] of its turns a page is picked itself, else the
     page ``other`` [pages]. A search in the cumulative weights would pick from the same law, at three times the cost.

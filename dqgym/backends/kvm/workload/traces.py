@@ -39,7 +39,7 @@ CATCH_UP_S = 0.05
 _PAGES, _PERIODS = 0, 1
 """Streams of random numbers of a vCPU: where it writes, and how long its periods are, where they are random."""
 _DEVICE, _LAYOUT = MAX_VCPUS, MAX_VCPUS + 1
-"""What the random numbers of the devices and of the layout go by, beside the numbers of the vCPUs."""
+"""Streams of random numbers for the devices and for the layout, beside those of the vCPUs."""
 _MOST = float(2**53)
 """Largest count in a state: up to here a float counts in ones."""
 _HEX_128 = re.compile(r"[0-9a-f]{32}")
@@ -234,7 +234,7 @@ def workload_of(scenario: Scenario, seed: int) -> Workload:
 
 @dataclass(frozen=True)
 class _Access:
-    """What decides a trace.
+    """The accesses that a trace is made of.
 
     Attributes:
         region: the pages that it accesses.

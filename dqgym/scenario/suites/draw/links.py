@@ -12,7 +12,7 @@ from dqgym.scenario.suites.draw.distributions import chance, log_uniform, split_
 LOW_LEVEL = 1 / 3
 """The low level of a link with two levels, relative to the high one."""
 HOLD_PASS_TIMES = (0.1, 2.0)
-"""How long a level holds (log-uniform; the mean of it for a Markov link)."""
+"""Time for which a level holds (log-uniform; the mean of it for a Markov link)."""
 RELATIVE_SD = (0.1, 0.5)
 CORRELATION_PASS_TIMES = (0.03, 1.0)
 """Spread and memory of an Ornstein-Uhlenbeck link (uniform; log-uniform)."""
@@ -23,7 +23,7 @@ STAIR_LEVEL = (0.1, 1.0)
 """A link of several levels: how many, and each relative to the bandwidth asked for (uniform)."""
 OUTAGE_LEVEL = (0.02, 0.15)
 OUTAGE_PASS_TIMES = (0.01, 0.2)
-"""What is left of the bandwidth in an outage, and how long one lasts on average (log-uniform)."""
+"""Share of the bandwidth that is left in an outage, and its mean length (log-uniform)."""
 TRACE_PASS_TIMES = (2.0, 8.0)
 TRACE_SAMPLES = 120
 TRACE_LOG_SD = (0.2, 0.7)
@@ -96,7 +96,7 @@ def outage_link(rng: np.random.Generator, bandwidth_bytes_per_s: float, scale_s:
 
 
 def trace_link(rng: np.random.Generator, bandwidth_bytes_per_s: float, scale_s: float) -> Link:
-    """What a recording of a shared line may look like: its logarithm wanders; the mean is the bandwidth asked for."""
+    """A likely recording of a shared line: its logarithm wanders; the mean is the bandwidth asked for."""
     period_s = scale_s * log_uniform(rng, TRACE_PASS_TIMES)
     sd, kept = uniform(rng, TRACE_LOG_SD), uniform(rng, TRACE_KEPT)
     level, levels = rng.normal(), []

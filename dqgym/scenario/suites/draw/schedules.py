@@ -66,7 +66,7 @@ def _other_peaks(rng: np.random.Generator, pass_time_s: float) -> dict[str, floa
 def _alternating(
     rng: np.random.Generator, pass_time_s: float, period_pass_times: Range, duty: Range, low_rate_fraction: Range
 ) -> dict[str, float]:
-    """What schedules with a busy and a quiet part have in common."""
+    """The fields that schedules with a busy and a quiet part have in common."""
     return {
         "period_s": pass_time_s * log_uniform(rng, period_pass_times),
         "duty": uniform(rng, duty),

@@ -1,4 +1,4 @@
-"""Workloads that samplers draw: each takes a ``Host`` and divides its memory and its write rate among vCPUs."""
+"""Workloads that samplers draw: each takes a ``WriteBudget`` and divides its memory and its write rate among vCPUs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dqgym.scenario.patterns import Pattern
-from dqgym.scenario.suites.draw.distributions import log_uniform, pick, split, uniform, whole_number
+from dqgym.scenario.suites.draw.distributions import Range, log_uniform, pick, split, uniform, whole_number
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.scenario.workload import Demand, Schedule, VcpuGroup
 
@@ -21,18 +21,41 @@ MOST_CLASSES = 4
 NOISY_MEMORY_SHARE = (0.02, 0.9)
 NOISY_WRITERS = 2
 """``noisy_neighbours``: memory of all writers together (log-uniform), and how many they are."""
-HOT_FRACTION = (0.02, 0.3)
-HOT_SHARE = (0.6, 0.98)
-ZIPF_SKEW = (0.4, 1.4)
-"""Hot-cold writers (uniform)."""
-OTHER_HOT_FRACTION = (0.3, 0.6)
-OTHER_ZIPF_SKEWS = ((0.1, 0.4), (1.4, 2.2))
-"""The same where they shall be unlike those: a larger hot part, or a law that is nearly even, or next to a spike."""
 
 
 @dataclass(frozen=True)
-class Host:
-    """What a workload is drawn for.
+class HotParts:
+    """Hot-cold patterns to draw from: a Zipf law, or a hot part and a cold one, each as often.
+
+    Attributes:
+        zipf_skews: ranges of the law's skew (uniform), to pick one from.
+        fraction: range of the hot part's share of the working set (uniform).
+        share: range of its share of the stores (uniform).
+    """
+
+    zipf_skews: tuple[Range, ...] = ((0.4, 1.4),)
+    fraction: Range = (0.02, 0.3)
+    share: Range = (0.6, 0.98)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, float]:
+        """The fields of a ``VcpuGroup`` that are for such a pattern."""
+        if pick(rng, ("zipf", "two classes")) == "zipf":
+            return {"zipf_skew": uniform(rng, self._skews(rng))}
+        return {"hot_fraction": uniform(rng, self.fraction), "hot_share": uniform(rng, self.share)}
+
+    def _skews(self, rng: np.random.Generator) -> Range:
+        # A single range takes no draw: what a seed has drawn so far must stay the same.
+        return pick(rng, self.zipf_skews) if len(self.zipf_skews) > 1 else self.zipf_skews[0]
+
+
+HOT_PARTS = HotParts()
+OTHER_HOT_PARTS = HotParts(zipf_skews=((0.1, 0.4), (1.4, 2.2)), fraction=(0.3, 0.6))
+"""Unlike those: a larger hot part, or a law that is nearly even, or next to a spike."""
+
+
+@dataclass(frozen=True)
+class WriteBudget:
+    """The memory and the write rate that a workload divides among its vCPUs, and how its writers are drawn.
 
     Attributes:
         memory_bytes: that the vCPUs may write to.
@@ -41,7 +64,7 @@ class Host:
         schedule: draws one for a group.
         patterns: of writers, to pick from.
         demand: of all writers.
-        hot_part: draws the fields of a ``VcpuGroup`` that are for hot-cold patterns.
+        hot_parts: of hot-cold patterns.
     """
 
     memory_bytes: int
@@ -50,14 +73,14 @@ class Host:
     schedule: Callable[[], Schedule]
     patterns: tuple[Pattern, ...]
     demand: Demand
-    hot_part: Callable[[np.random.Generator], dict[str, float]]
+    hot_parts: HotParts
 
     def writers(
         self, rng: np.random.Generator, vcpus: int, pattern: Pattern, memory_share: float, rate_share: float
     ) -> VcpuGroup:
         """A group that has these shares of the memory and of the rate, divided equally among its vCPUs."""
         pages = int(self.memory_bytes * memory_share) // vcpus // BASE_PAGE_BYTES
-        hot = self.hot_part(rng) if pattern == "hot-cold" else {}
+        hot = self.hot_parts.draw(rng) if pattern == "hot-cold" else {}
         return VcpuGroup(
             vcpus=vcpus,
             pattern=pattern,
@@ -69,51 +92,37 @@ class Host:
         )
 
 
-def streaming_writers(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def streaming_writers(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """All vCPUs write in a sequential loop, to all of the memory."""
-    return (host.writers(rng, host.vcpus, "sequential", memory_share=1.0, rate_share=1.0),)
+    return (budget.writers(rng, budget.vcpus, "sequential", memory_share=1.0, rate_share=1.0),)
 
 
-def equal_writers(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def equal_writers(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """Some vCPUs write, all alike; the others read."""
-    writers = whole_number(rng, 1, host.vcpus)
+    writers = whole_number(rng, 1, budget.vcpus)
     share = log_uniform(rng, STATIONARY_MEMORY_SHARE)
-    return _with_readers(host, (host.writers(rng, writers, pick(rng, host.patterns), share, rate_share=1.0),))
+    return _with_readers(budget, (budget.writers(rng, writers, pick(rng, budget.patterns), share, rate_share=1.0),))
 
 
-def unequal_writers(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def unequal_writers(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """Up to four classes of writers, from tiny working sets to nearly all of the memory."""
-    sizes = split(rng, host.vcpus, whole_number(rng, 1, min(MOST_CLASSES, host.vcpus)))
+    sizes = split(rng, budget.vcpus, whole_number(rng, 1, min(MOST_CLASSES, budget.vcpus)))
     memory = [log_uniform(rng, CLASS_MEMORY_SHARE) for _ in sizes]
     memory_scale = max(1.0, sum(memory))
     weights = [log_uniform(rng, CLASS_RATE_WEIGHT) for _ in sizes]
     return tuple(
-        host.writers(rng, vcpus, pick(rng, host.patterns), share / memory_scale, weight / sum(weights))
+        budget.writers(rng, vcpus, pick(rng, budget.patterns), share / memory_scale, weight / sum(weights))
         for vcpus, share, weight in zip(sizes, memory, weights, strict=True)
     )
 
 
-def noisy_neighbours(rng: np.random.Generator, host: Host) -> tuple[VcpuGroup, ...]:
+def noisy_neighbours(rng: np.random.Generator, budget: WriteBudget) -> tuple[VcpuGroup, ...]:
     """Two vCPUs write (one, where there is but one vCPU); all others read."""
-    writers = min(NOISY_WRITERS, host.vcpus)
+    writers = min(NOISY_WRITERS, budget.vcpus)
     share = log_uniform(rng, NOISY_MEMORY_SHARE)
-    return _with_readers(host, (host.writers(rng, writers, pick(rng, host.patterns), share, rate_share=1.0),))
+    return _with_readers(budget, (budget.writers(rng, writers, pick(rng, budget.patterns), share, rate_share=1.0),))
 
 
-def _with_readers(host: Host, groups: tuple[VcpuGroup, ...]) -> tuple[VcpuGroup, ...]:
-    readers = host.vcpus - sum(group.vcpus for group in groups)
+def _with_readers(budget: WriteBudget, groups: tuple[VcpuGroup, ...]) -> tuple[VcpuGroup, ...]:
+    readers = budget.vcpus - sum(group.vcpus for group in groups)
     return (*groups, VcpuGroup(vcpus=readers, pattern="read-only")) if readers else groups
-
-
-def hot_part(rng: np.random.Generator) -> dict[str, float]:
-    """A Zipf law, or a hot part and a cold one."""
-    if pick(rng, ("zipf", "two classes")) == "zipf":
-        return {"zipf_skew": uniform(rng, ZIPF_SKEW)}
-    return {"hot_fraction": uniform(rng, HOT_FRACTION), "hot_share": uniform(rng, HOT_SHARE)}
-
-
-def other_hot_part(rng: np.random.Generator) -> dict[str, float]:
-    """Likewise, with skews that ``hot_part`` never draws."""
-    if pick(rng, ("zipf", "two classes")) == "zipf":
-        return {"zipf_skew": uniform(rng, pick(rng, OTHER_ZIPF_SKEWS))}
-    return {"hot_fraction": uniform(rng, OTHER_HOT_FRACTION), "hot_share": uniform(rng, HOT_SHARE)}

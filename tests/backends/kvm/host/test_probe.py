@@ -165,7 +165,7 @@ def test_a_host_that_loses_pages_is_found_out(fault: str, value: object, name: s
 
 
 def test_a_guest_that_never_ends_is_kicked_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_guest, "_TRIAL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(probe_guest, "_TIMEOUT_S", 0.2)
     kernel = SimulatedKernel()
     kernel.never_done = True
     report = probe.probe(kernel)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dqgym.backends.kvm.machine import api, guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi
-from dqgym.backends.kvm.machine.page_log import DirtyLog, LostPagesError
+from dqgym.backends.kvm.machine.page_log import LostPagesError, PageLog
 from dqgym.backends.kvm.machine.vm import Vm
 from tests.backends.kvm.simulated_kernel import SimulatedKernel, page_aligned
 
@@ -24,7 +24,7 @@ class Guest:
         self.memory = page_aligned(bytes(pages * PAGE_BYTES))
         self.platform = page_aligned(guest.new_platform(self.memory.nbytes, vcpus))
         self.vm = Vm(kernel, self.memory, self.platform, vcpus, RING_ENTRIES)
-        self.log = DirtyLog(self.vm)
+        self.log = PageLog(self.vm)
 
     @property
     def counters(self) -> np.ndarray:
@@ -63,12 +63,12 @@ def taken_after_a_sync(some: Guest) -> list[int]:
 
 def test_at_first_every_page_is_to_send_at_ascending_addresses(one: Guest) -> None:
     one.log.begin()
-    assert one.log.waiting_pages == PAGES
+    assert one.log.pending_pages == PAGES
     assert one.log.take(10).tolist() == list(range(10))
-    assert one.log.waiting_pages == PAGES - 10
+    assert one.log.pending_pages == PAGES - 10
     assert one.log.take(PAGES).tolist() == list(range(10, PAGES))
     assert one.log.take(PAGES).tolist() == []
-    assert (one.log.waiting_pages, one.log.syncs) == (0, 1)
+    assert (one.log.pending_pages, one.log.syncs) == (0, 1)
 
 
 def test_before_it_begins_nothing_is_logged(one: Guest) -> None:
@@ -82,7 +82,7 @@ def test_a_page_written_after_it_was_taken_is_dirty_again(one: Guest) -> None:
     one.begin_and_take_all()
     one.store(7, 3, 7)
     one.log.sync()
-    assert (one.log.waiting_pages, one.log.synced_dirty_pages, one.log.syncs) == (2, 2, 2)
+    assert (one.log.pending_pages, one.log.synced_dirty_pages, one.log.syncs) == (2, 2, 2)
     assert one.log.take(PAGES).tolist() == [3, 7]
     assert taken_after_a_sync(one) == []
 
@@ -171,7 +171,7 @@ def test_a_mark_on_a_page_that_waits_makes_no_new_one(one: Guest) -> None:
     one.log.mark(np.array([4]))
     one.log.sync()
     assert one.log.synced_dirty_pages == 0
-    assert one.log.waiting_pages == PAGES
+    assert one.log.pending_pages == PAGES
 
 
 @pytest.mark.parametrize("how", ["flush", "sync"])
@@ -207,7 +207,7 @@ def test_in_a_survey_first_writes_are_distinct_pages(simulated: SimulatedKernel)
     """Whoever empties the rings, and however often; what the host writes is nobody's."""
     two = Guest(simulated, vcpus=2)
     two.log.begin_survey()
-    assert two.log.waiting_pages == 0
+    assert two.log.pending_pages == 0
     two.store(*range(300), *range(50), vcpu=0)
     two.log.flush(0, 1)
     two.store(*range(250, 320), vcpu=0)
@@ -224,7 +224,7 @@ def test_after_a_survey_every_page_is_to_send_and_none_is_dirty(one: Guest) -> N
     one.store(1, 400)  # these are in the ring when the survey ends
     one.log.begin()
     assert one.log.first_writes == [301]
-    assert (one.log.waiting_pages, one.log.syncs, one.log.synced_dirty_pages) == (PAGES, 1, 0)
+    assert (one.log.pending_pages, one.log.syncs, one.log.synced_dirty_pages) == (PAGES, 1, 0)
     assert one.log.take(PAGES).tolist() == list(range(PAGES))
     assert taken_after_a_sync(one) == []
     one.store(1, 5)
@@ -295,7 +295,7 @@ def test_the_copy_is_the_memory_in_the_end(
     np.testing.assert_array_equal(two.counters, issued)
     np.testing.assert_array_equal(copy, issued)
     two.log.sync()
-    assert two.log.waiting_pages == 0
+    assert two.log.pending_pages == 0
     two.vm.close()
 
 

@@ -232,7 +232,7 @@ def test_a_vcpu_dirties_at_its_limit_and_is_kept_out_meanwhile(abi: QuotaAbi) ->
     with running(kernel) as machine:
         throttle(machine, 2000.0)
         assert settled_rate(kernel.dirtied_pages, 2000.0) == pytest.approx(2000.0, rel=0.1)
-        writer, reader = machine.tallies()
+        writer, reader = machine.counts()
         assert kernel.exits(0).count(abi.exit_reason) > 50
         assert writer.quota_exits > 50
         assert writer.halted_s > 0.5
@@ -248,9 +248,9 @@ def test_a_limit_above_the_demand_keeps_nobody_out(abi: QuotaAbi) -> None:
     with running(kernel, demand="closed") as machine:
         throttle(machine, 2 * DEMAND_PAGES_PER_S)
         time.sleep(0.2)  # its account is full now, and lasts for what a busy host makes it catch up with
-        before = machine.tallies()[0]
+        before = machine.counts()[0]
         time.sleep(0.5)
-        after = machine.tallies()[0]
+        after = machine.counts()[0]
         assert abi.exit_reason in kernel.exits(0)
         assert (after.quota_exits, after.halted_s) == (before.quota_exits, pytest.approx(before.halted_s, abs=0.1))
         assert after.accesses - before.accesses > 0.3 * (after.demanded - before.demanded)
@@ -264,7 +264,7 @@ def test_a_vcpu_without_a_limit_never_exits_and_a_limit_is_met_afterwards(abi: Q
         time.sleep(0.3)
         assert kernel.dirtied_pages() > 100
         assert abi.exit_reason not in kernel.exits(0)
-        assert machine.tallies()[0].quota_exits == 0
+        assert machine.counts()[0].quota_exits == 0
         throttle(machine, 2000.0)
         # What it dirtied before is not held against it.
         assert settled_rate(kernel.dirtied_pages, 2000.0) == pytest.approx(2000.0, rel=0.1)

@@ -15,7 +15,7 @@ from dqgym.backends.kvm.backend import KvmBackend
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, Kernel
 from dqgym.backends.kvm.machine.machine import Machine, fill_memory
 from dqgym.backends.kvm.machine.survey_log import LONGEST_S, Surveyed, _at_marks, _tick_s, begin_survey, survey
-from dqgym.backends.kvm.machine.vcpu import TICK_S
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
 from dqgym.backends.kvm.machine.vm import new_memory
 from dqgym.backends.kvm.migration.sender import Ending
 from dqgym.backends.model import ModelBackend
@@ -87,7 +87,7 @@ def test_after_a_survey_batches_come_as_before() -> None:
         begin_survey(machine, 0.1)
         machine.resume()
         survey(machine, 0.1, time.monotonic())
-        assert [vcpu._tick_s for vcpu in machine.vcpus] == [TICK_S]
+        assert [vcpu._clock.tick_s for vcpu in machine.vcpus] == [TICK_S]
 
 
 @contextmanager

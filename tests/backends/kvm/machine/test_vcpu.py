@@ -6,7 +6,7 @@ import pytest
 
 from dqgym.backends.kvm.machine.api import PAGE_BYTES
 from dqgym.backends.kvm.machine.machine import Machine
-from dqgym.backends.kvm.machine.vcpu import TICK_S
+from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
 from dqgym.scenario import ConstantLink, Scenario, VcpuGroup, VirtualMachine
 from tests.backends.kvm.simulated_kernel import SimulatedKernel, page_aligned
 

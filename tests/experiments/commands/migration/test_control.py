@@ -55,7 +55,7 @@ def dqgym(*arguments: object, without: tuple[str, ...] = ()) -> subprocess.Compl
     """Run the command line in a process of its own, in which importing ``without`` raises."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(sys.argv.pop(1).split(',')))\n"
-        "from experiments.cli.app import main; main()"
+        "from experiments.cli.entry import main; main()"
     )
     command = [sys.executable, "-c", code, ",".join(without) or "nothing", *map(os.fspath, map(str, arguments))]
     return subprocess.run(command, capture_output=True, text=True, check=False)

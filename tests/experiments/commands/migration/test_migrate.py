@@ -93,7 +93,7 @@ def test_throttles_are_compared_on_real_guests_one_after_another(tmp_path):
 
 @needs_kvm
 def test_another_process_receives_what_is_sent_to_its_address(small):
-    command = [sys.executable, "-m", "experiments.cli.app", "receive", "--listen", "127.0.0.1:0", "--once"]
+    command = [sys.executable, "-m", "experiments.cli.entry", "receive", "--listen", "127.0.0.1:0", "--once"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver:
         address = receiver.stdout.readline().removeprefix("listening on ").strip()
         sent = run("migrate", small, "--destination", address, "--json")
