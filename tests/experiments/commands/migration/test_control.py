@@ -22,8 +22,8 @@ from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.telemetry import Float32Array
 from dqgym.throttles.registry import make_throttle
+from experiments.bundles.export import export_run
 from experiments.cli.app import app
-from experiments.commands.learning.export import export_run
 from experiments.commands.migration.control import control
 from experiments.evaluation.evaluation import Task, evaluate
 from experiments.evaluation.throttle_sources import contender
