@@ -31,7 +31,9 @@ Scale = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the folder of results that lies there, with all in it.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the folder of results that lies there, with all that is in it.")
+]
 Backend = Annotated[str, typer.Option(help=BACKEND_HELP)]
 Destination = Annotated[str | None, typer.Option(help=DESTINATION_HELP)]
 

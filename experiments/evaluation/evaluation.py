@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.timeline import Trace, TraceRecorder
 from dqgym.scenario import Scenario
-from experiments.evaluation.journal import Finished, Journal
+from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
 from experiments.evaluation.throttle_sources import Contender
 from experiments.results.rows import Row, Takeover, rows_from_outcomes
@@ -60,6 +60,23 @@ def draw_task(
     return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
 
 
+def draw_tasks(
+    suites: Iterable[str],
+    count: int | None,
+    seed: int,
+    repetitions: int = 1,
+    max_vcpus: int | None = None,
+    scaled: bool = False,
+) -> list[Task]:
+    """``draw_task`` of each suite, once."""
+    return [draw_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in dict.fromkeys(suites)]
+
+
+def count_runs(contenders: Iterable[Contender], tasks: Sequence[Task], preferences: Sequence[float]) -> int:
+    """How many runs ``evaluate`` takes."""
+    return len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in contenders)
+
+
 def evaluate(
     contenders: Sequence[Contender],
     tasks: Sequence[Task],
@@ -89,13 +106,10 @@ def evaluate(
             separately = [(value,) for value in preferences]
             for costed_at in separately if contender.heeds_preference else [tuple(preferences)]:
                 on_progress = on_run(task.suite, contender.name)
-                done = None
-                if journal is not None:
-                    done = journal.find(
-                        task.suite, contender.name, costed_at, contender.training_seed, contender.digest
-                    )
+                key = RunKey(task.suite, contender.name, costed_at, contender.training_seed, contender.digest)
+                done = None if journal is None else find(journal, key)
                 if done is None:
-                    done = _run(contender, task, costed_at, make_backend, on_progress)
+                    done = _run(contender, task, key, make_backend, on_progress)
                     if journal is not None:
                         journal.add(done)
                 finished.append(done)
@@ -106,21 +120,17 @@ def evaluate(
 
 
 def _run(
-    contender: Contender,
-    task: Task,
-    costed_at: tuple[float, ...],
-    make_backend: MakeBackend,
-    on_progress: OnProgress | None,
+    contender: Contender, task: Task, key: RunKey, make_backend: MakeBackend, on_progress: OnProgress | None
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
+    suite, name, costed_at, training_seed, _ = key
     throttle = contender.ready(costed_at[0], task.scenarios, task.seeds)
     with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
         run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
-    names = [scenario.name for scenario in task.scenarios]
-    seed = contender.training_seed
-    rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at, seed)
-    takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
-    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed, contender.digest)
+    scenarios = [scenario.name for scenario in task.scenarios]
+    rows = rows_from_outcomes(run.outcomes, suite, scenarios, name, task.seeds, costed_at, training_seed)
+    takeovers = _takeovers(run.interventions, suite, name, costed_at[0])
+    return Finished(suite, name, costed_at, tuple(rows), tuple(takeovers), training_seed, key.policy_digest)
 
 
 def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:

@@ -162,6 +162,25 @@ def _same(one: Contender, other: Contender) -> bool:
     return one.name == other.name and (seeds[0] == seeds[1] or None in seeds)
 
 
+def choose_opponent(contenders: Sequence[Contender], wanted: str | None) -> str | None:
+    """The throttle that statistics compare with; None where none but policies compete, and none is wanted.
+
+    Raises:
+        BadInputError: the wanted one does not compete.
+    """
+    names = [one.name for one in contenders]
+    if wanted is not None:
+        if wanted not in names:
+            competing = ", ".join(dict.fromkeys(names))
+            raise BadInputError(
+                f"--opponent {wanted!r} does not compete{did_you_mean(wanted, names)}; those who do: {competing}"
+            )
+        return wanted
+    baselines = [one.name for one in contenders if not one.learned]
+    usual = [name for name in ("tuned-rule", "dirty-quota") if name in baselines]
+    return next(iter([*usual, *baselines]), None)
+
+
 def guarded(throttle: Throttle) -> Guard:
     """A policy behind its guard."""
     return Guard(throttle, make_throttle(FALLBACK))

@@ -111,6 +111,11 @@ def terminal(stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
 
 
+def markdown(tables: Iterable[Table]) -> str:
+    """The tables under their titles."""
+    return "\n".join(f"**{table.title}**\n\n{table.markdown()}" for table in tables)
+
+
 def show(tables: Iterable[Table], document: Mapping[str, Any], as_json: bool) -> Console:
     """Print what a command found, as tables or as one JSON object.
 

@@ -264,11 +264,3 @@ def json_safe(value: Any) -> Any:
             return None
         case _:
             return value
-
-
-def revived_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row that ``json_safe`` has put into JSON as it was: NaN where a number is absent.
-
-    A baseline's training seed is no such number: there is none.
-    """
-    return {name: math.nan if value is None and name != "training_seed" else value for name, value in row.items()}

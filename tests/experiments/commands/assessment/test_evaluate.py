@@ -16,10 +16,9 @@ from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.registry import make_throttle, throttle_names
 from experiments.cli.app import app
-from experiments.commands.assessment.evaluate import choose_opponent
 from experiments.evaluation import throttle_sources
 from experiments.evaluation.evaluation import Task, draw_task, evaluate, trace_migration
-from experiments.evaluation.throttle_sources import Contender, contender, guarded, line_up
+from experiments.evaluation.throttle_sources import Contender, choose_opponent, contender, guarded, line_up
 from experiments.results.rows_file import read_rows
 from experiments.results.summary import read_summary
 
@@ -258,7 +257,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "where", ["experiments.evaluation.evaluation.run_migrations", "experiments.reporting.plots.tradeoff_figure"]
+    "where", ["experiments.evaluation.evaluation.run_migrations", "experiments.evaluation.pictures.tradeoff_figure"]
 )
 def test_an_interruption_after_a_run_leaves_that_run_alone_and_says_how_to_go_on(tmp_path, monkeypatch, where):
     arguments = ["none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path / "out"]
@@ -304,7 +303,7 @@ def test_an_interrupted_replacement_is_gone_on_with_and_leaves_the_old_folder_un
     assert run(*arguments, "--seed", 1).exit_code == 0
     old = (out / "results.json").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr("experiments.reporting.plots.tradeoff_figure", interrupt)
+        patched.setattr("experiments.evaluation.pictures.tradeoff_figure", interrupt)
         assert run(*arguments, "--seed", 2, "--force").exit_code == 130
     assert (out / "results.json").read_bytes() == old
     assert run(*arguments, "--seed", 2, "--resume").exit_code == 0
@@ -339,7 +338,7 @@ def test_rows_that_are_many_are_in_the_compressed_file_alone(tmp_path, monkeypat
     arguments += ["--out", tmp_path, "--force"]
     assert run(*arguments).exit_code == 0
     monkeypatch.setattr("experiments.results.rows_file.MOST_ROWS_PLAIN", 7)
-    monkeypatch.setattr("experiments.commands.assessment.evaluate.MOST_ROWS_AS_JSON", 7)
+    monkeypatch.setattr("experiments.evaluation.results_folder.MOST_ROWS_AS_JSON", 7)
     assert run(*arguments).exit_code == 0
     assert "rows" not in json.loads((tmp_path / "results.json").read_text())
     assert not (tmp_path / "results.csv").exists()
