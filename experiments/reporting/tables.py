@@ -116,8 +116,8 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n".join(f"**{table.title}**\n\n{table.markdown()}" for table in tables)
 
 
-def show(tables: Iterable[Table], document: Mapping[str, Any], as_json: bool) -> Console:
-    """Print what a command found, as tables or as one JSON object.
+def show(tables: Iterable[Table], document: Mapping[str, Any] | Sequence[Any], as_json: bool) -> Console:
+    """Print what a command found, as tables or as JSON.
 
     Returns:
         The console for what else there is to say: standard error where standard output holds JSON.
