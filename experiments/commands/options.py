@@ -1,4 +1,4 @@
-"""Options that several commands have, said once."""
+"""Options that several commands have, said once. Imports nothing of the project: `--help` needs none of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from dqgym.cost.definition import FAST, GENTLE
-from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HELP
-
-DEFAULT_SUITES = ["cover-letter"]
-"""Of commands that set throttles side by side."""
-DEFAULT_PREFERENCES = [FAST, GENTLE]
 
 MaxVcpus = Annotated[
     int | None,
@@ -30,12 +23,15 @@ Scale = Annotated[
         help="Play scenarios that are too large for KVM here in small: same pressures, as many vCPUs (at most 16).",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace the folder of results that lies there, with all that is in it.")
 ]
-Backend = Annotated[str, typer.Option(help=BACKEND_HELP)]
-Destination = Annotated[str | None, typer.Option(help=DESTINATION_HELP)]
+Backend = Annotated[str, typer.Option(help="Where migrations happen: model, reference or kvm.")]
+Destination = Annotated[
+    str | None,
+    typer.Option(help="Of kvm: HOST:PORT where `dqgym receive` listens; else a process of this host."),
+]
 
 ScenarioSource = Annotated[
     str,

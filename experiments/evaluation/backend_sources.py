@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from dqgym.backends.base import Backend
     from experiments.evaluation.evaluation import MakeBackend
 
-BACKEND_HELP = "Where migrations happen: model, reference or kvm."
-DESTINATION_HELP = "Of kvm: HOST:PORT where `dqgym receive` listens; else a process of this host."
-
 
 def backend_maker(name: str, destination: str | None = None) -> MakeBackend:
     """Makes backends of that name with a number of vCPU slots; what is wrong shows here, not after hours.

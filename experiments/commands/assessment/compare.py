@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.options import DEFAULT_PREFERENCES, DEFAULT_SUITES, AsJson, MaxVcpus
+from experiments.commands import defaults
+from experiments.commands.options import AsJson, MaxVcpus
 
 
 def compare_command(
@@ -16,14 +17,14 @@ def compare_command(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"A suite of scenarios; repeat for more. Else {', '.join(DEFAULT_SUITES)}.", show_default=False
+            help=f"A suite of scenarios; repeat for more. Else {', '.join(defaults.SUITES)}.", show_default=False
         ),
     ] = None,
     preference: Annotated[
         list[float] | None,
         typer.Option(
             help="What guest runtime is worth against time; repeat for more. Else"
-            f" {', '.join(map(str, DEFAULT_PREFERENCES))}.",
+            f" {', '.join(map(str, defaults.PREFERENCES))}.",
             min=0.0,
             show_default=False,
         ),
@@ -51,8 +52,8 @@ def compare_command(
     if own == other:
         raise BadInputError(f"A and B are both {own!r}; they must differ")
     if results is None:
-        tasks = draw_tasks(suite or DEFAULT_SUITES, count, seed or 0, max_vcpus=max_vcpus)
-        found = duel_now(own, other, tasks, preference or DEFAULT_PREFERENCES, show_progress=not as_json)
+        tasks = draw_tasks(suite or defaults.SUITES, count, seed or 0, max_vcpus=max_vcpus)
+        found = duel_now(own, other, tasks, preference or defaults.PREFERENCES, show_progress=not as_json)
     elif count is not None or seed is not None or max_vcpus is not None:
         raise BadInputError("--count, --max-vcpus and --seed decide what runs; with --from nothing does")
     else:

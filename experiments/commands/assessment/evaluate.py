@@ -9,15 +9,8 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.options import (
-    DEFAULT_PREFERENCES,
-    DEFAULT_SUITES,
-    AsJson,
-    Backend,
-    Force,
-    MaxVcpus,
-    Scale,
-)
+from experiments.commands import defaults
+from experiments.commands.options import AsJson, Backend, Force, MaxVcpus, Scale
 
 
 def evaluate_command(
@@ -29,10 +22,10 @@ def evaluate_command(
             show_default=False,
         ),
     ] = None,
-    suite: Annotated[list[str], typer.Option(help="A suite of scenarios; repeat for more.")] = DEFAULT_SUITES,
+    suite: Annotated[list[str], typer.Option(help="A suite of scenarios; repeat for more.")] = defaults.SUITES,
     preference: Annotated[
         list[float], typer.Option(help="What guest runtime is worth against time; repeat for more.", min=0.0)
-    ] = DEFAULT_PREFERENCES,
+    ] = defaults.PREFERENCES,
     count: Annotated[
         int | None,
         typer.Option(help="Scenarios of each suite; else all of a fixed one, 256 of a sampler.", min=1),

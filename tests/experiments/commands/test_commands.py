@@ -10,8 +10,8 @@ import typer
 from experiments.cli.app import COMMANDS
 
 COMMAND_FOLDER = Path(__file__).parents[3] / "experiments" / "commands"
-SHARED = "experiments.commands.options"
-MODULES = sorted(path for path in COMMAND_FOLDER.rglob("*.py") if path.name not in ("__init__.py", "options.py"))
+SHARED = ("experiments.commands.options", "experiments.commands.defaults")
+MODULES = sorted(path for path in COMMAND_FOLDER.glob("*/*.py") if path.name != "__init__.py")
 MOST_LINES = 100
 MOST_HELPERS = 1
 
@@ -30,8 +30,8 @@ def other_commands(source: str) -> list[str]:
     return [
         name
         for name in imported(source)
-        if (name == "experiments.commands" or name.startswith("experiments.commands."))
-        and not (name == SHARED or name.startswith(f"{SHARED}."))
+        if name.startswith("experiments.commands.")
+        and not any(name == shared or name.startswith(f"{shared}.") for shared in SHARED)
     ]
 
 
