@@ -11,7 +11,7 @@ from dqgym.model.parameters import save_parameters
 from dqgym.scenario.recordings.qemu_runs import read_qemu_runs
 from experiments.calibration.figure import calibration_figure
 from experiments.calibration.fit import HeldOut, OnEvaluation, TableFit, sources
-from experiments.calibration.letter import table_a, table_b
+from experiments.calibration.letter_tables import table_a, table_b
 from experiments.calibration.output import PARAMETERS_FILE, Output
 from experiments.calibration.qemu import compare_runs
 from experiments.calibration.report import Calibration, calibration_csv

@@ -13,7 +13,7 @@ import numpy as np
 
 from dqgym.units import MIB
 from experiments.calibration.fit import HeldOut, fitted_values
-from experiments.calibration.letter import LetterTable, LetterTime, RuntimeTable
+from experiments.calibration.letter_tables import LetterTable, LetterTime, RuntimeTable
 from experiments.calibration.qemu import QUIET, SUMMARISED_MODES, QemuSummary, RunPair, summarise_runs
 from experiments.calibration.settings import Settings
 from experiments.reporting.letter_rows import configuration, row_label

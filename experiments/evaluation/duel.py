@@ -14,7 +14,7 @@ from experiments.evaluation.throttle_sources import contender
 from experiments.reporting.progress import showing_progress
 from experiments.reporting.report import interval, preference_cell
 from experiments.reporting.tables import Table
-from experiments.results.comparisons import Standing, Standings
+from experiments.results.comparisons import Comparisons, Standing
 from experiments.results.rows import Row, json_safe, strata_of
 from experiments.results.rows_file import read_rows
 from experiments.results.statistics import Bootstrap
@@ -82,13 +82,13 @@ def duel_of(rows: Iterable[Row], own: str, other: str) -> Duel:
     Raises:
         BadInputError: they were not given the same migrations.
     """
-    standings = Standings(strata_of(rows), Bootstrap())
-    pairs = sorted(_pairs(standings, own, other), key=lambda pair: pair.ratio)
+    comparisons = Comparisons(strata_of(rows), Bootstrap())
+    pairs = sorted(_pairs(comparisons, own, other), key=lambda pair: pair.ratio)
     return Duel(
         own,
         other,
-        tuple(standings.against(other, [own], standings.groups)),
-        tuple(standings.against(own, [other], standings.groups)),
+        tuple(comparisons.against(other, [own], comparisons.groups)),
+        tuple(comparisons.against(own, [other], comparisons.groups)),
         gains=tuple(pair for pair in pairs[:SHOWN] if pair.ratio < 1),
         losses=tuple(pair for pair in pairs[: -SHOWN - 1 : -1] if pair.ratio > 1),
     )
@@ -141,12 +141,12 @@ def duel_now(own: str, other: str, tasks: Sequence[Task], preferences: Sequence[
     return duel_of(rows, contenders[0].name, contenders[1].name)
 
 
-def _pairs(standings: Standings, own: str, other: str) -> list[DuelPair]:
+def _pairs(comparisons: Comparisons, own: str, other: str) -> list[DuelPair]:
     pairs = []
-    for key, stratum in standings.strata.items():
+    for key, stratum in comparisons.strata.items():
         if key.throttle != own:
             continue
-        opponent = standings.strata[key._replace(throttle=other)]
+        opponent = comparisons.strata[key._replace(throttle=other)]
         sides = [
             side for one in (stratum, opponent) for side in (one.cost, one.time_over_t0, one.guest_runtime)
         ]  # fmt: skip

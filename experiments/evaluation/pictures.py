@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.evaluation.evaluation import Evaluation, trace_migration
 from experiments.evaluation.session import Session
 from experiments.evaluation.throttle_sources import FALLBACK, Contender
-from experiments.reporting.letter_rows import Comparison
+from experiments.reporting.letter_rows import LetterComparison
 from experiments.reporting.plots import (
     cover_letter_figure,
     fronts_figure,
@@ -26,7 +26,7 @@ def draw_pictures(
     session: Session,
     evaluation: Evaluation,
     summary: EvaluationSummary,
-    comparison: Comparison | None,
+    comparison: LetterComparison | None,
 ) -> list[Picture]:
     """Fronts, a trade-off and a time line for each suite, and the letter's bars; written into the folder."""
     shown = _featured(session.contenders)

@@ -16,11 +16,11 @@ from experiments.evaluation.pictures import draw_pictures
 from experiments.evaluation.session import Session
 from experiments.evaluation.throttle_sources import Contender
 from experiments.folders import FolderKind, filling_folder
-from experiments.reporting.letter_rows import SUITE, Comparison, compare
+from experiments.reporting.letter_rows import SUITE, LetterComparison, letter_comparison
 from experiments.reporting.progress import showing_progress
 from experiments.reporting.report import evaluation_tables, markdown_report
 from experiments.reporting.tables import Table
-from experiments.results.comparisons import Standings
+from experiments.results.comparisons import Comparisons
 from experiments.results.rows import json_safe, strata_of
 from experiments.results.rows_file import write_rows
 from experiments.results.statistics import Bootstrap
@@ -75,9 +75,9 @@ def _write_results(folder: Path, session: Session, evaluation: Evaluation) -> Re
     contenders = session.contenders
     origin = Origin(session.command, session.backend, f"{datetime.now(UTC):%Y-%m-%d}")
     learned = list(dict.fromkeys(one.name for one in contenders if one.learned))
-    standings = Standings(strata_of(evaluation.rows), Bootstrap())
-    summary = summarise_evaluation(standings, session.opponent, learned, origin)
-    paired = standings.policies_against_baselines(learned)
+    comparisons = Comparisons(strata_of(evaluation.rows), Bootstrap())
+    summary = summarise_evaluation(comparisons, session.opponent, learned, origin)
+    paired = comparisons.policies_against_baselines(learned)
     comparison = _letter_comparison(evaluation, contenders)
     document = _document(evaluation, summary)
     tables = evaluation_tables(summary, paired, evaluation.takeovers, comparison)
@@ -91,7 +91,7 @@ def _write_results(folder: Path, session: Session, evaluation: Evaluation) -> Re
     return Report(tables, document)
 
 
-def _letter_comparison(evaluation: Evaluation, contenders: Sequence[Contender]) -> Comparison | None:
+def _letter_comparison(evaluation: Evaluation, contenders: Sequence[Contender]) -> LetterComparison | None:
     """The letter's configurations, where they were migrated; of a policy with several training seeds, the first."""
     in_the_letter = letter_rows()
     if not any(row.suite == SUITE and row.scenario in in_the_letter for row in evaluation.rows):
@@ -100,7 +100,7 @@ def _letter_comparison(evaluation: Evaluation, contenders: Sequence[Contender]) 
     for one in contenders:
         first.setdefault(one.name, one.training_seed)
     rows = [row for row in evaluation.rows if row.training_seed == first[row.throttle]]
-    return compare(rows, list(dict.fromkeys(one.name for one in contenders if one.learned)))
+    return letter_comparison(rows, list(dict.fromkeys(one.name for one in contenders if one.learned)))
 
 
 def _document(evaluation: Evaluation, summary: EvaluationSummary) -> dict[str, Any]:

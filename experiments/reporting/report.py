@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.reporting.letter_rows import Cell, Comparison, ModelError, configuration, row_label
+from experiments.reporting.letter_rows import Cell, LetterComparison, ModelDeviation, configuration, row_label
 from experiments.reporting.tables import Table
 from experiments.results.comparisons import DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Front, Standing
 from experiments.results.rows import Summary, Takeover
@@ -28,7 +28,7 @@ def evaluation_tables(
     summary: EvaluationSummary,
     paired: Sequence[Standing],
     takeovers: Sequence[Takeover],
-    comparison: Comparison | None,
+    comparison: LetterComparison | None,
 ) -> list[Table]:
     """All tables of an evaluation, in the order in which they are shown; ``paired``: policies against baselines."""
     tables = summary_tables(summary.means, takeovers)
@@ -206,7 +206,7 @@ def paired_table(standings: Sequence[Standing]) -> Table:
     )
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: LetterComparison) -> Table:
     """The letter's rows: migration time and, where it is known, guest runtime in per cent."""
     notes = ["Cells: migration time, guest runtime. The letter gives no guest runtime for these rows."]
     if any(row.likely_misprint for row in comparison.rows):
@@ -233,7 +233,7 @@ def comparison_table(comparison: Comparison) -> Table:
     )
 
 
-def _expendable(comparison: Comparison) -> list[str]:
+def _expendable(comparison: LetterComparison) -> list[str]:
     """The configuration first, then a policy's preferences but the last one, then auto-converge."""
     last_rank = {column.throttle: column.preference_rank for column in comparison.columns}
     columns = [column for column in comparison.columns if column.preference_rank < last_rank[column.throttle]]
@@ -247,7 +247,7 @@ def _cell(cell: Cell) -> str:
     return time if math.isnan(cell.guest_runtime) else f"{time} {cell.guest_runtime:4.0%}"
 
 
-def _error_note(error: ModelError) -> str:
+def _error_note(error: ModelDeviation) -> str:
     verdicts = (
         f"wrong convergence in {', '.join(error.wrong_verdicts)}"
         if error.wrong_verdicts

@@ -104,7 +104,7 @@ class Front:
     monotone: bool
 
 
-class Standings:
+class Comparisons:
     """Compares throttles on the same resamples; what two comparisons have in common is reckoned once.
 
     Args:

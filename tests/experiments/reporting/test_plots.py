@@ -3,7 +3,7 @@ import numpy as np
 from matplotlib.image import imread
 
 from dqgym.scenario.suites.cover_letter import letter_rows
-from experiments.reporting.letter_rows import compare
+from experiments.reporting.letter_rows import letter_comparison
 from experiments.reporting.plots import (
     BASELINE_STYLES,
     LEARNED_STYLES,
@@ -100,7 +100,7 @@ def test_cover_letter_bars_mark_what_never_converged():
         for name in letter_rows()
         for throttle in ("current", "policy")
     ]
-    (axes,) = cover_letter_figure(compare(rows, ["policy"])).axes
+    (axes,) = cover_letter_figure(letter_comparison(rows, ["policy"])).axes
     marks = [text.get_text() for text in axes.texts]
     assert marks == ["∞"] * (4 + 2)  # the letter's four, and row 12 of the two in the model
     assert len(axes.patches) == 16 * 4

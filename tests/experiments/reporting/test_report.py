@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from dqgym.scenario.suites.cover_letter import letter_rows
-from experiments.reporting.letter_rows import compare
+from experiments.reporting.letter_rows import letter_comparison
 from experiments.reporting.report import (
     Picture,
     comparison_table,
@@ -16,7 +16,7 @@ from experiments.reporting.report import (
     standings_table,
     summary_tables,
 )
-from experiments.results.comparisons import Front, Standings
+from experiments.results.comparisons import Comparisons, Front
 from experiments.results.rows import Takeover, strata_of, summarise
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import Origin, summarise_evaluation
@@ -52,7 +52,7 @@ TIMES_S = {
 
 
 def test_model_errors_against_the_letter_leave_the_misprint_out():
-    current, dirty_quota = compare(letter_evaluation(TIMES_S), ["policy"]).errors
+    current, dirty_quota = letter_comparison(letter_evaluation(TIMES_S), ["policy"]).errors
     assert (current.throttle, current.rows, dirty_quota.rows) == ("current", 11, 15)
     assert current.median == pytest.approx(0.02)
     assert current.largest == pytest.approx(0.1)
@@ -63,13 +63,13 @@ def test_model_errors_against_the_letter_leave_the_misprint_out():
 
 def test_a_wrong_verdict_is_named():
     times_s = TIMES_S | {"current": lambda row: math.inf if row.row == 4 else row.current_time_s}
-    comparison = compare(letter_evaluation(times_s), [])
+    comparison = letter_comparison(letter_evaluation(times_s), [])
     assert comparison.errors[0].wrong_verdicts == ("row-04",)
     assert "wrong convergence in row-04" in comparison_table(comparison).markdown()
 
 
 def test_comparison_table_has_a_column_for_each_preference_of_a_policy_and_marks_both_readings_of_row_9():
-    table = comparison_table(compare(letter_evaluation(TIMES_S), ["policy"]))
+    table = comparison_table(letter_comparison(letter_evaluation(TIMES_S), ["policy"]))
     assert table.header[5:] == (
         "letter:\ncurrent", "letter:\ndirty-quota", "model:\ncurrent", "model:\ndirty-quota", "model:\nauto-converge",
         "policy,\nc = 0.2", "policy,\nc = 0.6",
@@ -86,7 +86,7 @@ def test_comparison_table_has_a_column_for_each_preference_of_a_policy_and_marks
 
 def test_the_comparison_fits_a_narrow_terminal_with_the_letter_and_the_gentle_policy():
     console = Console(file=StringIO(), width=80)
-    comparison_table(compare(letter_evaluation(TIMES_S), ["policy"])).print(console)
+    comparison_table(letter_comparison(letter_evaluation(TIMES_S), ["policy"])).print(console)
     text = console.file.getvalue()
     table, notes = text.split("Cells:")
     assert "unconverged  50%" in table
@@ -97,7 +97,7 @@ def test_the_comparison_fits_a_narrow_terminal_with_the_letter_and_the_gentle_po
 
 
 def compared(rows_of_all, resamples=50):
-    return Standings(strata_of(rows_of_all), Bootstrap(resamples))
+    return Comparisons(strata_of(rows_of_all), Bootstrap(resamples))
 
 
 def test_summary_table_lists_the_cheapest_first_and_says_where_the_guard_took_over():
@@ -157,7 +157,7 @@ def test_markdown_report_holds_the_command_every_table_and_every_picture():
     made = compared(letter)
     summary = summarise_evaluation(made, "dirty-quota", ["policy"], Origin("dqgym evaluate run", "model", "2026-11-26"))
     paired = made.policies_against_baselines(["policy"])
-    tables = evaluation_tables(summary, paired, [], compare(letter, ["policy"]))
+    tables = evaluation_tables(summary, paired, [], letter_comparison(letter, ["policy"]))
     assert [table.title.split(":")[0] for table in tables] == [
         "cover-letter",
         "Against dirty-quota",
