@@ -20,7 +20,7 @@ from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.units import MIB
 from experiments.evaluation.scenario_sources import IN_SMALL, in_small
-from experiments.evaluation.throttle_sources import Contender
+from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.reporting.tables import Table
 from experiments.results.rows import Row, grouped, json_safe, rows_from_outcomes
 
@@ -168,24 +168,24 @@ class HostSummary:
 
 
 def host_comparison(
-    rows: Sequence[Row], contenders: Sequence[Contender], parameters: ModelParameters
+    rows: Sequence[Row], sources: Sequence[ThrottleSource], parameters: ModelParameters
 ) -> tuple[tuple[HostPair, ...], tuple[str, ...]]:
-    """The rows beside the same migrations on the model, and the throttles that no contender stands for.
+    """The rows beside the same migrations on the model, and the throttles that none of the sources stands for.
 
     Raises:
         BadInputError: a suite of the results is a sampler, or no longer has a scenario.
     """
-    by_name = {contender.name: contender for contender in contenders}
+    by_name = {source.name: source for source in sources}
     pairs: list[HostPair] = []
     for (suite, throttle, preference), own in grouped(rows, lambda r: (r.suite, r.throttle, r.preference)).items():
         if throttle not in by_name:
             continue
         scenarios = _scenarios(suite, own)
-        contender = by_name[throttle]
-        slots = contender.vcpu_slots or max(scenario.vcpus for scenario in scenarios)
+        source = by_name[throttle]
+        slots = source.vcpu_slots or max(scenario.vcpus for scenario in scenarios)
         with closing(ModelBackend(parameters, slots)) as backend:
             seeds = [row.seed for row in own]
-            run = run_all(backend, scenarios, contender.ready(preference, scenarios, seeds), seeds)
+            run = run_all(backend, scenarios, source.ready(preference, scenarios, seeds), seeds)
         names = [scenario.name for scenario in scenarios]
         model = rows_from_outcomes(run.outcomes, suite, names, throttle, seeds, [preference])
         replayed = grouped(model, lambda row: row.scenario)

@@ -35,14 +35,14 @@ def calibrate_on_host(
     output.require_marks()
     rows = [row for folder in results for row in read_rows(folder)]
     named = {row.throttle for row in rows}
-    contenders = line_up([*policies, *(name for name in throttle_names() if name in named)], False) if rows else []
+    throttles = line_up([*policies, *(name for name in throttle_names() if name in named)], False) if rows else []
     costs = None if parameters else _measured_costs()
     if costs is not None:
         host, sources = costs.parameters()
     else:
         assert parameters is not None
         host, sources = load_parameters(parameters), {}
-    calibration = HostCalibration(host, costs, *host_comparison(rows, contenders, host))
+    calibration = HostCalibration(host, costs, *host_comparison(rows, throttles, host))
     output.publish(calibration, lambda folder: _fill(folder, calibration, sources))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from dqgym.errors import BadInputError
 from experiments.evaluation.backend_sources import backend_maker
 from experiments.evaluation.evaluation import Task, count_runs, evaluate
-from experiments.evaluation.throttle_sources import contender
+from experiments.evaluation.throttle_sources import throttle_source
 from experiments.reporting.progress import showing_progress
 from experiments.reporting.report import interval, preference_cell
 from experiments.reporting.tables import Table
@@ -132,13 +132,13 @@ def duel_now(own: str, other: str, tasks: Sequence[Task], preferences: Sequence[
     Raises:
         BadInputError: one of them is no such thing, or does not serve a scenario.
     """
-    contenders = [contender(own), contender(other)]
-    if contenders[0].name == contenders[1].name:  # two runs of one config, for example
-        contenders = [replace(one, name=source) for one, source in zip(contenders, (own, other), strict=True)]
+    throttles = [throttle_source(own), throttle_source(other)]
+    if throttles[0].name == throttles[1].name:  # two runs of one config, for example
+        throttles = [replace(one, name=source) for one, source in zip(throttles, (own, other), strict=True)]
     costed_at = sorted(set(preferences))
-    with showing_progress(count_runs(contenders, tasks, costed_at), show_progress) as on_run:
-        rows = evaluate(contenders, tasks, costed_at, backend_maker("model"), on_run).rows
-    return duel_of(rows, contenders[0].name, contenders[1].name)
+    with showing_progress(count_runs(throttles, tasks, costed_at), show_progress) as on_run:
+        rows = evaluate(throttles, tasks, costed_at, backend_maker("model"), on_run).rows
+    return duel_of(rows, throttles[0].name, throttles[1].name)
 
 
 def _pairs(comparisons: Comparisons, own: str, other: str) -> list[DuelPair]:

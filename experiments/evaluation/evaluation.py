@@ -14,7 +14,7 @@ from dqgym.controller.timeline import Trace, TraceRecorder
 from dqgym.scenario import Scenario
 from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
-from experiments.evaluation.throttle_sources import Contender
+from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.results.rows import Row, Takeover, rows_from_outcomes
 
 MakeBackend = Callable[[int | None], Backend]
@@ -37,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What became of all contenders on all tasks."""
+    """What became of all throttles on all tasks."""
 
     rows: tuple[Row, ...]
     takeovers: tuple[Takeover, ...]
@@ -72,23 +72,23 @@ def draw_tasks(
     return [draw_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in dict.fromkeys(suites)]
 
 
-def count_runs(contenders: Iterable[Contender], tasks: Sequence[Task], preferences: Sequence[float]) -> int:
+def count_runs(throttles: Iterable[ThrottleSource], tasks: Sequence[Task], preferences: Sequence[float]) -> int:
     """How many runs ``evaluate`` takes."""
-    return len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in contenders)
+    return len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in throttles)
 
 
 def evaluate(
-    contenders: Sequence[Contender],
+    throttles: Sequence[ThrottleSource],
     tasks: Sequence[Task],
     preferences: Sequence[float],
     make_backend: MakeBackend,
     on_run: Callable[[str, str], OnProgress | None],
     journal: Journal | None = None,
 ) -> Evaluation:
-    """Run every contender on every task: one that heeds the preference once at each, others once for all.
+    """Run every throttle on every task: one that heeds the preference once at each, others once for all.
 
     Args:
-        contenders: with distinct names.
+        throttles: with distinct names.
         tasks: the migrations.
         preferences: at which the cost is taken.
         make_backend: opens a backend; every run has its own.
@@ -96,20 +96,20 @@ def evaluate(
         journal: holds runs that are finished already, which are not run again, and gets the others.
 
     Raises:
-        BadInputError: a contender does not serve a scenario; nothing has run then.
+        BadInputError: a throttle does not serve a scenario; nothing has run then.
     """
-    for contender in contenders:
-        contender.require_serves((scenario for task in tasks for scenario in task.scenarios), of_suites=True)
+    for throttle in throttles:
+        throttle.require_serves((scenario for task in tasks for scenario in task.scenarios), of_suites=True)
     finished: list[Finished] = []
     for task in tasks:
-        for contender in contenders:
+        for throttle in throttles:
             separately = [(value,) for value in preferences]
-            for costed_at in separately if contender.heeds_preference else [tuple(preferences)]:
-                on_progress = on_run(task.suite, contender.name)
-                key = RunKey(task.suite, contender.name, costed_at, contender.training_seed, contender.digest)
+            for costed_at in separately if throttle.heeds_preference else [tuple(preferences)]:
+                on_progress = on_run(task.suite, throttle.name)
+                key = RunKey(task.suite, throttle.name, costed_at, throttle.training_seed, throttle.digest)
                 done = None if journal is None else find(journal, key)
                 if done is None:
-                    done = _run(contender, task, key, make_backend, on_progress)
+                    done = _run(throttle, task, key, make_backend, on_progress)
                     if journal is not None:
                         journal.add(done)
                 finished.append(done)
@@ -120,13 +120,13 @@ def evaluate(
 
 
 def _run(
-    contender: Contender, task: Task, key: RunKey, make_backend: MakeBackend, on_progress: OnProgress | None
+    throttle: ThrottleSource, task: Task, key: RunKey, make_backend: MakeBackend, on_progress: OnProgress | None
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
     suite, name, costed_at, training_seed, _ = key
-    throttle = contender.ready(costed_at[0], task.scenarios, task.seeds)
-    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
-        run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
+    ready = throttle.ready(costed_at[0], task.scenarios, task.seeds)
+    with closing(make_backend(throttle.vcpu_slots or task.vcpu_slots)) as backend:
+        run = run_all(backend, task.scenarios, ready, task.seeds, on_progress=on_progress)
     scenarios = [scenario.name for scenario in task.scenarios]
     rows = rows_from_outcomes(run.outcomes, suite, scenarios, name, task.seeds, costed_at, training_seed)
     takeovers = _takeovers(run.interventions, suite, name, costed_at[0])
@@ -139,13 +139,13 @@ def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str,
 
 
 def trace_migration(
-    contender: Contender, task: Task, index: int, preference: float, make_backend: MakeBackend
+    throttle: ThrottleSource, task: Task, index: int, preference: float, make_backend: MakeBackend
 ) -> Trace:
     """The time line of one migration of a task."""
     # As many slots as in the whole task: the model is compiled for each number of them.
-    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
+    with closing(make_backend(throttle.vcpu_slots or task.vcpu_slots)) as backend:
         recorder = TraceRecorder(lambda: backend.facts)
         scenario, seed = task.scenarios[index], task.seeds[index]
-        throttle = contender.ready(preference, [scenario], [seed])
-        run_migrations(backend, [scenario], throttle, [seed], observer=recorder)
+        ready = throttle.ready(preference, [scenario], [seed])
+        run_migrations(backend, [scenario], ready, [seed], observer=recorder)
         return recorder.trace()

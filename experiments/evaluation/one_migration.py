@@ -18,7 +18,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import FloatArray, Telemetry
 from experiments.evaluation.backend_sources import backend_maker
-from experiments.evaluation.throttle_sources import contender
+from experiments.evaluation.throttle_sources import throttle_source
 from experiments.reporting.migration_panel import migration_panel
 from experiments.reporting.progress import showing_migration
 from experiments.reporting.tables import terminal
@@ -80,7 +80,7 @@ def migrate_and_show(order: Order, shown: Shown) -> None:
 def migrate_once(order: Order, show_progress: bool) -> tuple[dict[str, Any], Trace, str]:
     """What became of it as JSON, its time line, and a title for that."""
     make_backend = backend_maker(order.backend, order.destination)
-    scenario, chosen = order.scenario, contender(order.throttle)
+    scenario, chosen = order.scenario, throttle_source(order.throttle)
     chosen.require_runs_on(order.backend)
     chosen.require_serves([scenario])
     with closing(make_backend(chosen.vcpu_slots)) as backend:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.evaluation.evaluation import Evaluation, trace_migration
 from experiments.evaluation.session import Session
-from experiments.evaluation.throttle_sources import FALLBACK, Contender
+from experiments.evaluation.throttle_sources import FALLBACK, ThrottleSource
 from experiments.reporting.letter_rows import LetterComparison
 from experiments.reporting.plots import (
     cover_letter_figure,
@@ -29,7 +29,7 @@ def draw_pictures(
     comparison: LetterComparison | None,
 ) -> list[Picture]:
     """Fronts, a trade-off and a time line for each suite, and the letter's bars; written into the folder."""
-    shown = _featured(session.contenders)
+    shown = _featured(session.throttles)
     fronts = Picture("fronts.png", "Time against guest runtime over the preferences: means of every throttle")
     save_figure(fronts_figure(summary.fronts), folder / fronts.file)
     pictures = [fronts]
@@ -50,7 +50,7 @@ def draw_pictures(
     return pictures
 
 
-def _featured(contenders: Sequence[Contender]) -> Contender:
+def _featured(throttles: Sequence[ThrottleSource]) -> ThrottleSource:
     """The one whose time line is worth a picture: the first policy, else dirty quota, else the first."""
-    policies = [contender for contender in contenders if contender.learned]
-    return next((one for one in [*policies, *contenders] if one.learned or one.name == FALLBACK), contenders[0])
+    policies = [one for one in throttles if one.learned]
+    return next((one for one in [*policies, *throttles] if one.learned or one.name == FALLBACK), throttles[0])

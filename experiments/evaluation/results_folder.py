@@ -14,7 +14,7 @@ from experiments.evaluation.evaluation import Evaluation, count_runs, evaluate
 from experiments.evaluation.journal import open_journal
 from experiments.evaluation.pictures import draw_pictures
 from experiments.evaluation.session import Session
-from experiments.evaluation.throttle_sources import Contender
+from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.folders import FolderKind, filling_folder
 from experiments.reporting.letter_rows import SUITE, LetterComparison, letter_comparison
 from experiments.reporting.progress import showing_progress
@@ -49,12 +49,12 @@ def evaluate_into(folder: Path, session: Session, resume: bool) -> Report:
         resume: go on with the runs that an interrupted evaluation into this folder has kept.
 
     Raises:
-        BadInputError: a contender cannot run there, the folder cannot be written, or there is nothing to resume.
+        BadInputError: a throttle cannot run there, the folder cannot be written, or there is nothing to resume.
         RunInterruptedError: the user stopped it; the message says what is kept and how to go on.
     """
-    for one in session.contenders:
+    for one in session.throttles:
         one.require_runs_on(session.backend)
-    runs = count_runs(session.contenders, session.tasks, session.preferences)
+    runs = count_runs(session.throttles, session.tasks, session.preferences)
     journal = open_journal(folder.parent / f".{folder.name}.journal", session.setting(), resume)
 
     def how_to_go_on() -> str:
@@ -65,20 +65,20 @@ def evaluate_into(folder: Path, session: Session, resume: bool) -> Report:
     with filling_folder(folder, journal.discard) as draft, saying_how_to_go_on(how_to_go_on):
         with showing_progress(runs) as on_run:
             evaluation = evaluate(
-                session.contenders, session.tasks, session.preferences, session.make_backend, on_run, journal
+                session.throttles, session.tasks, session.preferences, session.make_backend, on_run, journal
             )
         return _write_results(draft, session, evaluation)
 
 
 def _write_results(folder: Path, session: Session, evaluation: Evaluation) -> Report:
     """All files of an evaluation, into a folder that is there."""
-    contenders = session.contenders
+    throttles = session.throttles
     origin = Origin(session.command, session.backend, f"{datetime.now(UTC):%Y-%m-%d}")
-    learned = list(dict.fromkeys(one.name for one in contenders if one.learned))
+    learned = list(dict.fromkeys(one.name for one in throttles if one.learned))
     comparisons = Comparisons(strata_of(evaluation.rows), Bootstrap())
     summary = summarise_evaluation(comparisons, session.opponent, learned, origin)
     paired = comparisons.policies_against_baselines(learned)
-    comparison = _letter_comparison(evaluation, contenders)
+    comparison = _letter_comparison(evaluation, throttles)
     document = _document(evaluation, summary)
     tables = evaluation_tables(summary, paired, evaluation.takeovers, comparison)
 
@@ -91,16 +91,16 @@ def _write_results(folder: Path, session: Session, evaluation: Evaluation) -> Re
     return Report(tables, document)
 
 
-def _letter_comparison(evaluation: Evaluation, contenders: Sequence[Contender]) -> LetterComparison | None:
+def _letter_comparison(evaluation: Evaluation, throttles: Sequence[ThrottleSource]) -> LetterComparison | None:
     """The letter's configurations, where they were migrated; of a policy with several training seeds, the first."""
     in_the_letter = letter_rows()
     if not any(row.suite == SUITE and row.scenario in in_the_letter for row in evaluation.rows):
         return None
     first: dict[str, int | None] = {}
-    for one in contenders:
+    for one in throttles:
         first.setdefault(one.name, one.training_seed)
     rows = [row for row in evaluation.rows if row.training_seed == first[row.throttle]]
-    return letter_comparison(rows, list(dict.fromkeys(one.name for one in contenders if one.learned)))
+    return letter_comparison(rows, list(dict.fromkeys(one.name for one in throttles if one.learned)))
 
 
 def _document(evaluation: Evaluation, summary: EvaluationSummary) -> dict[str, Any]:

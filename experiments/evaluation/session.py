@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.evaluation.evaluation import MakeBackend, Task
-from experiments.evaluation.throttle_sources import Contender
+from experiments.evaluation.throttle_sources import ThrottleSource
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Session:
     """What is evaluated.
 
     Attributes:
-        contenders: with distinct names, at least one.
+        throttles: with distinct names, at least one.
         tasks: the migrations that each of them is given.
         preferences: at which the cost is taken; distinct, ascending.
         opponent: the throttle that statistics compare with; None: there is no such comparison.
@@ -25,7 +25,7 @@ class Session:
         command: the command line that repeats it.
     """
 
-    contenders: tuple[Contender, ...]
+    throttles: tuple[ThrottleSource, ...]
     tasks: tuple[Task, ...]
     preferences: tuple[float, ...]
     opponent: str | None

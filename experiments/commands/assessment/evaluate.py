@@ -71,14 +71,14 @@ def evaluate_command(
         require_free(out, force, RESULTS)
     make_backend = backend_maker(backend)
     tasks = draw_tasks(suite, count, seed, repeat, max_vcpus, scale)
-    contenders = line_up(throttles or [], baselines, None if survey is None else parse_survey(survey))
-    if not contenders:
+    competing = line_up(throttles or [], baselines, None if survey is None else parse_survey(survey))
+    if not competing:
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")
     session = Session(
-        contenders=tuple(contenders),
+        throttles=tuple(competing),
         tasks=tuple(tasks),
         preferences=tuple(sorted(set(preference))),
-        opponent=choose_opponent(contenders, opponent),
+        opponent=choose_opponent(competing, opponent),
         backend=backend,
         make_backend=make_backend,
         options={"survey": survey, "max_vcpus": max_vcpus},

@@ -14,7 +14,7 @@ from dqgym.controller.run import run_all
 from dqgym.model.parameters import DEFAULT_PARAMETERS, load_parameters, save_parameters
 from dqgym.scenario.suites import get_suite
 from experiments.calibration.host_comparison import HostCalibration, host_comparison
-from experiments.evaluation.throttle_sources import contender
+from experiments.evaluation.throttle_sources import throttle_source
 from experiments.results.rows import rows_from_outcomes
 
 MIB = 2.0**20
@@ -40,7 +40,7 @@ def real_rows(throttle, slower=1.0, repetitions=2):
     scenarios = get_suite("kvm-lab").scenarios() * repetitions
     seeds = list(range(len(scenarios)))
     with closing(ModelBackend(vcpu_slots=8)) as backend:
-        outcomes = run_all(backend, scenarios, contender(throttle).make(0.2), seeds).outcomes
+        outcomes = run_all(backend, scenarios, throttle_source(throttle).make(0.2), seeds).outcomes
     names = [scenario.name for scenario in scenarios]
     rows = rows_from_outcomes(outcomes, "kvm-lab", names, throttle, seeds, [0.2])
     return [
@@ -51,7 +51,7 @@ def real_rows(throttle, slower=1.0, repetitions=2):
 def calibration(*throttles, **changes):
     rows = [row for throttle in throttles for row in real_rows(throttle, **changes)]
     return HostCalibration(
-        DEFAULT_PARAMETERS, None, *host_comparison(rows, list(map(contender, throttles)), DEFAULT_PARAMETERS)
+        DEFAULT_PARAMETERS, None, *host_comparison(rows, list(map(throttle_source, throttles)), DEFAULT_PARAMETERS)
     )
 
 
@@ -66,7 +66,7 @@ def test_errors_are_those_that_were_put_in():
 
 def test_a_migration_that_converges_in_one_of_the_two_only_is_a_wrong_verdict():
     rows = [replace(row, converged=False) if row.scenario == "quiet-guest" else row for row in real_rows("none")]
-    pairs, _ = host_comparison(rows, [contender("none")], DEFAULT_PARAMETERS)
+    pairs, _ = host_comparison(rows, [throttle_source("none")], DEFAULT_PARAMETERS)
     bent = HostCalibration(DEFAULT_PARAMETERS, None, pairs)
     assert bent.summary().wrong_verdicts == ("quiet-guest under none",)
     assert any(math.isinf(pair.time_s) for pair in pairs)
@@ -79,7 +79,7 @@ def test_rankings_go_by_mean_cost_on_either_side():
     assert same[0].host == same[0].model
     assert set(same[0].host) == {"dirty-quota", "none", "auto-converge"}
     dear = [replace(row, cost=row.cost * 100) for row in real_rows("dirty-quota")]
-    rows, throttles = [*dear, *real_rows("none")], [contender("dirty-quota"), contender("none")]
+    rows, throttles = [*dear, *real_rows("none")], [throttle_source("dirty-quota"), throttle_source("none")]
     pairs, _ = host_comparison(rows, throttles, DEFAULT_PARAMETERS)
     (ranking,) = HostCalibration(DEFAULT_PARAMETERS, None, pairs).rankings()
     assert ranking.host == ("none", "dirty-quota")
@@ -89,7 +89,7 @@ def test_rankings_go_by_mean_cost_on_either_side():
 
 def test_throttles_that_nobody_named_are_left_out_and_said():
     rows = [*real_rows("none"), *(replace(row, throttle="a-policy") for row in real_rows("none"))]
-    pairs, left_out = host_comparison(rows, [contender("none")], DEFAULT_PARAMETERS)
+    pairs, left_out = host_comparison(rows, [throttle_source("none")], DEFAULT_PARAMETERS)
     assert left_out == ("a-policy",)
     assert {pair.throttle for pair in pairs} == {"none"}
     assert "a-policy" in HostCalibration(DEFAULT_PARAMETERS, None, pairs, left_out).tables()[0].notes[-1]

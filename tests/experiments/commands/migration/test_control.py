@@ -26,7 +26,7 @@ from experiments.bundles.export import export_run
 from experiments.cli.app import app
 from experiments.evaluation.control import ControlOptions, control
 from experiments.evaluation.evaluation import Task, evaluate
-from experiments.evaluation.throttle_sources import contender
+from experiments.evaluation.throttle_sources import throttle_source
 from experiments.runs.run_directory import RunDirectory
 from experiments.runs.trained_policy import load_trained_policy
 from tests.controller import bundle_maker
@@ -66,7 +66,7 @@ def test_control_without_torch_gives_the_outcomes_of_evaluate_on_the_trained_mod
 ) -> None:
     task = Task("mixed", tuple(scenarios), tuple(range(SEED, SEED + len(scenarios))))
     evaluation = evaluate(
-        [contender(str(per_vcpu_run))],
+        [throttle_source(str(per_vcpu_run))],
         [task],
         [PREFERENCE],
         lambda slots: ModelBackend(vcpu_slots=slots),
