@@ -10,6 +10,7 @@ from experiments.reporting import results_tables
 from experiments.reporting.pages import split_at_marks
 from experiments.reporting.results_tables import Stored
 from experiments.reporting.tables import Table
+from experiments.results.statistics import TIE
 
 BEGIN, END = "<!-- begin: notes -->", "<!-- end: notes -->"
 """Between these lines of the page is what was written by hand."""
@@ -74,7 +75,7 @@ def _section(title: str, tables: Sequence[Table], otherwise: str = "") -> str:
     return f"## {title}\n\n" + "\n".join(parts)
 
 
-READING = """## How to read this
+READING = f"""## How to read this
 
 - J is the cost that README.md defines; c is what guest runtime is worth against time. All throttles migrate the same
   scenarios with the same seeds.
@@ -82,6 +83,7 @@ READING = """## How to read this
   J over mean J, in which dear migrations weigh more.
 - `0.950 [0.940 0.960]`: a number and its 95 % interval, by a bootstrap over training seeds and, within each suite,
   scenarios (Agarwal et al., NeurIPS 2021). With one training seed it does not cover the chance of another training.
-- IQM: interquartile mean. P(better): the probability of a lower J on the same migration; ties count half.
+- IQM: interquartile mean. P(better): the probability of a lower J on the same migration; ties (J within {TIE:f}) count
+  half.
 - all: every suite, or every c, with the same weight.
 """
