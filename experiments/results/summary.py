@@ -16,10 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from dqgym.documents import read_json
 from dqgym.errors import BadInputError
-from experiments.evaluation.throttle_sources import ORACLE
 from experiments.errors import describe_validation_error
+from experiments.evaluation.throttle_sources import ORACLE
+from experiments.results.comparisons import RULE, Comparisons, Front, Group, Standing
 from experiments.results.rows import Summary, json_safe, summarise_strata
-from experiments.results.comparisons import RULE, Front, Group, Standing, Comparisons
 
 SUMMARY_FILE = "summary.json"
 
@@ -94,11 +94,15 @@ def summarise_evaluation(
         migrations={key.suite: len(one.migrations) for key, one in strata.items()},
         opponent=opponent,
         means=tuple(summarise_strata(strata, comparisons.bootstrap)),
-        standings=() if opponent is None else tuple(comparisons.against(opponent, comparisons.throttles, comparisons.groups)),
+        standings=()
+        if opponent is None
+        else tuple(comparisons.against(opponent, comparisons.throttles, comparisons.groups)),
         against_baselines=tuple(
             standing
             for baseline in baselines
-            for standing in comparisons.against(baseline, [name for name in own if name != baseline], _widest(comparisons))
+            for standing in comparisons.against(
+                baseline, [name for name in own if name != baseline], _widest(comparisons)
+            )
         ),
         fronts=tuple(comparisons.fronts()),
     )

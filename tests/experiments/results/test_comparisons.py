@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dqgym.errors import BadInputError
+from experiments.results.comparisons import Comparisons, Group
 from experiments.results.rows import strata_of
-from experiments.results.comparisons import Group, Comparisons
 from experiments.results.statistics import Bootstrap
 from tests.experiments.made_rows import make_rows
 

@@ -6,8 +6,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import bootstrap, trim_mean
 
 from experiments.results.statistics import (
-    TIE,
     RESAMPLES,
+    TIE,
     Bootstrap,
     Estimate,
     Replicated,

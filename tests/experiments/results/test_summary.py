@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dqgym.errors import BadInputError
-from experiments.results.rows import strata_of
 from experiments.results.comparisons import Comparisons
+from experiments.results.rows import strata_of
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import Origin, read_summary, summarise_evaluation
 from tests.experiments.made_rows import make_rows
