@@ -54,4 +54,5 @@ def normal(states, n):  # type: ignore[no-untyped-def]
 
 def streams(seeds: Iterable[int]) -> NDArray[np.uint64]:
     """uint64 [N]: the state of one stream for each seed (its lowest 64 bits count)."""
-    return np.array([mix(_u(int(seed) & _MASK)) for seed in seeds], dtype=np.uint64)
+    with np.errstate(over="ignore"):  # where it is not compiled
+        return np.array([mix(_u(int(seed) & _MASK)) for seed in seeds], dtype=np.uint64)

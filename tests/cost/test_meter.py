@@ -120,13 +120,18 @@ def random_command(rng: np.random.Generator, backend: ModelBackend) -> Command:
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), preference=st.floats(0.05, 2.0), suite=st.sampled_from(["mixed", "phases"]))
-def test_kernel_and_meter_agree_on_random_migrations(seed, preference, suite):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    preference=st.floats(0.05, 2.0),
+    suite=st.sampled_from(["mixed", "phases"]),
+    slots=st.sampled_from([4, 32]),  # each number is compiled
+)
+def test_kernel_and_meter_agree_on_random_migrations(seed, preference, suite, slots):
     """Stall, pause and all four terms of J: of the same run times both make the same cost."""
     rng = np.random.default_rng(seed)
     count = 12
-    backend = ModelBackend()
-    backend.start(get_suite(suite).scenarios(count, seed), range(count))
+    backend = ModelBackend(vcpu_slots=slots)
+    backend.start(get_suite(suite).scenarios(count, seed, max_vcpus=slots), range(count))
     facts = backend.facts
     backend._vm[:, Vm.PREFERENCE] = preference
     costs = [
