@@ -42,14 +42,14 @@ def uniform(states, n):  # type: ignore[no-untyped-def]
 @routine
 def exponential(states, n, mean):  # type: ignore[no-untyped-def]
     """An exponentially distributed number from stream ``n``."""
-    return -mean * math.log(1.0 - uniform(states, n))
+    return -np.float64(mean) * math.log(1.0 - uniform(states, n))
 
 
 @routine
 def normal(states, n):  # type: ignore[no-untyped-def]
     """A standard normal number from stream ``n`` (Box-Muller)."""
     radius = math.sqrt(-2.0 * math.log(1.0 - uniform(states, n)))
-    return radius * math.cos(2.0 * math.pi * uniform(states, n))
+    return np.float64(radius * math.cos(2.0 * math.pi * uniform(states, n)))
 
 
 def streams(seeds: Iterable[int]) -> NDArray[np.uint64]:
