@@ -18,10 +18,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.controller.guard_estimates import DemandWatch, ProgressWatch
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.base import Throttle, survey_of
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.backends.base import Outcomes
+from dqgym.cost.window import downtime
 from dqgym.jit.compile import routine
 from dqgym.model.layout import Vcpu, Vm
-from dqgym.telemetry.telemetry import BoolArray, FloatArray
 
 
 class FinalInfo(IntEnum):
@@ -56,7 +57,8 @@ def write_final_info(tile, state, out, slots):  # type: ignore[no-untyped-def]
             least = min(least, runtime)
     out[FinalInfo.TOTAL_TIME_S] = state[Vm.TIME_S]
     out[FinalInfo.TIME_OVER_T0] = state[Vm.TIME_S] / state[Vm.PASS_TIME_S]
-    out[FinalInfo.DOWNTIME_S] = state[Vm.DOWNTIME_S] + state[Vm.PAUSED_S] if state[Vm.CONVERGED] > 0.0 else np.nan
+    down_s = downtime(state[Vm.DOWNTIME_S], state[Vm.PAUSED_S])
+    out[FinalInfo.DOWNTIME_S] = down_s if state[Vm.CONVERGED] > 0.0 else np.nan
     out[FinalInfo.GUEST_RUNTIME] = total / state[Vm.VCPUS]
     out[FinalInfo.WORST_VCPU_RUNTIME] = least
     out[FinalInfo.CONVERGED] = state[Vm.CONVERGED]

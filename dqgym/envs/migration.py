@@ -9,9 +9,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import Float32Array
 from dqgym.backends.base import Backend
 from dqgym.backends.registry import make_backend
 from dqgym.controller.timeline import TraceRecorder
+from dqgym.cost import TERMS
 from dqgym.envs.actions import checked_actions
 from dqgym.envs.arguments.checks import ScenarioChoice, scenario_of
 from dqgym.envs.arguments.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
@@ -22,7 +24,7 @@ from dqgym.envs.info import final_info_of
 from dqgym.envs.kernel import draw_episode
 from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.randomised_model import RandomisedModel, require_model
-from dqgym.envs.reward import TERM_KEYS, TERMS, CostMeter
+from dqgym.envs.reward import TERM_KEYS, charge, meter_of
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.errors import BadInputError
 from dqgym.jit.random import streams
@@ -30,7 +32,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Float32Array, Telemetry, VmField
+from dqgym.telemetry.telemetry import Telemetry, VmField
 
 
 class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
@@ -208,7 +210,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
         self._telemetry = self.backend.start([scenario or scenarios[index]], [int(episode_seed)], survey)
         facts = self.backend.facts
         self._interval_s = self.options.interval.seconds(facts)
-        self._meter = CostMeter(facts, self._preference)
+        self._meter = meter_of(facts, self._preference)
         self._return, self._steps = 0.0, 0
         self._recorder = TraceRecorder(facts) if self.render_mode is not None else None
         return self.encoder.reset(facts, self._preference)[0], dict.fromkeys(TERM_KEYS, 0.0)
@@ -238,7 +240,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
         before = dict(self._meter.terms)
         terminated = bool(telemetry.done[0])
         outcomes = self.backend.outcomes() if terminated else None
-        self._meter.update(telemetry, outcomes)
+        charge(self._meter, telemetry, outcomes)
         reward = self._weighted(before) - self._weighted(self._meter.terms)
         self._return += reward
         self._steps += 1

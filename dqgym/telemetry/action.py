@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
 from dqgym.jit.compile import kernel, part
 from dqgym.jit.fast_math import exp
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray
+from dqgym.telemetry.telemetry import Facts
 
 _f = np.float32
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array
+from dqgym.arrays import BoolArray, Float32Array
+from dqgym.telemetry.telemetry import Facts
 
 UNLIMITED = np.float32(np.inf)
 """A dirty-rate limit that does not limit."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at, row
 from dqgym.jit.compile import kernel, part, routine
@@ -27,15 +28,7 @@ from dqgym.telemetry.features import (
     PerVcpu,
 )
 from dqgym.telemetry.survey import MARKS
-from dqgym.telemetry.telemetry import (
-    Facts,
-    Float32Array,
-    FloatArray,
-    Telemetry,
-    VcpuField,
-    VmField,
-    first_telemetry,
-)
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
 
 ENCODER_VERSION = 2
 MEAN_TIME_CONSTANT = 0.25

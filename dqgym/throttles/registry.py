@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions

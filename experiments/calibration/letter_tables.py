@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.scenario.suites import get_suite
 from dqgym.scenario.suites.cover_letter import LetterRow
 from dqgym.scenario.suites.guest_runtime import recorded_runtimes

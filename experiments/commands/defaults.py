@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dqgym.cost.definition import FAST, GENTLE
+from dqgym.cost import FAST, GENTLE
 
 SUITES = ["cover-letter"]
 """Where throttles are set side by side."""

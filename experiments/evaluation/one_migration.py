@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Backend, Outcomes
 from dqgym.backends.kvm.backend import KvmBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.controller.timeline import Trace, TraceRecorder
-from dqgym.cost.definition import FAST, GENTLE, migration_cost
+from dqgym.cost import FAST, GENTLE
 from dqgym.files import require_place, write_text
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.telemetry import FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Telemetry
 from experiments.evaluation.backend_sources import backend_maker
 from experiments.evaluation.throttle_sources import throttle_source
 from experiments.reporting.migration_panel import migration_panel
@@ -100,12 +101,7 @@ def migrate_once(order: Order, show_progress: bool) -> tuple[dict[str, Any], Tra
 def describe_outcome(outcomes: Outcomes, order: Order, throttle: str) -> dict[str, Any]:
     """What became of the one migration, as JSON; ``cost`` is by preference."""
     preferences = sorted({FAST, GENTLE} | ({order.preference} if order.preference is not None else set()))
-    costs = {
-        f"{value:g}": migration_cost(
-            outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, value
-        )[0]
-        for value in preferences
-    }
+    costs = {f"{value:g}": outcomes.cost(value)[0] for value in preferences}
     described: dict[str, Any] = json_safe(
         {
             "scenario": order.scenario.name,

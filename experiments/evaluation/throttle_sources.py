@@ -14,7 +14,7 @@ from typing import Any
 from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec, sha256
 from dqgym.controller.shipped import SHIPPED_BUNDLE
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dqgym.arrays import FloatArray
     from dqgym.controller.loop import Observer, OnProgress
     from dqgym.scenario import Scenario
     from dqgym.telemetry.command import Command
-    from dqgym.telemetry.telemetry import FloatArray, Telemetry
+    from dqgym.telemetry.telemetry import Telemetry
 
 
 @contextmanager

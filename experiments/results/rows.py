@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
-from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
-from dqgym.telemetry.telemetry import FloatArray
 from experiments.results.statistics import Bootstrap, Sample, mean
 
 
@@ -126,9 +125,7 @@ def rows_from_outcomes(
     """One row for each migration and preference."""
     rows = []
     for preference in preferences:
-        cost = migration_cost(
-            outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference
-        )
+        cost = outcomes.cost(preference)
         rows += [
             Row(
                 suite=suite,

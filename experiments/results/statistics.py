@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dqgym.telemetry.telemetry import BoolArray, FloatArray
+from dqgym.arrays import BoolArray, FloatArray
 
 RESAMPLES = 2000
 """The ends of a 95 % interval then rest on 50 resamples each."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
 from agents.numbers import Number, Section, Whole
-from dqgym.cost.definition import FAST, GENTLE, PREFERENCE_RANGE
+from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.documents import MOST_LEVELS, parse_yaml, read_yaml
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
-from dqgym.telemetry.telemetry import FloatArray
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.rules.tuned import TRAINING
 
@@ -54,17 +53,12 @@ class Distribution:
 
     def costs(self, throttle: Throttle, preference: float) -> FloatArray:
         """[N] J of every migration, on the model."""
-        return costs_at(self.migrate(throttle), preference)
+        return self.migrate(throttle).cost(preference)
 
     def by_suite(self, values: FloatArray) -> dict[str, float]:
         """The mean of ``values`` [N] over the scenarios of each suite."""
         origin = np.array(self.suite_of)
         return {suite: float(values[origin == suite].mean()) for suite in self.suites}
-
-
-def costs_at(outcomes: Outcomes, preference: float | FloatArray) -> FloatArray:
-    """[N] J of N migrations; ``preference`` is one for all or [N]."""
-    return migration_cost(outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference)
 
 
 def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:

@@ -13,7 +13,6 @@ from dqgym.throttles.rules.tuned import TunedEntry, dump_tuned, read_tuned
 from experiments.reporting.progress import showing_steps
 from experiments.reporting.tables import Table
 from experiments.resuming import Records, saying_how_to_go_on
-from experiments.tuning.distribution import costs_at
 from experiments.tuning.search import Goal, Options, Trial, open_trials, search
 from experiments.tuning.spaces import SPACES, STARTS
 from experiments.tuning.tuning import Tuning, cost_table
@@ -63,7 +62,7 @@ def best_entries(tuning: Tuning, kept: Records[Trial], on_trial: Callable[[int],
 
     def mean_costs(options: Options) -> list[float]:
         outcomes = distribution.migrate(make_throttle(throttle, **options))
-        return [float(costs_at(outcomes, preference).mean()) for preference in tuning.preferences]
+        return [float(outcomes.cost(preference).mean()) for preference in tuning.preferences]
 
     goal = Goal(mean_costs, len(tuning.preferences), SPACES[throttle], STARTS.get(throttle, []))
     found = search(kept, goal, tuning.steps, distribution.seed, on_trial)

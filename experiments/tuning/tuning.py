@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dqgym.arrays import FloatArray
 from dqgym.files import writing
-from dqgym.telemetry.telemetry import FloatArray
 from experiments.reporting.tables import Table
 from experiments.tuning.distribution import Distribution
 

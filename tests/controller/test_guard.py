@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.guard import Guard, GuardOptions, Intervention, Reason
@@ -14,7 +15,7 @@ from dqgym.controller.loop import run_migrations
 from dqgym.scenario import ConstantLink, Scenario, VcpuGroup, VirtualMachine
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from dqgym.throttles.registry import make_throttle

@@ -9,7 +9,8 @@ from functools import lru_cache
 from itertools import cycle, islice
 from typing import Any, TypedDict
 
-from dqgym.cost.definition import PREFERENCE_RANGE
+from dqgym.arrays import FloatArray
+from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.arguments.checks import (
     IntervalChoice,
     ParametersChoice,
@@ -34,7 +35,6 @@ from dqgym.scenario import MAX_VCPUS, Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import FloatArray
 
 SuiteChoice = str | Mapping[str, float]
 """The name of a suite, or weights by name."""

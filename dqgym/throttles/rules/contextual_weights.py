@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.documents import read_yaml
 from dqgym.errors import BadInputError
 from dqgym.telemetry.interval import parse_survey

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.telemetry.survey import MARKS
-from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, VcpuField, VmField
 from dqgym.throttles.rules.quota_rule import Going, QuotaRule, round_bytes, rounds_done
 
 FEATURES = {

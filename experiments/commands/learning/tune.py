@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dqgym.cost.definition import FAST, GENTLE
+from dqgym.cost import FAST, GENTLE
 from dqgym.errors import BadInputError
 
 CONTEXTUAL = "contextual-rule"

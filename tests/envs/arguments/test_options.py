@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dqgym.cost.definition import PREFERENCE_RANGE
+from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.arguments.options import resolve_options
 from dqgym.scenario import ScenarioError, save_scenario
 from dqgym.scenario.suites import get_suite

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from dqgym.arrays import Float32Array
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.bundle import BundleError
 from dqgym.controller.guard import Guard
@@ -20,7 +21,6 @@ from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario, save_scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.telemetry import Float32Array
 from dqgym.throttles.registry import make_throttle
 from experiments.bundles.export import export_run
 from experiments.cli.app import app
