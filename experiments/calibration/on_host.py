@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dqgym.backends.kvm.host import probe
 from dqgym.backends.kvm.host.measure import HostCosts, measure_costs
-from dqgym.backends.kvm.host.probe import KvmUnavailableError, probe, require_kvm
 from dqgym.model.parameters import load_parameters, save_parameters
 from dqgym.throttles.registry import throttle_names
 from experiments.calibration.host_comparison import HostCalibration, host_comparison
@@ -47,11 +47,11 @@ def calibrate_on_host(
 
 
 def _measured_costs() -> HostCosts:
-    require_kvm()
+    probe.require_kvm()
     with showing_status("probing this host") as say:
-        report = probe()
+        report = probe.probe()
         if not report.usable or report.rates is None:
-            raise KvmUnavailableError(report.problem or "the probe came to no rates")
+            raise probe.KvmUnavailableError(report.problem or "the probe came to no rates")
         return measure_costs(report.rates, on_step=lambda what: say(f"measuring {what}"))
 
 
