@@ -29,7 +29,7 @@ from dqgym.errors import BadInputError
 from dqgym.jit.random import streams
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
-from dqgym.telemetry.encoder import Encoder, FactColumn, Row, VmState
+from dqgym.telemetry.encoder import TILE_ROWS, Encoder, FactColumn, VmState
 
 _OWN_ARGUMENTS = ("num_envs", "max_episode_steps", "autoreset_mode", "render_mode", "hidden_state")
 
@@ -112,7 +112,7 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         self._migration_streams = np.zeros(n, dtype=np.uint64)
         self._encoder_state = (
             np.zeros((n, len(FactColumn))),
-            np.zeros((n, len(Row), slots), dtype=np.float32),
+            np.zeros((n, TILE_ROWS, slots), dtype=np.float32),
             np.zeros((n, len(VmState))),
         )
         self._final_observations = np.zeros((n, self.encoder.observation_size), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Options that several commands have, said once. Imports nothing of the project: `--help` needs none of it."""
+"""Options that several commands have, said once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HELP
 
 MaxVcpus = Annotated[
     int | None,
@@ -27,10 +29,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 Force = Annotated[
     bool, typer.Option("--force", help="Replace the folder of results that lies there, with all that is in it.")
 ]
-Backend = Annotated[str, typer.Option(help="Where migrations happen: model, reference or kvm.")]
+Backend = Annotated[str, typer.Option(help=BACKEND_HELP)]
 Destination = Annotated[
     str | None,
-    typer.Option(help="Of kvm: HOST:PORT where `dqgym receive` listens; else a process of this host."),
+    typer.Option(help=DESTINATION_HELP),
 ]
 
 ScenarioSource = Annotated[

@@ -21,9 +21,9 @@ from dqgym.controller.run import run_all
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
-from dqgym.throttles.registry import make_throttle
+from dqgym.throttles.roles import FALLBACK
 from experiments.evaluation.backend_sources import backend_maker
-from experiments.evaluation.throttle_sources import FALLBACK, require_served, require_surveys
+from experiments.evaluation.throttle_sources import make_fallback, require_served, require_surveys
 from experiments.reporting.tables import Table
 from experiments.results.rows import json_safe
 
@@ -113,7 +113,7 @@ def control(
         BadInputError: another argument has a bad value.
     """
     options = options or ControlOptions()
-    fallback, make_backend = make_throttle(options.fallback), backend_maker(options.backend, options.destination)
+    fallback, make_backend = make_fallback(options.fallback), backend_maker(options.backend, options.destination)
     controller = _controller(bundle_path, scenarios, options, fallback)
     with closing(make_backend(controller.vcpu_slots)) as backend:
         seeds = [options.seed + index for index in range(len(scenarios))]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dqgym.throttles.roles import FALLBACK
 from experiments.evaluation.evaluation import Evaluation, trace_migration
 from experiments.evaluation.session import Session
-from experiments.evaluation.throttle_sources import FALLBACK, ThrottleSource
+from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.reporting.letter_rows import LetterComparison
 from experiments.reporting.plots import (
     cover_letter_figure,
@@ -31,11 +32,11 @@ def draw_pictures(
     """Fronts, a trade-off and a time line for each suite, and the letter's bars; written into the folder."""
     shown = _featured(session.throttles)
     fronts = Picture("fronts.png", "Time against guest runtime over the preferences: means of every throttle")
-    save_figure(fronts_figure(summary.fronts), folder / fronts.file)
+    save_figure(fronts_figure(summary.fronts, summary.learned), folder / fronts.file)
     pictures = [fronts]
     for task in session.tasks:
         tradeoff = Picture(f"tradeoff-{task.suite}.png", f"{task.suite}: migration time against guest runtime")
-        save_figure(tradeoff_figure(evaluation.rows, task.suite), folder / tradeoff.file)
+        save_figure(tradeoff_figure(evaluation.rows, task.suite, summary.learned), folder / tradeoff.file)
 
         example = typical_row(evaluation.rows, task.suite, shown.name, shown.training_seed)
         trace = trace_migration(shown, task, task.seeds.index(example.seed), example.preference, session.make_backend)

@@ -14,20 +14,17 @@ from typing import Any
 from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec, sha256
 from dqgym.controller.shipped import SHIPPED_BUNDLE
-from dqgym.cost import FAST
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import heeds_preference, make_throttle, throttle_names
+from dqgym.throttles.roles import FALLBACK, OPPONENTS, ORACLE
+from dqgym.throttles.table import rows
 
-ORACLE = "oracle"
-"""The clairvoyant bound, which runs on the model alone."""
 SHIPPED = "default"
 """The name of the policy that is shipped."""
-FALLBACK = "dirty-quota"
-"""The throttle that takes over from a policy that fails."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +93,16 @@ def throttle_source(source: str, survey: ControlInterval | None = None) -> Throt
         BadInputError: it is none of them; the message names the nearest baseline.
         BadInputError: the run or the bundle cannot be used.
     """
-    if source.partition(":")[0] in throttle_names():
-        make_throttle(source)  # a wrong name shows here
-        tuned = heeds_preference(source)
-        return ThrottleSource(source, False, lambda preference: make_throttle(source, preference), tuned=tuned)
-    if source == ORACLE:
-        return ThrottleSource(ORACLE, False, _oracle, tuned=True, model_only=True)
+    name = source.partition(":")[0]
+    if name in [row.name for row in rows()]:
+        make_throttle(source)  # what is wrong with a name shows here
+        return ThrottleSource(
+            source,
+            False,
+            lambda preference: make_throttle(source, preference),
+            tuned=heeds_preference(source),
+            model_only=name == ORACLE,
+        )
     path = bundle_folder(source)
     if (path / MANIFEST_FILE).is_file():
         return _bundle(path, survey)
@@ -109,10 +110,10 @@ def throttle_source(source: str, survey: ControlInterval | None = None) -> Throt
         return _run(path, survey)
     if path.is_dir():
         raise BadInputError(f"{source}: neither a training run (config.yaml) nor a policy bundle ({MANIFEST_FILE})")
-    names = [SHIPPED, ORACLE, *throttle_names()]
+    throttles = [row.name for row in rows()]
     raise BadInputError(
-        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, names)};"
-        f" throttles: {', '.join([*throttle_names(), ORACLE])}; the shipped policy: {SHIPPED}"
+        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, *throttles])};"
+        f" throttles: {', '.join(throttles)}; the shipped policy: {SHIPPED}"
     )
 
 
@@ -179,19 +180,21 @@ def choose_opponent(throttles: Sequence[ThrottleSource], wanted: str | None) -> 
             )
         return wanted
     baselines = [one.name for one in throttles if not one.learned]
-    usual = [name for name in ("tuned-rule", "dirty-quota") if name in baselines]
+    usual = [name for name in OPPONENTS if name in baselines]
     return next(iter([*usual, *baselines]), None)
 
 
 def guarded(throttle: Throttle) -> Guard:
     """A policy behind its guard."""
-    return Guard(throttle, make_throttle(FALLBACK))
+    return Guard(throttle, make_fallback(FALLBACK))
 
 
-def _oracle(preference: float | None) -> Throttle:
-    from dqgym.oracle.throttle import OracleThrottle
-
-    return OracleThrottle(FAST if preference is None else preference)
+def make_fallback(name: str) -> Throttle:
+    """The throttle that takes over from a policy. BadInputError for an unknown one, and for one that has to know the
+    future."""
+    if name == ORACLE:
+        raise BadInputError(f"fallback {name!r} has to know the future; fallbacks: {', '.join(throttle_names())}")
+    return make_throttle(name)
 
 
 def bundle_folder(source: str | Path) -> Path:
@@ -206,7 +209,7 @@ def require_bundle(source: Path) -> None:
         return
     if (path / "config.yaml").is_file():
         raise BadInputError(f"{source}: a training run; `dqgym export {source}` makes a bundle of its policy")
-    if not path.exists() and str(source).partition(":")[0] in [ORACLE, *throttle_names()]:
+    if not path.exists() and str(source).partition(":")[0] in [row.name for row in rows()]:
         raise BadInputError(f"{source}: a throttle, not a policy bundle; `dqgym evaluate` and `dqgym simulate` run it")
     found = f"has no {MANIFEST_FILE}" if path.is_dir() else "not a folder" if path.exists() else "no such folder"
     hint = "" if path.exists() else did_you_mean(str(source), [SHIPPED])

@@ -72,11 +72,12 @@ class ModelDeviation:
 
 @dataclass(frozen=True)
 class LetterComparison:
-    """The table: its rows, its columns, and the model's errors."""
+    """The table: its rows, its columns, the model's errors, and which of the throttles are policies."""
 
     rows: tuple[LetterRow, ...]
     columns: tuple[Column, ...]
     errors: tuple[ModelDeviation, ...]
+    learned: tuple[str, ...] = ()
 
 
 def letter_comparison(rows: Sequence[Row], learned: Sequence[str]) -> LetterComparison:
@@ -104,7 +105,7 @@ def letter_comparison(rows: Sequence[Row], learned: Sequence[str]) -> LetterComp
         for rank, (preference, group) in enumerate(grouped(by_throttle[name], lambda row: row.preference).items())
     ]
     errors = [_error(column, letter) for column in modelled if column.throttle in LETTER_TIME_S]
-    return LetterComparison(tuple(letter), (*measured, *modelled, *policies), tuple(errors))
+    return LetterComparison(tuple(letter), (*measured, *modelled, *policies), tuple(errors), tuple(learned))
 
 
 def row_label(row: LetterRow) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dqgym.files import read_text
+from dqgym.throttles.roles import ORACLE, RULE, USUAL
 from experiments.reporting import results_tables
 from experiments.reporting.pages import split_at_marks
 from experiments.reporting.results_tables import Stored
@@ -40,13 +41,13 @@ def results_page(stored: Sequence[Stored], command: str, notes: str) -> str:
         _section(
             "How much of the possible is reached",
             [results_tables.gap_table(stored)],
-            otherwise="Unknown: no evaluation has both `tuned-rule` and `oracle`.",
+            otherwise=f"Unknown: no evaluation has both `{RULE}` and `{ORACLE}`.",
         ),
         _section("Ablations", [results_tables.ablations_table(stored)], otherwise="None."),
         _section(
             "Never a step back",
             [results_tables.dominated_table(stored)],
-            otherwise=f"Unknown: no evaluation has `{results_tables.BEATEN}` and a policy.",
+            otherwise=f"Unknown: no evaluation has `{USUAL}` and a policy.",
         ),
         _section("The trade-off", [results_tables.hypervolume_table(stored), results_tables.points_table(stored)]),
         _section("Auto-converge, dirty limit, dirty quota", [results_tables.mainline_table(stored)]),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dqgym.errors import BadInputError
-from experiments.evaluation.throttle_sources import ORACLE
+from dqgym.throttles.roles import ORACLE, RULE
 from experiments.results.rows import Key, Migration, Stratum, cost_sample
 from experiments.results.statistics import (
     Bootstrap,
@@ -32,8 +32,6 @@ ALL = "all"
 """In place of a suite: each with the same weight, however many migrations it has."""
 DOMINATION_MARGIN = 0.005
 """A migration must be worse by more than this share to count as worse."""
-RULE = "tuned-rule"
-"""Between its cost and the oracle's lies what a policy can gain on a rule."""
 WORST_TIME, WORST_RUNTIME = 20.0, 0.0
 """Where hypervolumes are measured from: the usual deadline, in T0, and a guest that never runs."""
 

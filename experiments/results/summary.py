@@ -16,9 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from dqgym.documents import read_json
 from dqgym.errors import BadInputError
+from dqgym.throttles.roles import ORACLE, RULE
 from experiments.errors import describe_validation_error
-from experiments.evaluation.throttle_sources import ORACLE
-from experiments.results.comparisons import RULE, Comparisons, Front, Group, Standing
+from experiments.results.comparisons import Comparisons, Front, Group, Standing
 from experiments.results.rows import Summary, json_safe, summarise_strata
 
 SUMMARY_FILE = "summary.json"

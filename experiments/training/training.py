@@ -21,7 +21,6 @@ import dqgym.envs  # noqa: F401  registers dqgym/Migration-v0
 from agents.algorithms import training
 from agents.algorithms.algorithms import load_algorithm, make_algorithm
 from agents.algorithms.callbacks import BestModelCallback, CheckpointCallback, log_at_once
-from agents.config import PpoConfig
 from agents.storage.checkpoints import checkpoints, latest_checkpoint, save_algorithm
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
@@ -97,7 +96,7 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
             randomisation=environment.randomisation.model_dump(),
             survey=environment.survey,
             survey_chance=environment.survey_chance,
-            hidden_state=isinstance(config.algorithm, PpoConfig) and config.algorithm.privileged_critic,
+            hidden_state=config.algorithm.sees_hidden_state,
             autoreset_mode=AutoresetMode.SAME_STEP,
         ),
         reward_unit=typical_cost,

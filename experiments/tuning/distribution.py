@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -16,16 +17,16 @@ from dqgym.scenario import Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.rules.tuned import TRAINING
+from experiments.named_files import TRAINING_CONFIGS
+from experiments.runs.config import load_config
 
-TRAINING_SUITES = {
-    "mixed": 2.0,
-    "phases": 1.5,
-    "bandwidth-steps": 1.5,
-    "working-sets": 1.0,
-    "noisy-neighbour": 0.25,
-    "stationary": 0.75,
-}
-"""What policies are trained on, with weights (configs/default.yaml)."""
+SHIPPED_RECIPE = "default"
+
+
+@cache
+def training_suites() -> Mapping[str, float]:
+    """What the shipped policy is trained on, with weights."""
+    return load_config(TRAINING_CONFIGS.path(SHIPPED_RECIPE)).environment.suites
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
         BadInputError: a weight is not a positive number.
     """
     if not texts:
-        return dict(TRAINING_SUITES)
+        return dict(training_suites())
     weights = {}
     for text in texts:
         suite, equals, weight = text.partition("=")
@@ -91,5 +92,5 @@ def draw_distribution(weights: Mapping[str, float], name: str | None, count: int
         drawn = source.scenarios(wanted, seed)
         scenarios += drawn
         suite_of += [suite] * len(drawn)
-    usual = TRAINING if weights == TRAINING_SUITES else "+".join(weights)
+    usual = TRAINING if weights == training_suites() else "+".join(weights)
     return Distribution(name or usual, weights, tuple(scenarios), tuple(suite_of), seed)

@@ -239,7 +239,7 @@ def _vcpu_fields(
 
     A store at random dirties a page of its own; a sequential writer fills a page before it goes on to the next.
     """
-    page_bytes, sequential = scenario.vm.page_bytes, group.pattern == "sequential"
+    page_bytes, sequential = scenario.vm.page_bytes, group.sequential
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     pages = group.working_set_bytes // page_bytes
     fields: dict[str, Any] = {

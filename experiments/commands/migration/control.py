@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from dqgym.throttles.roles import FALLBACK
 from experiments.commands.options import AsJson, Backend, Destination, MaxVcpus, Scale, Seed
 from experiments.evaluation.scenario_sources import FEW
-from experiments.evaluation.throttle_sources import FALLBACK
 
 
 def control_command(
