@@ -10,12 +10,6 @@ COMMANDS = ROOT / "experiments" / "commands"
 MOST_PARAMETERS = 10
 KERNEL_DECORATORS = {"kernel", "part", "routine"}
 """Of compiled functions: they take arrays one by one."""
-ALLOWED = {
-    # A flat list of arguments that Gymnasium's ``make`` takes by name.
-    "dqgym/envs/arguments/options.py: resolve_options",
-}
-"""Functions with more, for want of a better way; an entry that is no longer true fails the test."""
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -44,7 +38,7 @@ def test_functions_take_at_most_ten_parameters():
         if COMMANDS not in path.parents
         for name, _ in too_long(path.read_text())
     }
-    assert found == ALLOWED
+    assert found == set()
 
 
 def test_the_count_is_of_what_a_caller_gives():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dqgym.backends.base import Outcomes
-from dqgym.controller.guard import Guard, GuardOptions, Intervention
+from dqgym.controller.guard import Guard, GuardOptions, Takeover
 from dqgym.controller.loop import Observer, OnProgress
 from dqgym.controller.run import run_all
 from dqgym.scenario import Scenario
@@ -40,7 +40,7 @@ class ControlledMigration:
     guest_runtime: float
     worst_vcpu_runtime: float
     rounds: int
-    interventions: tuple[str, ...]
+    takeovers: tuple[str, ...]
     """Why the guard handed the migration to the fallback; empty where the policy ran it to its end."""
 
 
@@ -124,7 +124,7 @@ def control(
         fallback_reason=controller.fallback_reason,
         backend=backend.name,
         preference=controller.preference,
-        migrations=_migrations(scenarios, run.outcomes, run.interventions),
+        migrations=_migrations(scenarios, run.outcomes, run.takeovers),
     )
 
 
@@ -158,7 +158,7 @@ def _controller(
 
 
 def _migrations(
-    scenarios: Sequence[Scenario], outcomes: Outcomes, interventions: Sequence[Intervention]
+    scenarios: Sequence[Scenario], outcomes: Outcomes, takeovers: Sequence[Takeover]
 ) -> tuple[ControlledMigration, ...]:
     return tuple(
         ControlledMigration(
@@ -170,8 +170,8 @@ def _migrations(
             guest_runtime=float(outcomes.guest_runtime[i]),
             worst_vcpu_runtime=float(outcomes.worst_vcpu_runtime[i]),
             rounds=int(outcomes.rounds[i]),
-            interventions=tuple(
-                f"{one.reason} at {one.time_s:.3g} s: {one.detail}" for one in interventions if one.migration == i
+            takeovers=tuple(
+                f"{one.reason} at {one.time_s:.3g} s: {one.detail}" for one in takeovers if one.migration == i
             ),
         )
         for i, scenario in enumerate(scenarios)
@@ -184,11 +184,11 @@ def _table(report: ControlReport) -> Table:
     notes += [
         f"{report.fallback} took over {migration.scenario}: {reason}"
         for migration in report.migrations
-        for reason in migration.interventions
+        for reason in migration.takeovers
     ]
     header = (
         "scenario", "converged", "time [s]", "time / T0", "downtime [s]", "guest runtime", "worst vCPU", "rounds",
-        "interventions",
+        "takeovers",
     )  # fmt: skip
     title = f"{report.throttle} on {report.backend}{preference}"
     expendable = ("worst vCPU", "rounds", "downtime [s]")
@@ -205,5 +205,5 @@ def _cells(migration: ControlledMigration) -> tuple[str, ...]:
         f"{migration.guest_runtime:.3f}",
         f"{migration.worst_vcpu_runtime:.3f}",
         str(migration.rounds),
-        str(len(migration.interventions)),
+        str(len(migration.takeovers)),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from dqgym.backends.base import Backend
-from dqgym.controller.guard import Intervention
+from dqgym.controller.guard import Takeover
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.timeline import Trace, TraceRecorder
@@ -15,7 +16,7 @@ from dqgym.scenario import Scenario
 from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
 from experiments.evaluation.throttle_sources import ThrottleSource
-from experiments.results.rows import Row, Takeover, rows_from_outcomes
+from experiments.results.rows import Row, TakeoverCount, rows_from_outcomes
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
@@ -40,7 +41,7 @@ class Evaluation:
     """What became of all throttles on all tasks."""
 
     rows: tuple[Row, ...]
-    takeovers: tuple[Takeover, ...]
+    takeovers: tuple[TakeoverCount, ...]
 
 
 def draw_task(
@@ -129,13 +130,15 @@ def _run(
         run = run_all(backend, task.scenarios, ready, task.seeds, on_progress=on_progress)
     scenarios = [scenario.name for scenario in task.scenarios]
     rows = rows_from_outcomes(run.outcomes, suite, scenarios, name, task.seeds, costed_at, training_seed)
-    takeovers = _takeovers(run.interventions, suite, name, costed_at[0])
+    takeovers = _counted(run.takeovers, suite, name, costed_at[0])
     return Finished(suite, name, costed_at, tuple(rows), tuple(takeovers), training_seed, key.policy_digest)
 
 
-def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:
-    reasons = [intervention.reason.value for intervention in interventions]
-    return [Takeover(suite, throttle, preference, reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)]
+def _counted(takeovers: Sequence[Takeover], suite: str, throttle: str, preference: float) -> list[TakeoverCount]:
+    reasons = [one.reason.value for one in takeovers]
+    return [
+        TakeoverCount(suite, throttle, preference, reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)
+    ]
 
 
 def trace_migration(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.results.rows import Row, Takeover
+from experiments.results.rows import Row, TakeoverCount
 from experiments.resuming import Records
 
 
@@ -32,7 +32,7 @@ class Finished:
     throttle: str
     preferences: tuple[float, ...]
     rows: tuple[Row, ...]
-    takeovers: tuple[Takeover, ...]
+    takeovers: tuple[TakeoverCount, ...]
     training_seed: int | None = None
     policy_digest: str = ""
 

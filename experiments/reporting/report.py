@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from experiments.reporting.letter_rows import Cell, LetterComparison, ModelDeviation, configuration, row_label
 from experiments.reporting.tables import Table
 from experiments.results.comparisons import DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Front, Standing
-from experiments.results.rows import Summary, Takeover
+from experiments.results.rows import Summary, TakeoverCount
 from experiments.results.statistics import TIE, Estimate
 from experiments.results.summary import EvaluationSummary
 
@@ -27,7 +27,7 @@ class Picture:
 def evaluation_tables(
     summary: EvaluationSummary,
     paired: Sequence[Standing],
-    takeovers: Sequence[Takeover],
+    takeovers: Sequence[TakeoverCount],
     comparison: LetterComparison | None,
 ) -> list[Table]:
     """All tables of an evaluation, in the order in which they are shown; ``paired``: policies against baselines."""
@@ -42,7 +42,7 @@ def evaluation_tables(
     return tables
 
 
-def summary_tables(summaries: Sequence[Summary], takeovers: Sequence[Takeover] = ()) -> list[Table]:
+def summary_tables(summaries: Sequence[Summary], takeovers: Sequence[TakeoverCount] = ()) -> list[Table]:
     """One table for each suite: every throttle at every preference, cheapest first."""
     return [
         _summary_table(
@@ -54,7 +54,7 @@ def summary_tables(summaries: Sequence[Summary], takeovers: Sequence[Takeover] =
     ]
 
 
-def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence[Takeover]) -> Table:
+def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence[TakeoverCount]) -> Table:
     ordered = sorted(summaries, key=lambda summary: (summary.preference, summary.cost))
     return Table.of(
         title=f"{suite}: means over {ordered[0].scenarios} scenarios",
@@ -85,7 +85,7 @@ def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence
     )
 
 
-def _takeover_notes(summaries: Sequence[Summary], takeovers: Sequence[Takeover]) -> list[str]:
+def _takeover_notes(summaries: Sequence[Summary], takeovers: Sequence[TakeoverCount]) -> list[str]:
     """One for each policy, preference and reason, over all training seeds."""
     migrations = {one.throttle: one.scenarios * one.training_seeds for one in summaries}
     counts: dict[tuple[str, float, str], int] = {}

@@ -43,8 +43,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Takeover:
-    """Migrations of one run that the guard's fallback took over from a policy, by reason."""
+class TakeoverCount:
+    """How many migrations of one run the guard's fallback took over from a policy, for one reason."""
 
     suite: str
     throttle: str

@@ -9,7 +9,7 @@ from dqgym.errors import BadInputError
 from experiments.cli.app import app
 from experiments.evaluation import evaluation
 from experiments.evaluation.journal import Finished, RunKey, find, open_journal
-from experiments.results.rows import Takeover
+from experiments.results.rows import TakeoverCount
 from tests.experiments.results.test_rows import make_row
 
 SETTING = {"backend": "model", "preferences": [0.2], "migrations": {"s": ["a 0"]}}
@@ -18,7 +18,7 @@ DONE = Finished(
     "t",
     (0.2,),
     (make_row(downtime_s=math.inf), make_row(scenario="b")),
-    (Takeover("s", "t", 0.2, "no progress", 1),),
+    (TakeoverCount("s", "t", 0.2, "no progress", 1),),
 )
 
 

@@ -17,7 +17,7 @@ from experiments.reporting.report import (
     summary_tables,
 )
 from experiments.results.comparisons import Comparisons, Front
-from experiments.results.rows import Takeover, strata_of, summarise
+from experiments.results.rows import TakeoverCount, strata_of, summarise
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import Origin, summarise_evaluation
 from tests.experiments import made_rows
@@ -102,14 +102,14 @@ def compared(rows_of_all, resamples=50):
 
 def test_summary_table_lists_the_cheapest_first_and_says_where_the_guard_took_over():
     summaries = summarise([make_row(throttle="a", cost=3.0), make_row(throttle="b", cost=2.0)])
-    (table,) = summary_tables(summaries, [Takeover("cover-letter", "b", 0.2, "no progress", 1)])
+    (table,) = summary_tables(summaries, [TakeoverCount("cover-letter", "b", 0.2, "no progress", 1)])
     assert [row[1] for row in table.rows] == ["b", "a"]
     assert table.notes == ("b, c = 0.2: the guard took over 1 of 1 migrations (no progress)",)
 
 
 def test_takeovers_of_all_training_seeds_are_one_note():
     summaries = summarise(made_rows.make_rows({("p", 1): [1.0, 2.0], ("p", 2): [1.0, 2.0]}))
-    (table,) = summary_tables(summaries, [Takeover("s", "p", 0.2, "policy failed", count) for count in (2, 1)])
+    (table,) = summary_tables(summaries, [TakeoverCount("s", "p", 0.2, "policy failed", count) for count in (2, 1)])
     assert table.notes == (
         "p: 2 training seeds, each on all 2 scenarios",
         "p, c = 0.2: the guard took over 3 of 4 migrations (policy failed)",

@@ -130,7 +130,7 @@ def test_a_policy_with_a_fixed_number_of_slots_controls_smaller_machines(tmp_pat
 
     report = control(export_run(run, observations=5), smaller, ControlOptions(preference=PREFERENCE, seed=SEED))
 
-    assert not any("policy failed" in reason for one in report.migrations for reason in one.interventions)
+    assert not any("policy failed" in reason for one in report.migrations for reason in one.takeovers)
     assert [one.total_time_s for one in report.migrations] == pytest.approx(outcomes.total_time_s.tolist(), rel=1e-4)
 
 
@@ -171,8 +171,8 @@ def test_the_guard_takes_over_from_a_policy_that_says_nan(tmp_path: Path, scenar
 
     assert report.fallback_reason is None
     assert all(one.converged for one in report.migrations)
-    assert all(len(one.interventions) == 1 for one in report.migrations)
-    assert all(reason.startswith("invalid command at 0 s") for one in report.migrations for reason in one.interventions)
+    assert all(len(one.takeovers) == 1 for one in report.migrations)
+    assert all(reason.startswith("invalid command at 0 s") for one in report.migrations for reason in one.takeovers)
 
 
 def test_a_scenario_with_more_vcpus_than_the_policy_serves_is_refused(
