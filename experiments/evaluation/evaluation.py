@@ -135,10 +135,8 @@ def _run(
 
 
 def _counted(takeovers: Sequence[Takeover], suite: str, throttle: str, preference: float) -> list[TakeoverCount]:
-    reasons = [one.reason.value for one in takeovers]
-    return [
-        TakeoverCount(suite, throttle, preference, reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)
-    ]
+    counts = Counter(one.reason.value for one in takeovers)
+    return [TakeoverCount(suite, throttle, preference, reason, count) for reason, count in counts.items()]
 
 
 def trace_migration(
