@@ -5,6 +5,7 @@ from __future__ import annotations
 from dqgym.files import write_text
 from dqgym.stopping import uninterrupted
 from dqgym.throttles.registry import make_throttle
+from dqgym.throttles.roles import RULE
 from dqgym.throttles.rules.contextual_rule import ContextualRule
 from dqgym.throttles.rules.contextual_weights import (
     ContextualFile,
@@ -32,7 +33,7 @@ def tune_contextual(tuning: Tuning) -> Table:
     out, distribution = tuning.out, tuning.distribution
     if out.exists():
         read_contextual(out)  # what is replaced must be such a file
-    tuned = tuned_entries("tuned-rule", TRAINING)
+    tuned = tuned_entries(RULE, TRAINING)
     kept = out.with_name(f".{out.name}.state.npz")
     with saying_how_to_go_on(lambda: tuning.how_to_go_on() if kept.exists() else ""):
         with showing_steps(tuning.throttle, tuning.steps) as on_step:
@@ -43,7 +44,7 @@ def tune_contextual(tuning: Tuning) -> Table:
             value: {
                 "contextual": distribution.costs(ContextualRule(network, value), value),
                 "and a survey": distribution.costs(ContextualRule(network, value, evolution.SURVEY), value),
-                "tuned rule": distribution.costs(make_throttle("tuned-rule", value), value),
+                "tuned rule": distribution.costs(make_throttle(RULE, value), value),
             }
             for value in tuning.preferences
         }
