@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 START_S := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-lowest lint types bench docs docs-figures clean
+.PHONY: help quickstart check test test-lowest lint types bench docs docs-figures clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,7 +30,10 @@ quickstart: $(INSTALLED)  ## train a policy, export it, run its controller, comp
 	$(BIN)/dqgym evaluate $(RUN) --suite cover-letter --out $(RUN)/report --force
 	@echo "make quickstart took $$(( $$(date +%s) - $(START_S) )) s"
 
-test: $(INSTALLED)  ## run the tests
+check: lint types  ## check style and types, and run the fast tests: about a minute
+	$(BIN)/python -m pytest -m 'not slow' --durations 5 --durations-min 2
+
+test: $(INSTALLED)  ## run all tests
 	$(BIN)/python -m pytest
 
 test-lowest: $(INSTALLED)  ## run tests with the oldest versions of all dependencies that pyproject.toml allows
@@ -52,7 +55,7 @@ bench: $(INSTALLED)  ## measure environment steps/s, training frames/s and the l
 docs: $(INSTALLED)  ## run every command and block of README and docs, long ones reduced, and print the log
 	$(BIN)/python -m tests.docs
 
-docs-figures: quickstart  ## compare what README says of the quickstart policy with what comes out
+docs-figures: quickstart  ## compare what README and docs say of the quickstart policy with what comes out
 	$(BIN)/python -m tests.docs figures $(RUN)
 
 clean:  ## delete the virtual environment and all caches (runs/ stays)

@@ -149,7 +149,7 @@ def _vm_telemetry(migration: Migration, before: FloatArray) -> FloatArray:
     fields[VmField.TIME_S] = vm["time_s"]
     fields[VmField.SENT_BYTES] = vm["sent_pages"] * vm["page_bytes"]
     fields[VmField.REMAINING_BYTES] = vm["pending_pages"] * vm["page_bytes"]
-    fields[VmField.ROUND] = vm["round"]
+    fields[VmField.ROUND] = vm["rounds"]
     sending_s = vm["sending_s"]
     fields[VmField.BANDWIDTH_BYTES_PER_S] = (
         vm["offered_bytes"] / sending_s if sending_s > 0 else before[VmField.BANDWIDTH_BYTES_PER_S]

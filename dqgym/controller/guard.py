@@ -69,7 +69,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Intervention:
+class Takeover:
     """The fallback took over.
 
     Attributes:
@@ -109,12 +109,12 @@ class Guard:
         self.fallback = fallback
         self._throttle = throttle
         self._clock = clock
-        self._interventions: list[Intervention] = []
+        self._takeovers: list[Takeover] = []
 
     @property
-    def interventions(self) -> tuple[Intervention, ...]:
+    def takeovers(self) -> tuple[Takeover, ...]:
         """Of the current run, in order."""
-        return tuple(self._interventions)
+        return tuple(self._takeovers)
 
     @property
     def in_fallback(self) -> BoolArray:
@@ -126,7 +126,7 @@ class Guard:
         n = facts.present.shape[0]
         self._facts = facts
         self._free = free_command(facts)
-        self._interventions = []
+        self._takeovers = []
         self._in_fallback = np.zeros(n, dtype=bool)
         self._demand = DemandEstimate(facts)
         patience_s = self.options.patience_share * facts.deadline_s
@@ -186,7 +186,7 @@ class Guard:
     def _take_over(self, mask: BoolArray, time_s: FloatArray, reason: Reason, detail: str) -> None:
         new = mask & ~self._in_fallback
         self._in_fallback |= new
-        self._interventions += [Intervention(int(i), float(time_s[i]), reason, detail) for i in np.flatnonzero(new)]
+        self._takeovers += [Takeover(int(i), float(time_s[i]), reason, detail) for i in np.flatnonzero(new)]
 
     def _floored(self, command: Command, telemetry: Telemetry) -> Command:
         measured = telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S)

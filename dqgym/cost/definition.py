@@ -87,7 +87,9 @@ def downtime(last_stage_s: Values, paused_s: Values) -> Values:
     return last_stage_s + paused_s
 
 
-def pause_after(paused_s: float, interval_s: float, longest_run_s: float, sleeps: bool, stopping_s: float) -> float:
+def pause_after(
+    paused_s: float, interval_s: float, longest_run_s: float | np.floating, sleeps: bool, stopping_s: float
+) -> float:
     """For how long no vCPU has been allowed to run, s, after another control interval: 0 where one was.
 
     Args:

@@ -17,7 +17,7 @@ from dqgym.files import replacing
 from dqgym.throttles.roles import ORACLE
 from dqgym.throttles.styles import POLICY_STYLES, Style, spare_style
 from dqgym.throttles.table import table_styles
-from experiments.reporting.letter_rows import Comparison, configuration, row_label
+from experiments.reporting.letter_rows import LetterComparison, configuration, row_label
 from experiments.results.comparisons import ALL, Front
 from experiments.results.rows import Row, Stratum, grouped, strata_of
 from experiments.results.statistics import pareto_front
@@ -189,7 +189,7 @@ def _draw_fronts(axes: Axes, fronts: Sequence[Front], styles: Mapping[str, Style
     axes.grid(alpha=0.25, which="both")
 
 
-def cover_letter_figure(comparison: Comparison) -> Figure:
+def cover_letter_figure(comparison: LetterComparison) -> Figure:
     """Migration time of each row on a logarithmic axis: the letter's measurements outlined, the model's filled."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

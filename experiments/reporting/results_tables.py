@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from dqgym.throttles.roles import MAINLINE, ORACLE, RULE, USUAL
 from experiments.reporting.report import interval, preference_cell
 from experiments.reporting.tables import Table
-from experiments.results.comparisons import ALL, WORST_RUNTIME, WORST_TIME, Standing
+from experiments.results.comparisons import ALL, DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Standing
 from experiments.results.rows import Summary
 from experiments.results.statistics import Estimate
 from experiments.results.summary import EvaluationSummary
@@ -196,7 +196,7 @@ def dominated_table(stored: Sequence[Stored]) -> Table:
         [(one, [s for s in one.summary.against_baselines if s.opponent == USUAL]) for one in stored],
         lambda standing: (standing.throttle,),
         lambda standing: f"{standing.dominated} of {standing.migrations}",
-        ["By more than 0.5 % each, over all c and training seeds."],
+        [f"By more than {100 * DOMINATION_MARGIN:g} % each, over all c and training seeds."],
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.errors import BadInputError
-from dqgym.arrays import FloatArray
 from experiments.results.statistics import Bootstrap, Sample, mean
 
 
@@ -43,8 +43,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Takeover:
-    """Migrations of one run that the guard's fallback took over from a policy, by reason."""
+class TakeoverCount:
+    """How many migrations of one run the guard's fallback took over from a policy, for one reason."""
 
     suite: str
     throttle: str
@@ -261,11 +261,3 @@ def json_safe(value: Any) -> Any:
             return None
         case _:
             return value
-
-
-def revived_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row that ``json_safe`` has put into JSON as it was: NaN where a number is absent.
-
-    A baseline's training seed is no such number: there is none.
-    """
-    return {name: math.nan if value is None and name != "training_seed" else value for name, value in row.items()}

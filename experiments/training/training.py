@@ -28,7 +28,7 @@ from dqgym.errors import BadInputError, RunFailedError
 from dqgym.files import write_text
 from dqgym.scenario.suites import get_suite
 from experiments.evaluation.evaluation import Task, evaluate
-from experiments.evaluation.throttle_sources import Contender
+from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.results.rows import Summary, json_safe, summarise
 from experiments.runs.config import TrainingConfig
 from experiments.runs.run_directory import RunDirectory, read_evaluation, timestamp
@@ -187,9 +187,9 @@ class HeldOutEvaluation:
     def __call__(self, algorithm: BaseAlgorithm) -> float:
         """Evaluate the algorithm's policy as it is now, deterministically."""
         policy = trained_policy(algorithm.policy, self.config)
-        contender = Contender(self.config.name, True, policy.throttle, policy.vcpus)
+        source = ThrottleSource(self.config.name, True, policy.throttle, policy.vcpus)
         preferences = self.config.evaluation.preferences
-        evaluation = evaluate([contender], self.tasks, preferences, _model_backend, lambda *_: None)
+        evaluation = evaluate([source], self.tasks, preferences, _model_backend, lambda *_: None)
         summaries = summarise(evaluation.rows)
         logged = {
             f"eval/{summary.suite}/c={summary.preference:g}/{field}": getattr(summary, field)

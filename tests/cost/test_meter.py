@@ -10,8 +10,8 @@ from dqgym.cost import MAX_STALL, TERMS
 from dqgym.cost.meter import CostMeter, StallMeter
 from dqgym.model.layout import Vm
 from dqgym.scenario.suites.registry import get_suite
-from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import VcpuField, VmField
+from tests.backends.commands import random_command
 
 PASS_TIME_S = 10.0
 PRESENT = np.array([True, True, False, False])
@@ -102,31 +102,19 @@ def test_a_real_vcpu_may_take_a_moment_to_stop():
     assert lenient.paused_s == 0.0
 
 
-def random_command(rng: np.random.Generator, backend: ModelBackend) -> Command:
-    """Free, limited, capped, asleep and stopped vCPUs, and now and then a guest that is stopped."""
-    shape = backend.facts.present.shape
-    share = backend.facts.bandwidth_bytes_per_s[:, None] / backend.facts.vcpus[:, None]
-    limited, capped, asleep = (rng.random(shape) < chance for chance in (0.7, 0.2, 0.1))
-    stopped = rng.random((shape[0], 1)) < 0.2
-    return Command(
-        dirty_limit_bytes_per_s=np.where(limited, share * 10.0 ** rng.uniform(-3, 1, shape), np.inf).astype(np.float32),
-        run_share_cap=np.where(stopped, 0.0, np.where(capped, rng.choice([0.0, 0.01, 0.5], shape), 1.0)).astype(
-            np.float32
-        ),
-        ring_sleep_s=np.where(asleep & ~stopped, 0.2, 0.0).astype(np.float32),
-        share_unclaimed=rng.random(shape[0]) < 0.5,
-        sync=rng.random(shape[0]) < 0.1,
-    )
-
-
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), preference=st.floats(0.05, 2.0), suite=st.sampled_from(["mixed", "phases"]))
-def test_kernel_and_meter_agree_on_random_migrations(seed, preference, suite):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    preference=st.floats(0.05, 2.0),
+    suite=st.sampled_from(["mixed", "phases"]),
+    slots=st.sampled_from([4, 32]),  # each number is compiled
+)
+def test_kernel_and_meter_agree_on_random_migrations(seed, preference, suite, slots):
     """Stall, pause and all four terms of J: of the same run times both make the same cost."""
     rng = np.random.default_rng(seed)
     count = 12
-    backend = ModelBackend()
-    backend.start(get_suite(suite).scenarios(count, seed), range(count))
+    backend = ModelBackend(vcpu_slots=slots)
+    backend.start(get_suite(suite).scenarios(count, seed, max_vcpus=slots), range(count))
     facts = backend.facts
     backend._vm[:, Vm.PREFERENCE] = preference
     costs = [
@@ -136,7 +124,7 @@ def test_kernel_and_meter_agree_on_random_migrations(seed, preference, suite):
     running = np.ones(count, dtype=bool)
     while running.any():
         interval_s = facts.pass_time_s * rng.uniform(0.01, 2.0, count)
-        telemetry = backend.step(random_command(rng, backend), interval_s)
+        telemetry = backend.step(random_command(rng, facts), interval_s)
         state = backend._vm
         for n in np.flatnonzero(running):
             run_times_s, took_s = telemetry.vcpu[n, VcpuField.RUN_S], telemetry.vm[n, VmField.INTERVAL_S]

@@ -103,9 +103,13 @@ class Page:
         return tuple(item for item in self.items if isinstance(item, Check) and item.slow == slow)
 
 
+AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+"""Pages that lie in the checkout itself; the others build on what the first leaves."""
+
+
 def all_pages(root: Path) -> tuple[Page, ...]:
-    """README first, then what is in ``docs``."""
-    paths = [root / "README.md", *sorted((root / "docs").glob("**/*.md"))]
+    """README first, then the other pages at the top, then those in ``docs``."""
+    paths = [*(root / name for name in AT_THE_TOP), *sorted((root / "docs").glob("**/*.md"))]
     return tuple(read_page(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
 
 

@@ -16,11 +16,11 @@ import yaml
 
 from dqgym.backends.kvm.host.probe import kvm_problem
 from tests.docs.commands import BIN, PROGRAMS, SHELL, Statement, needs_kvm, problem, statements
-from tests.docs.pages import BEFORE, Block, Page, Rule
+from tests.docs.pages import AT_THE_TOP, BEFORE, Block, Page, Rule
 
 ROOT = Path(__file__).parents[2]
 """The checkout that is tested."""
-CHECKOUT = ("README.md", "Makefile", "pyproject.toml", "configs", "docs", "dqgym")
+CHECKOUT = (*AT_THE_TOP, "Makefile", "pyproject.toml", "configs", "docs", "dqgym")
 """What of it a reader's commands find by path; what they run is installed."""
 LONGEST_S = 600
 """Nothing on a page may take longer in tests."""

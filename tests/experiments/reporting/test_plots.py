@@ -8,7 +8,7 @@ from dqgym.scenario.suites.cover_letter import letter_rows
 from dqgym.throttles import table
 from dqgym.throttles.styles import POLICY_STYLES, SPARE_STYLES
 from dqgym.throttles.table import THROTTLES, row_of, table_styles
-from experiments.reporting.letter_rows import compare
+from experiments.reporting.letter_rows import letter_comparison
 from experiments.reporting.plots import (
     cover_letter_figure,
     fronts_figure,
@@ -127,7 +127,7 @@ def test_cover_letter_bars_mark_what_never_converged():
         for name in letter_rows()
         for throttle in ("current", "policy")
     ]
-    (axes,) = cover_letter_figure(compare(rows, ["policy"])).axes
+    (axes,) = cover_letter_figure(letter_comparison(rows, ["policy"])).axes
     marks = [text.get_text() for text in axes.texts]
     assert marks == ["∞"] * (4 + 2)  # the letter's four, and row 12 of the two in the model
     assert len(axes.patches) == 16 * 4

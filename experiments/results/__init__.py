@@ -1,0 +1,1 @@
+"""The rows of an evaluation and the statistics over them."""

@@ -1,0 +1,1 @@
+"""A training run: its config, its folder and the policy in it."""
