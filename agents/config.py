@@ -34,7 +34,9 @@ class PolicyConfig(Section):
     )
 
 
-class _AlgorithmSection(Section):
+class AlgorithmSection(Section):
+    """What all algorithms have."""
+
     policy: PolicyConfig = PolicyConfig()
     device: str = Field("cpu", description="of the networks: cpu, cuda, cuda:1 ..., or auto (a GPU when there is one)")
     torch_threads: Whole = Field(
@@ -42,12 +44,22 @@ class _AlgorithmSection(Section):
     )
     final_learning_rate_share: Share = Field(0.05, description="what is left of the learning rate at the end (linear)")
 
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether its environments come in pairs, so that there must be an even number of them."""
+        return False
 
-class _DiscountedSection(_AlgorithmSection):
+    @property
+    def sees_hidden_state(self) -> bool:
+        """Whether something in it, in training only, sees the hidden state of the migrations."""
+        return False
+
+
+class _DiscountedSection(AlgorithmSection):
     gamma: Number = Field(1.0, gt=0, le=1, description="discount for each decision; 1: the return is minus the cost")
 
 
-class PairedConfig(_AlgorithmSection):
+class PairedConfig(AlgorithmSection):
     """Policy gradients from pairs of migrations with opposite deviations (``agents.algorithms.paired_rollouts``)."""
 
     kind: Literal["paired"] = "paired"
@@ -57,6 +69,11 @@ class PairedConfig(_AlgorithmSection):
     largest_difference: Number = Field(
         0.06, gt=0, le=2, description="of a pair's costs, over their mean; larger ones count as this"
     )
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Two migrations with opposite deviations run in two environments."""
+        return True
 
     @model_validator(mode="after")
     def _is_of_a_per_vcpu_policy(self) -> PairedConfig:
@@ -84,6 +101,11 @@ class PpoConfig(_DiscountedSection):
     )
     normalize_advantage: Truth = Field(True, description="scale advantages to mean 0 and sd 1 in each minibatch")
 
+    @property
+    def sees_hidden_state(self) -> bool:
+        """The privileged critic does."""
+        return self.privileged_critic
+
     @model_validator(mode="after")
     def _privileged_critic_is_per_vcpu(self) -> PpoConfig:
         if self.privileged_critic and self.policy.kind != "per-vcpu":
@@ -107,3 +129,4 @@ class SacConfig(_DiscountedSection):
 
 
 AlgorithmConfig = Annotated[PairedConfig | PpoConfig | SacConfig, Field(discriminator="kind")]
+"""A section for each algorithm of ``agents.algorithms.algorithms``, by its kind."""

@@ -17,8 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from dqgym.errors import BadInputError
-from dqgym.telemetry.encoder import MIDDLE_PREFERENCE
-from dqgym.telemetry.features import Global
+from dqgym.telemetry.features import MIDDLE_PREFERENCE, Global
 
 Indices = int | Iterable[int] | None
 

@@ -57,4 +57,4 @@ while not telemetry.done.all():
     telemetry = hypervisor.run(limits, policy.control_interval.seconds(facts)[0])
     time_s, at_round = telemetry.vm[0, [VmField.TIME_S, VmField.ROUND]]
     print(f"{time_s:5.2f} s, round {at_round:.0f}: MB/s", *(f"{limit / 1e6:.0f}" for limit in limits))
-print(f"sent after {time_s / facts.pass_time_s[0]:.2f} T0; interventions of the guard: {len(policy.interventions)}")
+print(f"sent after {time_s / facts.pass_time_s[0]:.2f} T0; takeovers of the guard: {len(policy.takeovers)}")

@@ -14,13 +14,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from dqgym.errors import BadInputError
 from dqgym.files import writing
 from dqgym.stopping import uninterrupted
 
-FORCE_HELP = "Replace the folder of results that lies there, with all that is in it."
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Of Linux's renameat2."""
 
@@ -31,6 +31,11 @@ class FolderKind:
 
     name: str
     marks: tuple[str, ...]
+
+
+def default_results(suffix: str = "") -> Path:
+    """``results/<time><suffix>``, for a command that was given no folder."""
+    return Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}{suffix}"
 
 
 def require_free(folder: Path, force: bool, kind: FolderKind) -> None:

@@ -89,9 +89,9 @@ def test_policy_in_own_loop_ends_the_migration_without_the_guard_and_needs_no_to
     limits = [numbers(line.partition("MB/s")[2]) for line in decisions]
     assert {len(one) for one in limits} == {4}
     assert all(sum(one) < 1500 for one in limits[1:])  # MB/s over a link of 1000: the guest wants 4500
-    pass_times, interventions = numbers(last.replace("T0", ""))
+    pass_times, takeovers = numbers(last.replace("T0", ""))
     assert 1.0 < pass_times < 1.5
-    assert interventions == 0
+    assert takeovers == 0
     assert torch_is_loaded == "False"
 
 

@@ -2,63 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
-from math import log
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import LinearSchedule
 
-from agents.algorithms.paired_rollouts import SEEDS, PairedRollouts
-from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, PpoConfig, SacConfig
-from agents.networks.per_vcpu_network import NetworkShape
-from agents.policies.per_vcpu_actor_policy import PerVcpuActorPolicy
-from agents.policies.per_vcpu_ppo_policy import PerVcpuPpoPolicy
-from agents.policies.per_vcpu_sac_policy import PerVcpuSacPolicy
+from agents.algorithms.algorithm import Algorithm
+from agents.algorithms.paired import PAIRED
+from agents.algorithms.paired_rollouts import SEEDS
+from agents.algorithms.ppo import PPO
+from agents.algorithms.sac import SAC
+from agents.config import AlgorithmConfig
 from agents.storage.checkpoints import pickled_buffer_path, replay_buffer_path
 from agents.storage.model_files import load_state, read_model
 from agents.storage.replay_files import load_replay_buffer
 from agents.vec_env import Sb3VecEnv
-from dqgym.envs.hidden import HiddenGlobal, HiddenVcpu
 from dqgym.errors import BadInputError
 from dqgym.telemetry.encoder import Encoder
-from dqgym.telemetry.features import REMEMBERED_GLOBALS, REMEMBERED_PER_VCPU
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"paired": PairedRollouts, "ppo": PPO, "sac": SAC}
-"""By the ``kind`` of their configuration."""
-ADAM_EPSILON = 1e-5
-ADAM_BETAS_OF_PAIRS = (0.9, 0.99)
-
-
-class Features(Protocol):
-    """The features of an encoder, as far as networks must know them."""
-
-    @property
-    def global_features(self) -> Sized:
-        """The features of a migration."""
-        ...
-
-    @property
-    def vcpu_features(self) -> Sized:
-        """The features of a vCPU."""
-        ...
-
-
-class UncopiedRolloutBuffer(RolloutBuffer):
-    """A rollout buffer that hands out minibatches without a second copy: indexing has made one already."""
-
-    def to_torch(self, array: np.ndarray, copy: bool = False) -> torch.Tensor:
-        """The array as a tensor on the buffer's device."""
-        return super().to_torch(array, copy)
+ALGORITHMS: dict[str, Algorithm[Any]] = {"paired": PAIRED, "ppo": PPO, "sac": SAC}
+"""By the ``kind`` of their configuration (``agents.config``)."""
 
 
 def make_algorithm(config: AlgorithmConfig, env: Sb3VecEnv, seed: int) -> BaseAlgorithm:
@@ -71,25 +41,19 @@ def make_algorithm(config: AlgorithmConfig, env: Sb3VecEnv, seed: int) -> BaseAl
     """
     prepare_torch(config)
     (encoder,) = env.get_attr("encoder", indices=0)
-    policy, policy_kwargs = policy_of(config, encoder)
-    common: dict[str, Any] = {
-        "policy": policy,
-        "policy_kwargs": policy_kwargs,
-        "env": env,
-        "learning_rate": LinearSchedule(
+    row = ALGORITHMS[config.kind]
+    policy, policy_kwargs = row.policy(config, encoder)
+    algorithm = row.trainer(
+        policy=policy,
+        policy_kwargs=policy_kwargs,
+        env=env,
+        learning_rate=LinearSchedule(
             config.learning_rate, config.learning_rate * config.final_learning_rate_share, end_fraction=1.0
         ),
-        "device": config.device,
-        "seed": seed,
-    }
-    algorithm: BaseAlgorithm
-    match config:
-        case PairedConfig():
-            algorithm = _make_paired(config, common)
-        case PpoConfig():
-            algorithm = _make_ppo(config, common)
-        case SacConfig():
-            algorithm = _make_sac(config, common)
+        device=config.device,
+        seed=seed,
+        **row.options(config),
+    )
     algorithm.set_logger(_silent())
     return algorithm
 
@@ -149,90 +113,10 @@ def prepare_torch(config: AlgorithmConfig) -> None:
 
 def make_policy(config: AlgorithmConfig, vcpu_slots: int) -> BasePolicy:
     """The policy that an algorithm of this configuration trains, with fresh weights, for observations as they are."""
-    encoder = Encoder(vcpu_slots)
-    policy, keywords = policy_of(config, encoder)
-    policy_class = ALGORITHMS[config.kind].policy_aliases[policy] if isinstance(policy, str) else policy
+    encoder, row = Encoder(vcpu_slots), ALGORITHMS[config.kind]
+    policy, keywords = row.policy(config, encoder)
+    policy_class = row.trainer.policy_aliases[policy] if isinstance(policy, str) else policy
     observations = spaces.Box(-np.inf, np.inf, (encoder.observation_size,), np.float32)
     actions = spaces.Box(-1.0, 1.0, (vcpu_slots,), np.float32)
     made: BasePolicy = policy_class(observations, actions, lambda _: 0.0, **keywords)
     return made
-
-
-def policy_of(config: AlgorithmConfig, encoder: Features) -> tuple[type[BasePolicy] | str, dict[str, Any]]:
-    """Stable-Baselines3's ``policy`` and ``policy_kwargs``."""
-    match config:
-        case PairedConfig():
-            network = network_shape(config.policy, encoder)
-            optimizer = {"betas": ADAM_BETAS_OF_PAIRS, "fused": True}
-            return PerVcpuActorPolicy, {"network": network, "optimizer_kwargs": optimizer}
-        case PpoConfig():
-            optimizer = {"eps": ADAM_EPSILON, "fused": True}
-            if config.policy.kind == "mlp":
-                net_arch, log_std = _net_arch(config.policy), log(config.initial_sd)
-                return "MlpPolicy", {"net_arch": net_arch, "log_std_init": log_std, "optimizer_kwargs": optimizer}
-            keywords: dict[str, Any] = {
-                "network": network_shape(config.policy, encoder),
-                "initial_sd": config.initial_sd,
-                "hidden": hidden_shape(config.policy) if config.privileged_critic else None,
-            }
-            return PerVcpuPpoPolicy, keywords | {"optimizer_kwargs": optimizer}
-        case SacConfig():
-            if config.policy.kind == "mlp":
-                return "MlpPolicy", {"net_arch": _net_arch(config.policy), "optimizer_kwargs": {"fused": True}}
-            network = network_shape(config.policy, encoder)
-            return PerVcpuSacPolicy, {"network": network, "optimizer_kwargs": {"fused": True}}
-
-
-def network_shape(config: PolicyConfig, encoder: Features) -> NetworkShape:
-    """The shape of a per-vcpu network for the encoder's observations."""
-    features = len(encoder.global_features), len(encoder.vcpu_features)
-    unseen = ((), ()) if config.history else (REMEMBERED_GLOBALS, REMEMBERED_PER_VCPU)
-    return NetworkShape(*features, config.width, config.layers, config.shared_output, *unseen)
-
-
-def hidden_shape(config: PolicyConfig) -> NetworkShape:
-    """The hidden state of ``dqgym.envs.hidden``, as the shape of a network for it alone."""
-    return NetworkShape(len(HiddenGlobal), len(HiddenVcpu), config.width, config.layers)
-
-
-def _make_paired(config: PairedConfig, common: dict[str, Any]) -> PairedRollouts:
-    return PairedRollouts(
-        deviation_sd=config.deviation_sd,
-        minibatches=config.minibatches,
-        largest_difference=config.largest_difference,
-        **common,
-    )
-
-
-def _make_ppo(config: PpoConfig, common: dict[str, Any]) -> PPO:
-    return PPO(
-        n_steps=config.n_steps,
-        batch_size=config.batch_size,
-        n_epochs=config.n_epochs,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip_range,
-        normalize_advantage=config.normalize_advantage,
-        ent_coef=config.entropy_coefficient,
-        vf_coef=config.value_coefficient,
-        max_grad_norm=config.max_gradient_norm,
-        rollout_buffer_class=UncopiedRolloutBuffer,
-        **common,
-    )
-
-
-def _make_sac(config: SacConfig, common: dict[str, Any]) -> SAC:
-    return SAC(
-        buffer_size=config.buffer_size,
-        learning_starts=config.learning_starts,
-        batch_size=config.batch_size,
-        gamma=config.gamma,
-        train_freq=config.n_steps,
-        gradient_steps=config.gradient_steps,
-        tau=config.tau,
-        **common,
-    )
-
-
-def _net_arch(config: PolicyConfig) -> list[int]:
-    return [config.width] * config.layers

@@ -26,8 +26,8 @@ from stable_baselines3.common.utils import safe_mean
 
 from agents.policies.per_vcpu_actor_policy import PerVcpuActorPolicy
 from agents.vec_env import Sb3VecEnv
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
-from dqgym.telemetry.telemetry import Float32Array, FloatArray
 
 SEEDS = 2**31
 """Number of seeds for Stable-Baselines3, and for migrations here."""

@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, FloatArray
+from dqgym.cost import migration_cost
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class Outcomes:
     def time_over_t0(self) -> FloatArray:
         """[N] total time in units of the pass time."""
         return self.total_time_s / self.pass_time_s
+
+    def cost(self, preference: float | FloatArray) -> FloatArray:
+        """[N] J (``dqgym.cost``); ``preference`` is one for all or [N]."""
+        return migration_cost(self.total_time_s, self.stall_s, self.pass_time_s, self.converged, preference)
 
     @property
     def worst_vcpu_runtime(self) -> FloatArray:

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
+from dqgym.cost.definition import downtime
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
@@ -22,7 +24,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import Survey
-from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry
 
 
 class ModelBackend:
@@ -145,8 +147,7 @@ def outcomes_of(vcpu: Float32Array, vm: FloatArray) -> Outcomes:
     return Outcomes(
         converged=converged,
         total_time_s=total_time_s,
-        # A guest that was stopped before the last stage has been down since then.
-        downtime_s=np.where(converged, vm[:, Vm.DOWNTIME_S] + vm[:, Vm.PAUSED_S], np.nan),
+        downtime_s=np.where(converged, downtime(vm[:, Vm.DOWNTIME_S], vm[:, Vm.PAUSED_S]), np.nan),
         guest_runtime_per_vcpu=np.minimum(per_vcpu, 1.0),
         guest_runtime=np.nanmean(np.minimum(per_vcpu, 1.0), axis=1),
         bytes_sent=vm[:, Vm.SENT_BYTES].copy(),

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
-from dqgym.backends.outcome_recorder import Tallies
+from dqgym.backends.outcome_recorder import OutcomeRecorder
 from dqgym.errors import BadInputError
 from dqgym.model.page_exact.migration import run_interval, start
 from dqgym.model.page_exact.state import LAYOUTS, Layout, Migration, new_migration
@@ -20,7 +21,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import MARKS, Survey
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField, first_telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
 
 
 class ReferenceBackend:
@@ -58,7 +59,7 @@ class ReferenceBackend:
         self.facts: Facts
         self._migrations: list[Migration]
         self._telemetry: Telemetry
-        self._tallies: Tallies
+        self._recorder: OutcomeRecorder
 
     def start(
         self, scenarios: Sequence[Scenario], seeds: Sequence[int], survey: ControlInterval | None = None
@@ -74,7 +75,7 @@ class ReferenceBackend:
         ]
         for migration in self._migrations:
             start(migration)
-        self._tallies = Tallies(self.facts)
+        self._recorder = OutcomeRecorder(self.facts)
         if survey is not None:
             self.facts = replace(self.facts, survey=self._run_surveys(survey.seconds(self.facts)))
         self._telemetry = first_telemetry(self.facts)
@@ -88,7 +89,7 @@ class ReferenceBackend:
             pages = np.zeros((len(MARKS), vcpus), dtype=np.int64)
             run_survey(migration, survey_s[n], pages)
             found[n, :, :vcpus] = pages * migration.vm["page_bytes"][0]
-            self._tallies.add_survey(n, np.pad(migration.vcpus["run_s"], (0, slots - vcpus)))
+            self._recorder.add_survey(n, np.pad(migration.vcpus["run_s"], (0, slots - vcpus)))
         return Survey(survey_s, found)
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
@@ -107,18 +108,18 @@ class ReferenceBackend:
             vcpu[n] = _vcpu_telemetry(migration, vcpu.shape[2])
             vm[n] = _vm_telemetry(migration, before.vm[n])
             done[n] = migration.vm["done"][0]
-            self._tallies.add(
-                n, vcpu[n, VcpuField.RUN_S], migration.vm["interval_s"][0], command.run_share_cap[n], bool(done[n])
+            self._recorder.add(
+                n, vcpu[n, VcpuField.RUN_S], float(migration.vm["interval_s"][0]), command, bool(done[n])
             )
         self._telemetry = Telemetry(vcpu, vm, done)
         return self._telemetry
 
     def outcomes(self) -> Outcomes:
         """The outcomes of the migrations."""
-        return self._tallies.outcomes(
+        return self._recorder.outcomes(
             self._telemetry,
             converged=np.array([bool(each.vm["converged"][0]) for each in self._migrations]),
-            downtime_s=np.array([float(each.vm["downtime_s"][0]) for each in self._migrations]),
+            last_stage_s=np.array([float(each.vm["downtime_s"][0]) for each in self._migrations]),
         )
 
     def close(self) -> None:
@@ -148,7 +149,7 @@ def _vm_telemetry(migration: Migration, before: FloatArray) -> FloatArray:
     fields[VmField.TIME_S] = vm["time_s"]
     fields[VmField.SENT_BYTES] = vm["sent_pages"] * vm["page_bytes"]
     fields[VmField.REMAINING_BYTES] = vm["pending_pages"] * vm["page_bytes"]
-    fields[VmField.ROUND] = vm["round"]
+    fields[VmField.ROUND] = vm["rounds"]
     sending_s = vm["sending_s"]
     fields[VmField.BANDWIDTH_BYTES_PER_S] = (
         vm["offered_bytes"] / sending_s if sending_s > 0 else before[VmField.BANDWIDTH_BYTES_PER_S]

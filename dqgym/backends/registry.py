@@ -1,36 +1,63 @@
-"""Backends by name."""
+"""All backends: a row for each says its name, what it is, and where its class is. A new one is a file and a row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dqgym.backends.base import Backend
-from dqgym.backends.model import ModelBackend
-from dqgym.backends.reference import ReferenceBackend
 from dqgym.errors import BadInputError
-from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.names import unknown
+from dqgym.references import on_first_call
+
+if TYPE_CHECKING:
+    from dqgym.backends.base import Backend
+    from dqgym.model.parameters import ModelParameters
 
 
-def _kvm_backend(parameters: ModelParameters, vcpu_slots: int | None) -> Backend:
-    """Real migrations have no parameters. What they need of the operating system is imported here."""
-    from dqgym.backends.kvm.backend import KvmBackend
+@dataclass(frozen=True)
+class BackendRow:
+    """One backend.
 
-    return KvmBackend(vcpu_slots)
+    Attributes:
+        name: by which it is asked for, and which its objects have.
+        summary: a few words.
+        make: one with ``vcpu_slots`` slots (None: as many as the widest scenario needs), and ``parameters`` of the
+            model where it takes them. Imported on the first call: kernels, and what only some systems have.
+        takes_parameters: real migrations have none.
+    """
+
+    name: str
+    summary: str
+    make: Callable[..., Backend]
+    takes_parameters: bool = True
 
 
-_MAKERS: dict[str, Callable[[ModelParameters, int | None], Backend]] = {
-    "model": ModelBackend,
-    "reference": ReferenceBackend,
-    "kvm": _kvm_backend,
-}
-BACKENDS = tuple(_MAKERS)
+_ROWS = (
+    BackendRow("model", "the vectorised model", on_first_call("dqgym.backends.model:ModelBackend")),
+    BackendRow("reference", "page by page", on_first_call("dqgym.backends.reference:ReferenceBackend")),
+    BackendRow("kvm", "real guests", on_first_call("dqgym.backends.kvm.backend:KvmBackend"), takes_parameters=False),
+)
+BACKENDS = {row.name: row for row in _ROWS}
+"""By name, in order."""
+
+
+def row_of(name: str) -> BackendRow:
+    """The row of a backend. BadInputError where there is none; the message has the nearest name."""
+    if name not in BACKENDS:
+        raise BadInputError(unknown("backend", name, BACKENDS, "backends"))
+    return BACKENDS[name]
 
 
 def make_backend(
-    backend: str | Backend, parameters: ModelParameters = DEFAULT_PARAMETERS, vcpu_slots: int | None = None
+    backend: str | Backend, parameters: ModelParameters | None = None, vcpu_slots: int | None = None
 ) -> Backend:
     """The backend of that name, or the one given.
+
+    Args:
+        backend: a name, or an object.
+        parameters: of the model; None: the default ones.
+        vcpu_slots: of the backend; None: as many as the widest scenario needs.
 
     Raises:
         BadInputError: an unknown name; the message has the nearest one.
@@ -38,6 +65,7 @@ def make_backend(
     """
     if not isinstance(backend, str):
         return backend
-    if backend not in BACKENDS:
-        raise BadInputError(unknown("backend", backend, BACKENDS, "backends"))
-    return _MAKERS[backend](parameters, vcpu_slots)
+    row = row_of(backend)
+    if parameters is not None and row.takes_parameters:
+        return row.make(vcpu_slots=vcpu_slots, parameters=parameters)
+    return row.make(vcpu_slots=vcpu_slots)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from dqgym.arrays import Float32Array
 from dqgym.controller.manifest import MANIFEST_FILE, SCHEMA_VERSION, FileEntry, Manifest, sha256
 from dqgym.controller.network import INPUT_NAME, OUTPUT_NAME, OnnxNetwork, load_network
 from dqgym.controller.policy_throttle import PolicyThrottle
@@ -21,7 +22,6 @@ from dqgym.files import read_bytes
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder, observation_size
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Float32Array
 
 
 class BundleError(BadInputError):

@@ -18,10 +18,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.controller.guard_estimates import DemandEstimate, ProgressEstimate
-from dqgym.telemetry.command import UNLIMITED, Command, free_command
+from dqgym.telemetry.command import UNLIMITED, Command, as_arrays, free_command, out_of_range, shape_problem, where
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.base import Throttle, survey_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,7 +69,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Intervention:
+class Takeover:
     """The fallback took over.
 
     Attributes:
@@ -108,12 +109,12 @@ class Guard:
         self.fallback = fallback
         self._throttle = throttle
         self._clock = clock
-        self._interventions: list[Intervention] = []
+        self._takeovers: list[Takeover] = []
 
     @property
-    def interventions(self) -> tuple[Intervention, ...]:
+    def takeovers(self) -> tuple[Takeover, ...]:
         """Of the current run, in order."""
-        return tuple(self._interventions)
+        return tuple(self._takeovers)
 
     @property
     def in_fallback(self) -> BoolArray:
@@ -125,7 +126,7 @@ class Guard:
         n = facts.present.shape[0]
         self._facts = facts
         self._free = free_command(facts)
-        self._interventions = []
+        self._takeovers = []
         self._in_fallback = np.zeros(n, dtype=bool)
         self._demand = DemandEstimate(facts)
         patience_s = self.options.patience_share * facts.deadline_s
@@ -145,8 +146,8 @@ class Guard:
         if command is None:
             return self._floored(fallback_command, telemetry)
         slow = demand_bytes_per_s < self.options.slack * telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S)
-        command = _where(slow | telemetry.done, self._free, command)
-        return self._floored(_where(self._in_fallback, fallback_command, command), telemetry)
+        command = where(slow | telemetry.done, self._free, command)
+        return self._floored(where(self._in_fallback, fallback_command, command), telemetry)
 
     def _watch_progress(self, telemetry: Telemetry) -> None:
         time_s, deadline_s = telemetry.per_vm(VmField.TIME_S), self._facts.deadline_s
@@ -162,8 +163,8 @@ class Guard:
         running, time_s = ~telemetry.done, telemetry.per_vm(VmField.TIME_S)
         started_s = self._clock()
         try:
-            command = _as_arrays(self._throttle.act(telemetry))
-            problem = _shape_problem(command, self._facts)
+            command = as_arrays(self._throttle.act(telemetry))
+            problem = shape_problem(command, self._facts)
         except Exception as error:
             self._take_over(running, time_s, Reason.POLICY_FAILED, _described(error))
             return None
@@ -178,17 +179,14 @@ class Guard:
         return command
 
     def _take_over_out_of_range(self, command: Command, running: BoolArray, telemetry: Telemetry) -> None:
-        limit, cap, present = command.dirty_limit_bytes_per_s, command.run_share_cap, self._facts.present
-        bad_limit = (present & ~(limit >= 0)).any(axis=1)  # a comparison with NaN is false
-        bad_cap = (present & ~((cap >= 0) & (cap <= 1))).any(axis=1)
         time_s = telemetry.per_vm(VmField.TIME_S)
-        self._take_over(bad_limit & running, time_s, Reason.INVALID_COMMAND, "dirty limit is negative or NaN")
-        self._take_over(bad_cap & running, time_s, Reason.INVALID_COMMAND, "run share cap is NaN or outside 0 .. 1")
+        for wrong, detail in out_of_range(command, self._facts):
+            self._take_over(wrong & running, time_s, Reason.INVALID_COMMAND, detail)
 
     def _take_over(self, mask: BoolArray, time_s: FloatArray, reason: Reason, detail: str) -> None:
         new = mask & ~self._in_fallback
         self._in_fallback |= new
-        self._interventions += [Intervention(int(i), float(time_s[i]), reason, detail) for i in np.flatnonzero(new)]
+        self._takeovers += [Takeover(int(i), float(time_s[i]), reason, detail) for i in np.flatnonzero(new)]
 
     def _floored(self, command: Command, telemetry: Telemetry) -> Command:
         measured = telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S)
@@ -202,45 +200,6 @@ class Guard:
                 present, np.maximum(command.run_share_cap, np.float32(self.options.run_share_floor)), np.float32(1)
             ),
         )
-
-
-def _as_arrays(command: Command) -> Command:
-    """The same command as arrays of the types that backends expect; fails where it is none."""
-    return Command(
-        dirty_limit_bytes_per_s=np.asarray(command.dirty_limit_bytes_per_s, dtype=np.float32),
-        run_share_cap=np.asarray(command.run_share_cap, dtype=np.float32),
-        ring_sleep_s=np.asarray(command.ring_sleep_s, dtype=np.float32),
-        share_unclaimed=np.asarray(command.share_unclaimed, dtype=np.bool_),
-        sync=np.asarray(command.sync, dtype=np.bool_),
-    )
-
-
-def _shape_problem(command: Command, facts: Facts) -> str | None:
-    """The fault in the shapes of a command; None if there is none."""
-    per_vcpu, per_vm = facts.present.shape, facts.present.shape[:1]
-    expected = {
-        "dirty_limit_bytes_per_s": per_vcpu,
-        "run_share_cap": per_vcpu,
-        "ring_sleep_s": per_vcpu,
-        "share_unclaimed": per_vm,
-        "sync": per_vm,
-    }
-    for name, shape in expected.items():
-        if getattr(command, name).shape != shape:
-            return f"{name} has shape {getattr(command, name).shape} instead of {shape}"
-    return None
-
-
-def _where(mask: BoolArray, chosen: Command, other: Command) -> Command:
-    """Per migration one of two commands."""
-    rows = mask[:, None]
-    return Command(
-        dirty_limit_bytes_per_s=np.where(rows, chosen.dirty_limit_bytes_per_s, other.dirty_limit_bytes_per_s),
-        run_share_cap=np.where(rows, chosen.run_share_cap, other.run_share_cap),
-        ring_sleep_s=np.where(rows, chosen.ring_sleep_s, other.ring_sleep_s),
-        share_unclaimed=np.where(mask, chosen.share_unclaimed, other.share_unclaimed),
-        sync=np.where(mask, chosen.sync, other.sync),
-    )
 
 
 def _described(error: Exception) -> str:

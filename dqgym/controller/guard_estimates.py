@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.arrays import BoolArray, FloatArray
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 FIRST_SENT_SHARE = 0.1
 """Share of the memory that must be sent before the dirtying of the first round says anything."""

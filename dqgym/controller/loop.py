@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Backend, Outcomes
 from dqgym.errors import BadInputError
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.telemetry import FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Telemetry
 from dqgym.throttles.base import Throttle, survey_of
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dqgym.arrays import Float32Array
 from dqgym.errors import BadInputError
-from dqgym.telemetry.telemetry import Float32Array
 
 ONNX_FORM = "onnx"
 INPUT_NAME = "observation"

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
 from dqgym.telemetry.action import ActionSpec, action_to_command
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 
 Act = Callable[[Float32Array], Float32Array]
 """[N, V] actions within -1 .. 1 for [N, D] observations."""

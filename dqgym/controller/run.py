@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dqgym.backends.base import Backend, Outcomes
-from dqgym.controller.guard import Guard, Intervention
+from dqgym.controller.guard import Guard, Takeover
 from dqgym.controller.loop import Observer, OnProgress, run_migrations
 from dqgym.scenario import Scenario
 from dqgym.throttles.base import Throttle
@@ -18,11 +18,11 @@ class Run:
 
     Attributes:
         outcomes: [N], in the order of the scenarios.
-        interventions: of the guard, where the throttle is one; their ``migration`` counts through all scenarios.
+        takeovers: of the guard, where the throttle is one; their ``migration`` counts through all scenarios.
     """
 
     outcomes: Outcomes
-    interventions: tuple[Intervention, ...]
+    takeovers: tuple[Takeover, ...]
 
 
 def run_all(
@@ -41,9 +41,9 @@ def run_all(
     together = backend.capabilities.max_migrations or max(len(scenarios), 1)
     if together >= len(scenarios):
         outcomes = run_migrations(backend, scenarios, throttle, seeds, observer, on_progress)
-        return Run(outcomes, _interventions(throttle, 0))
+        return Run(outcomes, _takeovers(throttle, 0))
     parts: list[Outcomes] = []
-    interventions: tuple[Intervention, ...] = ()
+    takeovers: tuple[Takeover, ...] = ()
     for first in range(0, len(scenarios), together):
         turn = slice(first, first + together)
 
@@ -52,11 +52,11 @@ def run_all(
                 on_progress(first + done, len(scenarios))
 
         parts.append(run_migrations(backend, scenarios[turn], throttle, seeds[turn], observer, count))
-        interventions += _interventions(throttle, first)
-    return Run(Outcomes.concatenated(parts), interventions)
+        takeovers += _takeovers(throttle, first)
+    return Run(Outcomes.concatenated(parts), takeovers)
 
 
-def _interventions(throttle: Throttle, first: int) -> tuple[Intervention, ...]:
+def _takeovers(throttle: Throttle, first: int) -> tuple[Takeover, ...]:
     if not isinstance(throttle, Guard):
         return ()
-    return tuple(replace(one, migration=first + one.migration) for one in throttle.interventions)
+    return tuple(replace(one, migration=first + one.migration) for one in throttle.takeovers)

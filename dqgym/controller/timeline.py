@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import FloatArray
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 
 @dataclass(frozen=True)

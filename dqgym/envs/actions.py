@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from dqgym.arrays import Float32Array
 from dqgym.envs.errors import BadActionError
-from dqgym.telemetry.telemetry import Float32Array
 
 
 def checked_actions(given: object, shape: tuple[int, ...]) -> Float32Array:

@@ -14,18 +14,25 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.backends.base import Outcomes
+from dqgym.cost import TERMS
+from dqgym.cost.window import downtime
 from dqgym.jit.compile import routine
 from dqgym.model.layout import Vcpu, Vm
-from dqgym.telemetry.telemetry import BoolArray, FloatArray
 
 
 class FinalInfo(IntEnum):
-    """The numbers: the outcome, the cost J and its four terms, and what the episode was."""
+    """The numbers: the outcome, the cost J and its four terms, and what the episode was.
+
+    This is the table of them: ``info`` has each under its name in small letters. ``write_final_info`` takes them from
+    the model's arrays, ``final_info_of`` from a backend's outcomes; a test holds both against the table.
+    """
 
     TOTAL_TIME_S = 0
     TIME_OVER_T0 = 1
     DOWNTIME_S = 2
+    """NaN where the migration missed its deadline."""
     GUEST_RUNTIME = 3
     WORST_VCPU_RUNTIME = 4
     CONVERGED = 5
@@ -34,6 +41,7 @@ class FinalInfo(IntEnum):
     EPISODE_RETURN = 8
     EPISODE_STEPS = 9
     TERM_TIME = 10
+    """The first of ``dqgym.cost.TERMS``; the others follow in their order."""
     TERM_STALL = 11
     TERM_DOWNTIME = 12
     TERM_DEADLINE = 13
@@ -56,7 +64,8 @@ def write_final_info(tile, state, out, slots):  # type: ignore[no-untyped-def]
             least = min(least, runtime)
     out[FinalInfo.TOTAL_TIME_S] = state[Vm.TIME_S]
     out[FinalInfo.TIME_OVER_T0] = state[Vm.TIME_S] / state[Vm.PASS_TIME_S]
-    out[FinalInfo.DOWNTIME_S] = state[Vm.DOWNTIME_S] + state[Vm.PAUSED_S] if state[Vm.CONVERGED] > 0.0 else np.nan
+    down_s = downtime(state[Vm.DOWNTIME_S], state[Vm.PAUSED_S])
+    out[FinalInfo.DOWNTIME_S] = down_s if state[Vm.CONVERGED] > 0.0 else np.nan
     out[FinalInfo.GUEST_RUNTIME] = total / state[Vm.VCPUS]
     out[FinalInfo.WORST_VCPU_RUNTIME] = least
     out[FinalInfo.CONVERGED] = state[Vm.CONVERGED]
@@ -86,18 +95,19 @@ def final_info_of(
     outcomes: Outcomes, terms: Mapping[str, float], preference: float, episode_return: float, steps: int
 ) -> dict[str, float]:
     """The same of a single migration on any backend; ``terms``: time, stall, downtime and deadline of its cost."""
-    return {
-        "total_time_s": float(outcomes.total_time_s[0]),
-        "time_over_t0": float(outcomes.time_over_t0[0]),
-        "downtime_s": float(outcomes.downtime_s[0]),
-        "guest_runtime": float(outcomes.guest_runtime[0]),
-        "worst_vcpu_runtime": float(outcomes.worst_vcpu_runtime[0]),
-        "converged": float(outcomes.converged[0]),
-        "rounds": float(outcomes.rounds[0]),
-        "cost": sum(terms.values()),
-        "episode_return": episode_return,
-        "episode_steps": float(steps),
-        **{f"term_{name}": value for name, value in terms.items()},
-        "preference": preference,
-        "pass_time_s": float(outcomes.pass_time_s[0]),
+    numbers: dict[FinalInfo, float] = {
+        FinalInfo.TOTAL_TIME_S: outcomes.total_time_s[0],
+        FinalInfo.TIME_OVER_T0: outcomes.time_over_t0[0],
+        FinalInfo.DOWNTIME_S: outcomes.downtime_s[0],
+        FinalInfo.GUEST_RUNTIME: outcomes.guest_runtime[0],
+        FinalInfo.WORST_VCPU_RUNTIME: outcomes.worst_vcpu_runtime[0],
+        FinalInfo.CONVERGED: outcomes.converged[0],
+        FinalInfo.ROUNDS: outcomes.rounds[0],
+        FinalInfo.COST: sum(terms.values()),
+        FinalInfo.EPISODE_RETURN: episode_return,
+        FinalInfo.EPISODE_STEPS: steps,
+        **{FinalInfo(FinalInfo.TERM_TIME + place): terms[name] for place, name in enumerate(TERMS)},
+        FinalInfo.PREFERENCE: preference,
+        FinalInfo.PASS_TIME_S: outcomes.pass_time_s[0],
     }
+    return {name: float(numbers[number]) for name, number in zip(FINAL_INFO, FinalInfo, strict=True)}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dqgym.cost import TERMS
 from dqgym.envs.hidden import write_hidden_state
 from dqgym.envs.info import write_final_info
 from dqgym.envs.latency import advance_late, run_free
 from dqgym.envs.randomisation import draw_latency, is_heeded, misread
-from dqgym.envs.reward import TERMS
 from dqgym.jit.array_views import at, row
 from dqgym.jit.compile import kernel, part, routine
 from dqgym.jit.random import mix, next_seed, uniform

@@ -9,9 +9,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import Float32Array
 from dqgym.backends.base import Backend
 from dqgym.backends.registry import make_backend
 from dqgym.controller.timeline import TimelineRecorder
+from dqgym.cost import TERMS
 from dqgym.envs.actions import checked_actions
 from dqgym.envs.arguments.checks import ScenarioChoice, scenario_of
 from dqgym.envs.arguments.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
@@ -22,7 +24,8 @@ from dqgym.envs.info import final_info_of
 from dqgym.envs.kernel import draw_episode
 from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.randomised_model import RandomisedModel, require_model
-from dqgym.envs.reward import TERM_KEYS, TERMS, CostMeter
+from dqgym.envs.reference_page import with_tables
+from dqgym.envs.reward import TERM_KEYS, charge, meter_of
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.errors import BadInputError
 from dqgym.jit.random import streams
@@ -30,9 +33,10 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.action import action_to_command
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Float32Array, Telemetry, VmField
+from dqgym.telemetry.telemetry import Telemetry, VmField
 
 
+@with_tables
 class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
     """Throttle the memory writes of a virtual machine while it is migrated live.
 
@@ -50,41 +54,13 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
     ``dqgym.telemetry.action.ActionSpec``.
 
     ## Observation space
-    ``Box(low, high, (17 + 12 * V,), float32)``, dimensionless: first the 17 features of the migration, then 12 per
+    ``Box(low, high, ({G} + {F} * V,), float32)``, dimensionless: first {G} features of the migration, then {F} per
     vCPU, feature by feature (V wide each). ``B`` is the bandwidth, ``T0`` = memory / B the pass time; ``squash(x)`` is
     ``min((x + 1e-4) ** 0.25 - 0.1, 6)``.
 
     | number | name | min | max | what |
     | --- | --- | --- | --- | --- |
-    | 0 | time | 0 | 6 | squash(time since the start / T0) |
-    | 1 | round_time | 0 | 6 | squash(time since the last dirty-log sync / T0) |
-    | 2 | interval | 0 | 6 | squash(length of the last control interval / T0) |
-    | 3 | remaining | 0 | 6 | squash(bytes still to send in this round / memory) |
-    | 4 | dirty_rate | 0 | 6 | squash(bytes dirtied by all vCPUs / interval / B) |
-    | 5 | demand | 0 | 6 | squash(sum of the vCPUs' peak demands / B) |
-    | 6 | round_dirty | 0 | 6 | squash(bytes dirtied since the last sync / memory) |
-    | 7 | sync_dirty | 0 | 6 | squash(bytes that the last sync found dirty / memory) |
-    | 8 | round | 0 | 1 | round number / 20 |
-    | 9 | bandwidth | 0 | 4 | measured / nominal bandwidth |
-    | 10 | bandwidth_mean | 0 | 4 | its running mean, time constant T0 / 4 |
-    | 11 | threshold | 0 | 1.5 | -log10(B * downtime limit / memory) / 5 |
-    | 12 | preference | -1 | 1.5 | log10(preference / 0.2) |
-    | 13 | vcpus | 0 | 1 | ln(number of vCPUs) / ln 64 |
-    | 14 | run_share | 0 | 1 | mean run share of the vCPUs |
-    | 15 | deadline | 0 | 1 | time since the start / deadline |
-    | 16 | survey | 0 | 6 | squash(length of the survey / T0), 0 without one |
-    | 17 + 0 V .. | present | 0 | 1 | 1 for a vCPU that exists; the others are 0 where it is 0 |
-    | 17 + 1 V .. | dirty_rate | 0 | 6 | squash(bytes dirtied / interval / B) |
-    | 17 + 2 V .. | demand | 0 | 6 | squash(bytes dirtied / run time / B) |
-    | 17 + 3 V .. | peak_demand | 0 | 6 | squash(largest demand in this and the previous round) |
-    | 17 + 4 V .. | mean_demand | 0 | 6 | squash(running mean of demand, time constant T0 / 4) |
-    | 17 + 5 V .. | round_dirty | 0 | 6 | squash(bytes dirtied since the last sync / memory) |
-    | 17 + 6 V .. | largest_round | 0 | 6 | squash(most bytes dirtied between two syncs / memory) |
-    | 17 + 7 V .. | run_share | 0 | 1 | run time / interval |
-    | 17 + 8 V .. | exits | 0 | 1 | quota exits / (quota exits + 10) |
-    | 17 + 9 V .. | survey_rate | 0 | 6 | squash(distinct bytes per second in the survey's first eighth / B) |
-    | 17 + 10 V .. | survey_late_rate | 0 | 6 | squash(the same in the survey's second half / B) |
-    | 17 + 11 V .. | survey_set | 0 | 6 | squash(distinct bytes dirtied in the survey / memory) |
+    {features}
 
     All of it is what a real VMM can measure; hidden state of the model is never part of it.
 
@@ -108,21 +84,8 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
     ## Arguments
     | name | default | what |
     | --- | --- | --- |
-    | ``suite`` | ``"mixed"`` | a suite's name, or weights by name |
-    | ``scenario`` | None | one scenario in place of a suite: an object, a mapping, YAML text, or a file |
+    {arguments}
     | ``backend`` | ``"model"`` | where the migration happens: a name or a ``Backend`` |
-    | ``preference`` | ``(0.05, 2.0)`` | what guest runtime is worth against time: a number, or a range to draw from |
-    | ``control_interval`` | ``"0.04 T0"`` | time between decisions: pass times, or seconds (``"100 ms"``) |
-    | ``survey`` | None | dirty logging before the migration, on its clock: pass times (``"0.01 T0"``), or seconds |
-    | ``survey_chance`` | 1 | how many of the episodes have one |
-    | ``vcpu_slots`` | None | V; None: as many as the scenarios need (1, 2, 4, .. 64) |
-    | ``max_vcpus`` | 64 | most vCPUs of a sampled scenario |
-    | ``max_memory_bytes`` | none | scenarios of the pool with more memory are left out |
-    | ``pool_size``, ``pool_seed`` | 2048, 0 | how many scenarios are drawn from a sampler, with which seed |
-    | ``reward_weights`` | None | weights of the reward terms by name; 1 where not given |
-    | ``action_spec`` | None | another range of the limits: ``{"lowest": 0.01, "highest": 10}`` |
-    | ``parameters`` | the default ones | of the model: some by name, a file, or an object |
-    | ``randomisation`` | None | what is varied besides, in the model (``dqgym.envs.randomisation.Randomisation``) |
     | ``render_mode`` | None | ``"rgb_array"``: frames that show the migration so far |
 
     ```python
@@ -208,7 +171,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
         self._telemetry = self.backend.start([scenario or scenarios[index]], [int(episode_seed)], survey)
         facts = self.backend.facts
         self._interval_s = self.options.interval.seconds(facts)
-        self._meter = CostMeter(facts, self._preference)
+        self._meter = meter_of(facts, self._preference)
         self._return, self._steps = 0.0, 0
         self._recorder = TimelineRecorder(facts) if self.render_mode is not None else None
         return self.encoder.reset(facts, self._preference)[0], dict.fromkeys(TERM_KEYS, 0.0)
@@ -238,7 +201,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
         before = dict(self._meter.terms)
         terminated = bool(telemetry.done[0])
         outcomes = self.backend.outcomes() if terminated else None
-        self._meter.update(telemetry, outcomes)
+        charge(self._meter, telemetry, outcomes)
         reward = self._weighted(before) - self._weighted(self._meter.terms)
         self._return += reward
         self._steps += 1

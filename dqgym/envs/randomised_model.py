@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Backend
 from dqgym.backends.model import ModelBackend
 from dqgym.envs.latency import advance_late, run_free
@@ -23,7 +24,7 @@ from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Telemetry
 
 
 class RandomisedModel(ModelBackend):

@@ -16,14 +16,14 @@ from numbers import Real
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
-from dqgym.cost import definition
-from dqgym.cost.window import FULL_WINDOW_S, window_stall
+from dqgym.cost import TERMS
+from dqgym.cost.meter import CostMeter
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
-TERMS = ("time", "stall", "downtime", "deadline")
 TERM_KEYS = tuple(f"reward_{name}" for name in TERMS)
 """What ``info`` calls the terms of a step."""
 
@@ -40,43 +40,19 @@ def weights_of(given: Mapping[str, float] | None) -> FloatArray:
     return np.array([weights[name] for name in TERMS])
 
 
-class CostMeter:
-    """The cost terms of one migration, from its telemetry; the kernel's ``charge_interval`` on any backend."""
+def meter_of(facts: Facts, preference: float) -> CostMeter:
+    """The meter of the one migration that ``facts`` are of."""
+    return CostMeter(
+        facts.present[0],
+        pass_time_s=float(facts.pass_time_s[0]),
+        downtime_limit_s=float(facts.downtime_limit_s[0]),
+        preference=preference,
+        survey_s=0.0 if facts.survey is None else float(facts.survey.duration_s[0]),
+    )
 
-    def __init__(self, facts: Facts, preference: float) -> None:
-        self.terms = dict.fromkeys(TERMS, 0.0)
-        self._preference = preference
-        self._present = facts.present[0].astype(np.float32)
-        self._pass_time_s = float(facts.pass_time_s[0])
-        self._downtime_limit_s = float(facts.downtime_limit_s[0])
-        self._window_run_s = np.zeros_like(self._present)
-        self._window_s = 0.0
-        # A survey is on the migration's clock, and the guest runs.
-        self._running_s = 0.0 if facts.survey is None else float(facts.survey.duration_s[0])
-        self._stall_s = 0.0
 
-    def update(self, telemetry: Telemetry, outcomes: Outcomes | None) -> None:
-        """Add one interval; ``outcomes`` where the migration ended in it."""
-        vm = telemetry.vm[0]
-        self._running_s += vm[VmField.INTERVAL_S]
-        self._window_s += vm[VmField.INTERVAL_S]
-        self._window_run_s += telemetry.vcpu[0, VcpuField.RUN_S]
-        ended = outcomes is not None
-        if self._window_s >= FULL_WINDOW_S or (ended and self._window_s > 0):
-            vcpus = float(self._present.sum())
-            self._stall_s += window_stall(self._present, self._window_run_s, self._window_s, vcpus)
-            self._window_run_s[:] = 0.0
-            self._window_s = 0.0
-        per_pass = 1.0 / self._pass_time_s
-        self.terms["time"] = vm[VmField.TIME_S] * per_pass
-        self.terms["stall"] = self._preference * self._stall_s * per_pass
-        if outcomes is None:
-            return
-        if outcomes.converged[0]:
-            last_stage_s = float(outcomes.total_time_s[0]) - self._running_s
-            beyond_s = max(last_stage_s - self._downtime_limit_s, 0.0)
-            self.terms["downtime"] = self._preference * beyond_s * definition.MAX_STALL * per_pass
-        else:
-            self.terms["deadline"] = (definition.MISSED_DEADLINE_FACTOR - 1.0) * (
-                self.terms["time"] + self.terms["stall"]
-            )
+def charge(meter: CostMeter, telemetry: Telemetry, outcomes: Outcomes | None) -> None:
+    """Book one interval of one migration; ``outcomes`` where it ended in it."""
+    vm = telemetry.vm[0]
+    converged = None if outcomes is None else bool(outcomes.converged[0])
+    meter.add(telemetry.vcpu[0, VcpuField.RUN_S], vm[VmField.INTERVAL_S], vm[VmField.TIME_S], converged)

@@ -11,6 +11,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
+from dqgym.cost import TERMS
 from dqgym.envs.actions import checked_actions
 from dqgym.envs.arguments.checks import whole_number
 from dqgym.envs.arguments.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
@@ -21,14 +23,13 @@ from dqgym.envs.hidden import hidden_size, hidden_space
 from dqgym.envs.info import FINAL_INFO, FinalInfo, with_masks
 from dqgym.envs.kernel import final_info_where, reset_where, step_all
 from dqgym.envs.rendering.vector_frames import VectorRecorder
-from dqgym.envs.reward import TERM_KEYS, TERMS
+from dqgym.envs.reward import TERM_KEYS
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.errors import BadInputError
 from dqgym.jit.random import streams
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
-from dqgym.telemetry.encoder import Encoder, FactColumn, Row, VmState
-from dqgym.telemetry.telemetry import BoolArray, Float32Array, FloatArray
+from dqgym.telemetry.encoder import TILE_ROWS, Encoder, FactColumn, VmState
 
 _OWN_ARGUMENTS = ("num_envs", "max_episode_steps", "autoreset_mode", "render_mode", "hidden_state")
 
@@ -111,7 +112,7 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         self._migration_streams = np.zeros(n, dtype=np.uint64)
         self._encoder_state = (
             np.zeros((n, len(FactColumn))),
-            np.zeros((n, len(Row), slots), dtype=np.float32),
+            np.zeros((n, TILE_ROWS, slots), dtype=np.float32),
             np.zeros((n, len(VmState))),
         )
         self._final_observations = np.zeros((n, self.encoder.observation_size), dtype=np.float32)

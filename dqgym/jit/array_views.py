@@ -11,17 +11,20 @@ array must outlive the view, as an argument of the kernel does. Indices are not 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
+from numpy.typing import NDArray
+
+from dqgym.jit.compile import generated
+
+Item = TypeVar("Item", bound=np.generic)
 
 
-@intrinsic
-def row(typingctx: Any, tile: Any, index: Any, slots: Any) -> Any:
-    """The view [V] of row ``index`` of ``tile``; ``slots`` is a tuple of length V, the width of the tile."""
+def _row_code(typingctx: Any, tile: Any, index: Any, slots: Any) -> Any:
     view = types.Array(tile.dtype, 1, "C")
     width = len(slots)
     item_bytes = tile.dtype.bitwidth // 8
@@ -44,9 +47,7 @@ def row(typingctx: Any, tile: Any, index: Any, slots: Any) -> Any:
     return view(tile, types.intp, slots), codegen
 
 
-@intrinsic
-def at(typingctx: Any, array: Any, index: Any) -> Any:
-    """The view ``array[index]`` of a C-contiguous array of two or three dimensions."""
+def _at_code(typingctx: Any, array: Any, index: Any) -> Any:
     view = types.Array(array.dtype, array.ndim - 1, "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -68,3 +69,15 @@ def at(typingctx: Any, array: Any, index: Any) -> Any:
         return result._getvalue()
 
     return view(array, types.intp), codegen
+
+
+@generated(_row_code)
+def row(tile: NDArray[Item], index: int, slots: tuple[int, ...]) -> NDArray[Item]:
+    """The view [V] of row ``index`` of ``tile``; ``slots`` is a tuple of length V, the width of the tile."""
+    return tile[index]
+
+
+@generated(_at_code)
+def at(array: NDArray[Item], index: int) -> NDArray[Item]:
+    """The view ``array[index]`` of a C-contiguous array of two or three dimensions."""
+    return array[index]

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from dqgym.jit.compile import part
+from dqgym.jit.compile import generated, part
 
 _f = np.float32
 _LN2 = _f(0.6931471805599453)
@@ -21,24 +20,30 @@ _SQRT_HALF = np.int32(0x3F3504F3)
 """Bits of sqrt(1/2)."""
 
 
-@intrinsic
-def _bits(typingctx: Any, value: Any) -> Any:
-    """The bit pattern of a float32 as an int32."""
-
+def _bits_code(typingctx: Any, value: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
 
     return types.int32(types.float32), codegen
 
 
-@intrinsic
-def _from_bits(typingctx: Any, value: Any) -> Any:
-    """The float32 with the bit pattern of an int32."""
-
+def _from_bits_code(typingctx: Any, value: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.FloatType())
 
     return types.float32(types.int32), codegen
+
+
+@generated(_bits_code)
+def _bits(value: np.float32) -> np.int32:
+    """The bit pattern of a float32 as an int32."""
+    return value.view(np.int32)
+
+
+@generated(_from_bits_code)
+def _from_bits(value: np.int32) -> np.float32:
+    """The float32 with the bit pattern of an int32."""
+    return value.view(np.float32)
 
 
 @part

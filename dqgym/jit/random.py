@@ -42,16 +42,17 @@ def uniform(states, n):  # type: ignore[no-untyped-def]
 @routine
 def exponential(states, n, mean):  # type: ignore[no-untyped-def]
     """An exponentially distributed number from stream ``n``."""
-    return -mean * math.log(1.0 - uniform(states, n))
+    return -np.float64(mean) * math.log(1.0 - uniform(states, n))
 
 
 @routine
 def normal(states, n):  # type: ignore[no-untyped-def]
     """A standard normal number from stream ``n`` (Box-Muller)."""
     radius = math.sqrt(-2.0 * math.log(1.0 - uniform(states, n)))
-    return radius * math.cos(2.0 * math.pi * uniform(states, n))
+    return np.float64(radius * math.cos(2.0 * math.pi * uniform(states, n)))
 
 
 def streams(seeds: Iterable[int]) -> NDArray[np.uint64]:
     """uint64 [N]: the state of one stream for each seed (its lowest 64 bits count)."""
-    return np.array([mix(_u(int(seed) & _MASK)) for seed in seeds], dtype=np.uint64)
+    with np.errstate(over="ignore"):  # where it is not compiled
+        return np.array([mix(_u(int(seed) & _MASK)) for seed in seeds], dtype=np.uint64)

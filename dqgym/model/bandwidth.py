@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.jit.compile import kernel
 from dqgym.jit.random import streams
 from dqgym.model.layout import Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.pool import ScenarioPool
-from dqgym.telemetry.telemetry import FloatArray
 
 
 def bandwidth_path(pool: ScenarioPool, index: int, seed: int, end_s: float) -> tuple[FloatArray, FloatArray]:

@@ -125,7 +125,7 @@ def _vcpu_parameters(
     A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page
     with many stores and takes one fault for it.
     """
-    page_bytes, sequential = scenario.vm.page_bytes, group.pattern == "sequential"
+    page_bytes, sequential = scenario.vm.page_bytes, group.sequential
     store_s = BASE_PAGE_BYTES / parameters.write_bytes_per_s
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     hot, working_set = group.hot_set, group.working_set_bytes
@@ -189,7 +189,7 @@ def _stores_that_fill(ring_bytes: int, group: VcpuGroup) -> float:
     working_set = group.working_set_bytes
     if working_set <= ring_bytes:
         return UNLIMITED_RATE
-    if group.pattern == "sequential":
+    if group.sequential:
         return ring_bytes
     if group.hot_set is None:
         return -math.log1p(-ring_bytes / working_set) * working_set

@@ -17,6 +17,8 @@ from dqgym.model.parameters import TIMESLICE_S
 
 _f = np.float32
 _ZERO, _ONE = _f(0.0), _f(1.0)
+_TIMESLICE_S = np.float64(TIMESLICE_S)
+"""Not a float: Python would compute with it in float32, the compiler in float64."""
 _LEAST_LEFT_S = _f(1e-6)
 SAME_TIME_S = 1e-6
 LEAST_SLEEP_S = 1e-3
@@ -31,7 +33,7 @@ def _has_time_slices(tile, i):  # type: ignore[no-untyped-def]
 @routine
 def _time_slice(tile, i, time_s):  # type: ignore[no-untyped-def]
     """(whether vCPU ``i`` runs in its time slice now, how long that stays so): first it sleeps, then it runs."""
-    cycle_s = TIMESLICE_S / tile[Vcpu.COMMANDED_CAP, i]
+    cycle_s = _TIMESLICE_S / tile[Vcpu.COMMANDED_CAP, i]
     until_s = tile[Vcpu.CAP_SINCE_S, i] - time_s  # the end of this cycle: the old cap's last one, or one of this cap
     if until_s < SAME_TIME_S:
         until_s = cycle_s - (-until_s) % cycle_s

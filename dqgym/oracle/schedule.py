@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
 from dqgym.telemetry.interval import POLICY_INTERVAL
-from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.rules.quota_rule import smallest_within
 
 SLICES = 20

@@ -12,8 +12,8 @@ from itertools import product
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.model import ModelBackend
-from dqgym.cost.definition import migration_cost
 from dqgym.oracle.schedule import (
     FREE_LOG,
     LEAST_LOG,
@@ -27,7 +27,7 @@ from dqgym.oracle.schedule import (
 )
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import POLICY_INTERVAL
-from dqgym.telemetry.telemetry import FloatArray, VmField
+from dqgym.telemetry.telemetry import VmField
 
 ELITES = 6
 CHILDREN = 36
@@ -155,6 +155,4 @@ def _costs(
     latest_s = np.repeat(best, each) * facts.pass_time_s
     while not (telemetry.done | (telemetry.per_vm(VmField.TIME_S) > latest_s)).all():
         telemetry = backend.step(player.command(telemetry), interval_s)
-    outcomes = backend.outcomes()
-    cost = migration_cost(outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference)
-    return np.where(telemetry.done, cost, np.inf)
+    return np.where(telemetry.done, backend.outcomes().cost(preference), np.inf)

@@ -12,6 +12,7 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import POLICY_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry
+from dqgym.throttles.options import PreferenceOptions
 
 
 @runtime_checkable
@@ -54,3 +55,8 @@ class OracleThrottle:
     def act(self, telemetry: Telemetry) -> Command:
         """The limits of the schedules at this time."""
         return self._player.command(telemetry)
+
+
+def oracle(options: PreferenceOptions) -> OracleThrottle:
+    """The oracle that the table of throttles names."""
+    return OracleThrottle(options.preference)

@@ -3,9 +3,10 @@
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.limits import DeviceWrites, Limits
 from dqgym.scenario.link import ConstantLink, Link, MarkovLink, OrnsteinUhlenbeckLink, StepsLink, TraceLink
+from dqgym.scenario.patterns import HotSet
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.vm import VirtualMachine
-from dqgym.scenario.workload import MAX_VCPUS, Bursty, HotSet, Phased, Recorded, Schedule, Steady, VcpuGroup
+from dqgym.scenario.workload import MAX_VCPUS, Bursty, Phased, Recorded, Schedule, Steady, VcpuGroup
 from dqgym.scenario.yaml_files import ScenarioError, load_scenario, save_scenario, scenario_from_yaml, scenario_to_yaml
 
 __all__ = [

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from dqgym.errors import BadInputError
 from dqgym.scenario.bounds import HOT_FRACTION, MOST_ENTRIES, WRITE_RATE_BYTES_PER_S, ZIPF_SKEW
+from dqgym.scenario.patterns import PATTERNS, HotSet, Pattern
 from dqgym.scenario.record import Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
 MAX_VCPUS = 64
 """Most vCPUs of one virtual machine."""
 
-Pattern = Literal["sequential", "uniform", "hot-cold", "read-only", "idle"]
 Demand = Literal["closed", "open"]
-WRITING_PATTERNS = ("sequential", "uniform", "hot-cold")
 
 _OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -90,18 +89,6 @@ class Recorded(Record):
 Schedule = Annotated[Steady | Phased | Bursty | Recorded, Field(discriminator="kind")]
 
 
-class HotSet(NamedTuple):
-    """The hot part of a working set, written uniformly; the rest is written uniformly, too.
-
-    Attributes:
-        fraction: of the working set that is hot.
-        share: of the writes that go there.
-    """
-
-    fraction: float
-    share: float
-
-
 class VcpuGroup(Record):
     """Equal vCPUs. Everything is per vCPU: three with a working set of 1 GB write to 3 GB in all.
 
@@ -110,7 +97,8 @@ class VcpuGroup(Record):
     Attributes:
         vcpus: how many.
         pattern: ``sequential`` (a loop over the working set), ``uniform`` (random), ``hot-cold`` (random, with a hot
-            part), ``read-only`` (runs, never writes) or ``idle``. The last two have neither rate nor working set.
+            part), ``read-only`` (runs, never writes) or ``idle``: a name of ``dqgym.scenario.patterns``. What never
+            writes has neither rate nor working set.
         working_set_bytes: distinct bytes that each vCPU writes, at least a page.
         write_rate_bytes_per_s: demand of each vCPU at full run share: 4 KiB times its page stores per second; 0.001 B/s
             to 1 PB/s, at the highest factor of a recorded schedule, too.
@@ -138,11 +126,24 @@ class VcpuGroup(Record):
     @property
     def writes(self) -> bool:
         """True where its vCPUs write at all."""
-        return self.pattern in WRITING_PATTERNS
+        return PATTERNS[self.pattern].does == "writes"
+
+    @property
+    def reads(self) -> bool:
+        """True where they read, and never write."""
+        return PATTERNS[self.pattern].does == "reads"
+
+    @property
+    def sequential(self) -> bool:
+        """True where they write in a loop, page after page."""
+        return PATTERNS[self.pattern].sequential
 
     @property
     def hot_set(self) -> HotSet | None:
-        """The hot part of each working set; None where the pattern is not hot-cold."""
+        """The hot part of each working set; None where the pattern has none."""
+        hot = PATTERNS[self.pattern].hot
+        if isinstance(hot, HotSet):
+            return hot
         if self.zipf_skew is not None:
             return zipf_hot_set(self.zipf_skew, max(1, self.working_set_bytes // BASE_PAGE_BYTES))
         if self.hot_fraction is None or self.hot_share is None:
@@ -178,12 +179,12 @@ class VcpuGroup(Record):
     @model_validator(mode="after")
     def _hot_part_is_given_once(self) -> VcpuGroup:
         pair = (self.hot_fraction, self.hot_share)
-        if self.pattern != "hot-cold":
+        if PATTERNS[self.pattern].hot != "given":
             if pair != (None, None) or self.zipf_skew is not None:
                 raise BadInputError(f"hot_fraction, hot_share and zipf_skew are for 'hot-cold', not {self.pattern!r}")
         elif (self.zipf_skew is None) == (pair == (None, None)) or (None in pair and pair != (None, None)):
             raise BadInputError(
-                "'hot-cold' needs either hot_fraction and hot_share, or zipf_skew; it has"
+                f"{self.pattern!r} needs either hot_fraction and hot_share, or zipf_skew; it has"
                 f" hot_fraction={pair[0]!r}, hot_share={pair[1]!r}, zipf_skew={self.zipf_skew!r}"
             )
         if self.hot_fraction is not None and self.hot_share is not None and self.hot_share < self.hot_fraction:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
 from dqgym.jit.compile import kernel, part
 from dqgym.jit.fast_math import exp
-from dqgym.telemetry.command import Command
-from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray
+from dqgym.telemetry.command import Command, free_of_shape
+from dqgym.telemetry.telemetry import Facts
 
 _f = np.float32
 
@@ -90,11 +91,4 @@ def action_to_command(
         raise BadInputError(f"actions have shape {actions.shape}, must have {facts.present.shape}")
     limits = np.array(actions, dtype=np.float32, order="C")
     _limits_of_batch(limits, bandwidth_bytes_per_s / writers, *action_spec.log_range)
-    n = len(limits)
-    return Command(
-        dirty_limit_bytes_per_s=limits,
-        run_share_cap=np.ones_like(limits),
-        ring_sleep_s=np.zeros_like(limits),
-        share_unclaimed=np.zeros(n, dtype=bool),
-        sync=np.zeros(n, dtype=bool),
-    )
+    return replace(free_of_shape(*limits.shape), dirty_limit_bytes_per_s=limits)

@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at, row
 from dqgym.jit.compile import kernel, part, routine
 from dqgym.jit.fast_math import log, one_minus_exp
 from dqgym.telemetry.features import (
     GLOBAL_FEATURES,
+    MIDDLE_PREFERENCE,
+    SQUASH_OFFSET,
+    SQUASH_SHIFT,
     SQUASHED_GLOBALS,
     SQUASHED_HIGH,
     VCPU_FEATURES,
@@ -27,15 +31,7 @@ from dqgym.telemetry.features import (
     PerVcpu,
 )
 from dqgym.telemetry.survey import MARKS
-from dqgym.telemetry.telemetry import (
-    Facts,
-    Float32Array,
-    FloatArray,
-    Telemetry,
-    VcpuField,
-    VmField,
-    first_telemetry,
-)
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
 
 ENCODER_VERSION = 2
 MEAN_TIME_CONSTANT = 0.25
@@ -43,19 +39,13 @@ MEAN_TIME_CONSTANT = 0.25
 
 _f = np.float32
 _ZERO = _f(0.0)
-SQUASH_SHIFT = 1e-4
-"""Keeps the slope at 0 finite, so that rounding errors of small numbers stay small."""
-SQUASH_OFFSET = 0.1
-"""Fourth root of the shift: 0 stays 0."""
 _SQUASH_SHIFT, _SQUASH_OFFSET = _f(SQUASH_SHIFT), _f(SQUASH_OFFSET)
 _SQUASHED_HIGH = _f(SQUASHED_HIGH)
 _LARGEST_RATE = _f(1e6)
 _LOG_THRESHOLD_SCALE = _f(-0.2 / math.log(10.0))
-MIDDLE_PREFERENCE = 0.2
-"""The preference whose feature is 0."""
 _GLOBALS = len(Global)
-_TELEMETRY_ROWS = len(VcpuField)
-_FEATURE_ROWS = len(PerVcpu)
+_TELEMETRY = len(VcpuField)
+_FEATURES = len(PerVcpu)
 _WRITER_SHARE = _f(0.001)
 """A vCPU that dirties less than this share of what the busiest one does is no writer."""
 _LAST_MARK = len(MARKS) - 1
@@ -63,34 +53,23 @@ _FIRST_SHARE, _LATE_SHARE = MARKS[0], MARKS[-1] - MARKS[-2]
 """Shares of the survey over which its first and its late rate are taken."""
 
 
-class Row(IntEnum):
-    """Rows of the encoder's tile of one migration, float32 [len(Row), V]."""
+class VcpuState(IntEnum):
+    """Rows of the encoder's running state of each vCPU."""
 
-    PRESENT = 0
-    # Telemetry, in the order of VcpuField.
-    DIRTIED_BYTES = 1
-    QUOTA_EXITS = 2
-    STALLED_S = 3
-    RUN_S = 4
-    # Running state.
-    PEAK_NOW = 5
-    PEAK_PREVIOUS = 6
-    MEAN_DEMAND = 7
-    ROUND_DIRTY = 8
-    LARGEST_ROUND = 9
-    # Features, in the order of PerVcpu.
-    PRESENT_OUT = 10
-    RATE_OUT = 11
-    DEMAND_OUT = 12
-    PEAK_OUT = 13
-    MEAN_OUT = 14
-    ROUND_OUT = 15
-    LARGEST_OUT = 16
-    RUN_OUT = 17
-    EXITS_OUT = 18
-    SURVEY_RATE_OUT = 19
-    SURVEY_LATE_RATE_OUT = 20
-    SURVEY_SET_OUT = 21
+    PEAK_NOW = 0
+    PEAK_PREVIOUS = 1
+    MEAN_DEMAND = 2
+    ROUND_DIRTY = 3
+    LARGEST_ROUND = 4
+
+
+PRESENT_ROW = 0
+TELEMETRY_ROWS = PRESENT_ROW + 1
+STATE_ROWS = TELEMETRY_ROWS + len(VcpuField)
+FEATURE_ROWS = STATE_ROWS + len(VcpuState)
+TILE_ROWS = FEATURE_ROWS + len(PerVcpu)
+"""The encoder's tile of one migration, float32 [TILE_ROWS, V]: which vCPUs are present, then the rows of ``VcpuField``,
+of ``VcpuState`` and of ``PerVcpu``, each from its first row on."""
 
 
 class VmState(IntEnum):
@@ -132,13 +111,13 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
     """Encode one migration and advance its running state.
 
     Telemetry are the rows of ``vcpu`` [.., V] from ``vcpu_first`` on, in the order of ``VcpuField``, and the columns of
-    ``vm`` from ``vm_first`` on, in the order of ``VmField``. ``facts`` [len(FactColumn)], ``tile`` [len(Row), V],
+    ``vm`` from ``vm_first`` on, in the order of ``VmField``. ``facts`` [len(FactColumn)], ``tile`` [TILE_ROWS, V],
     ``vm_state`` [len(VmState)], ``out`` [G + F * V]. Fields that a backend cannot measure are NaN and
     count as 0, a run time as the whole interval.
     """
-    for k in range(_TELEMETRY_ROWS):
+    for k in range(_TELEMETRY):
         for i in range(len(slots)):
-            tile[Row.DIRTIED_BYTES + k, i] = vcpu[vcpu_first + k, i]
+            tile[TELEMETRY_ROWS + k, i] = vcpu[vcpu_first + k, i]
     interval_s, memory = vm[vm_first + VmField.INTERVAL_S], facts[FactColumn.MEMORY]
     pass_time_s = memory / facts[FactColumn.BANDWIDTH]
     bandwidth = max(vm[vm_first + VmField.BANDWIDTH_BYTES_PER_S], 1.0)
@@ -157,15 +136,24 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
         )
     kept = _f(0.0) if synced else _f(1.0)
 
-    present, dirtied = row(tile, Row.PRESENT, slots), row(tile, Row.DIRTIED_BYTES, slots)
-    exits, run_s = row(tile, Row.QUOTA_EXITS, slots), row(tile, Row.RUN_S, slots)
-    peak_now, peak_previous = row(tile, Row.PEAK_NOW, slots), row(tile, Row.PEAK_PREVIOUS, slots)
-    mean_demand, round_dirty = row(tile, Row.MEAN_DEMAND, slots), row(tile, Row.ROUND_DIRTY, slots)
-    largest_round, present_out = row(tile, Row.LARGEST_ROUND, slots), row(tile, Row.PRESENT_OUT, slots)
-    rate_out, demand_out = row(tile, Row.RATE_OUT, slots), row(tile, Row.DEMAND_OUT, slots)
-    peak_out, mean_out = row(tile, Row.PEAK_OUT, slots), row(tile, Row.MEAN_OUT, slots)
-    round_out, largest_out = row(tile, Row.ROUND_OUT, slots), row(tile, Row.LARGEST_OUT, slots)
-    run_out, exits_out = row(tile, Row.RUN_OUT, slots), row(tile, Row.EXITS_OUT, slots)
+    present = row(tile, PRESENT_ROW, slots)
+    dirtied = row(tile, TELEMETRY_ROWS + VcpuField.DIRTIED_BYTES, slots)
+    exits = row(tile, TELEMETRY_ROWS + VcpuField.QUOTA_EXITS, slots)
+    run_s = row(tile, TELEMETRY_ROWS + VcpuField.RUN_S, slots)
+    peak_now = row(tile, STATE_ROWS + VcpuState.PEAK_NOW, slots)
+    peak_previous = row(tile, STATE_ROWS + VcpuState.PEAK_PREVIOUS, slots)
+    mean_demand = row(tile, STATE_ROWS + VcpuState.MEAN_DEMAND, slots)
+    round_dirty = row(tile, STATE_ROWS + VcpuState.ROUND_DIRTY, slots)
+    largest_round = row(tile, STATE_ROWS + VcpuState.LARGEST_ROUND, slots)
+    present_out = row(tile, FEATURE_ROWS + PerVcpu.PRESENT, slots)
+    rate_out = row(tile, FEATURE_ROWS + PerVcpu.DIRTY_RATE, slots)
+    demand_out = row(tile, FEATURE_ROWS + PerVcpu.DEMAND, slots)
+    peak_out = row(tile, FEATURE_ROWS + PerVcpu.PEAK_DEMAND, slots)
+    mean_out = row(tile, FEATURE_ROWS + PerVcpu.MEAN_DEMAND, slots)
+    round_out = row(tile, FEATURE_ROWS + PerVcpu.ROUND_DIRTY, slots)
+    largest_out = row(tile, FEATURE_ROWS + PerVcpu.LARGEST_ROUND, slots)
+    run_out = row(tile, FEATURE_ROWS + PerVcpu.RUN_SHARE, slots)
+    exits_out = row(tile, FEATURE_ROWS + PerVcpu.EXITS, slots)
     per_interval = _f(1.0 / interval_s) if interval_s > 0.0 else _f(0.0)
     per_rate, per_memory, whole_s = _f(1.0 / bandwidth), _f(1.0 / memory), _f(interval_s)
     total_rate, total_peak, total_round, total_run, most = _f(0.0), _f(0.0), _f(0.0), _f(0.0), _f(0.0)
@@ -200,9 +188,9 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
     for i in range(len(slots)):
         writers += _f(1.0) if largest_round[i] > _WRITER_SHARE * most else _f(0.0)
     vm_state[VmState.WRITERS] = writers if most > _ZERO else facts[FactColumn.VCPUS]
-    for k in range(_FEATURE_ROWS):
+    for k in range(_FEATURES):
         for i in range(len(slots)):
-            out[_GLOBALS + k * len(slots) + i] = tile[Row.PRESENT_OUT + k, i]
+            out[_GLOBALS + k * len(slots) + i] = tile[FEATURE_ROWS + PerVcpu.PRESENT + k, i]
     per_pass = _f(1.0 / pass_time_s)
     per_nominal = _f(1.0 / facts[FactColumn.BANDWIDTH])
     out[Global.TIME] = _f(vm[vm_first + VmField.TIME_S]) * per_pass
@@ -237,7 +225,7 @@ def reset_encoder(facts, present, surveyed, surveyed_first, tile, vm_state, slot
         for i in range(len(slots)):
             tile[k, i] = 0.0
     for i in range(len(slots)):
-        tile[Row.PRESENT, i] = present[i]
+        tile[PRESENT_ROW, i] = present[i]
     vm_state[VmState.WRITERS] = facts[FactColumn.VCPUS]
     vm_state[VmState.SYNCS] = 1.0
     vm_state[VmState.SYNCED_DIRTY] = 0.0
@@ -262,9 +250,9 @@ def encode_survey(facts, present, surveyed, surveyed_first, tile, slots):  # typ
     for i in range(len(slots)):
         first, all_of_it = surveyed[surveyed_first, i], surveyed[surveyed_first + _LAST_MARK, i]
         late = all_of_it - surveyed[surveyed_first + _LAST_MARK - 1, i]
-        tile[Row.SURVEY_RATE_OUT, i] = present[i] * squash(measured(first) * per_first)
-        tile[Row.SURVEY_LATE_RATE_OUT, i] = present[i] * squash(measured(late) * per_late)
-        tile[Row.SURVEY_SET_OUT, i] = present[i] * squash(measured(all_of_it) * per_memory)
+        tile[FEATURE_ROWS + PerVcpu.SURVEY_RATE, i] = present[i] * squash(measured(first) * per_first)
+        tile[FEATURE_ROWS + PerVcpu.SURVEY_LATE_RATE, i] = present[i] * squash(measured(late) * per_late)
+        tile[FEATURE_ROWS + PerVcpu.SURVEY_SET, i] = present[i] * squash(measured(all_of_it) * per_memory)
 
 
 @part
@@ -292,7 +280,7 @@ class Encoder:
         vcpu_slots: V of the observations. Facts and telemetry with fewer slots are padded.
 
     Attributes:
-        tiles: float32 [N, len(Row), V].
+        tiles: float32 [N, TILE_ROWS, V].
         vm_state: float64 [N, len(VmState)].
     """
 
@@ -316,7 +304,7 @@ class Encoder:
         if most > slots:
             raise BadInputError(f"{most} vCPUs do not fit the {slots} vCPU slots of this observation")
         self._facts = facts_columns(facts, preference)
-        self.tiles = np.empty((n, len(Row), slots), dtype=np.float32)
+        self.tiles = np.empty((n, TILE_ROWS, slots), dtype=np.float32)
         self.vm_state = np.empty((n, len(VmState)))
         present = _fit(facts.present.astype(np.float32), slots)
         surveyed = _fit(surveyed_bytes(facts), slots)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dqgym.arrays import FloatArray
 from dqgym.errors import BadInputError
-from dqgym.telemetry.telemetry import Facts, FloatArray
+from dqgym.telemetry.telemetry import Facts
 from dqgym.units import parse_time
 
 MOST_S, MOST_PASS_TIMES = 1e7, 1000.0

@@ -13,11 +13,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.telemetry.survey import Survey
-
-FloatArray = NDArray[np.float64]
-Float32Array = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

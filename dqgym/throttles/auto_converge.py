@@ -16,13 +16,13 @@ from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from dqgym.arrays import BoolArray, FloatArray, IntArray
 from dqgym.errors import BadInputError
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.trigger import SyncTrigger, TriggerOptions, whole_ms
 
 LEAST_PERCENT, MOST_PERCENT = 1, 99
@@ -30,7 +30,6 @@ LEAST_PERCENT, MOST_PERCENT = 1, 99
 PERIODIC_SYNC_MS = 5000.0
 """QEMU's CPU_THROTTLE_DIRTY_SYNC_TIMESLICE_MS."""
 
-IntArray = NDArray[np.int64]
 ThrottlePercent = Annotated[int, Field(ge=LEAST_PERCENT, le=MOST_PERCENT)]
 
 

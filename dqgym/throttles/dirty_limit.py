@@ -22,9 +22,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
-from dqgym.telemetry.telemetry import BoolArray, Facts, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 from dqgym.throttles.trigger import SyncTrigger, TriggerOptions
 from dqgym.units import MIB
 

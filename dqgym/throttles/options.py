@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dqgym.cost import FAST
 
 
 class ThrottleOptions(BaseModel):
@@ -13,3 +17,9 @@ class ThrottleOptions(BaseModel):
 
 class NoOptions(ThrottleOptions):
     """For a throttle that leaves nothing to choose."""
+
+
+class PreferenceOptions(ThrottleOptions):
+    """For a throttle that is told what guest runtime is worth against time, and nothing else."""
+
+    preference: Annotated[float, Field(gt=0)] = FAST

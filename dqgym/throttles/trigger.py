@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dqgym.telemetry.telemetry import BoolArray, FloatArray, Telemetry, VmField
+from dqgym.arrays import BoolArray, FloatArray
+from dqgym.telemetry.telemetry import Telemetry, VmField
 from dqgym.throttles.options import ThrottleOptions
 
 

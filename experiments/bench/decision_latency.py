@@ -16,7 +16,7 @@ from agents.vec_env import Sb3VecEnv
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.network import load_network
 from dqgym.controller.policy_throttle import PolicyThrottle
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.envs.vector import MigrationVectorEnv
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec

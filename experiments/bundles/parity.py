@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.actor import Act
+from dqgym.arrays import Float32Array
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.controller.manifest import ParityFigure
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES, PerVcpu
-from dqgym.telemetry.telemetry import Float32Array
 from experiments.runs.trained_policy import TrainedPolicy
 
 VCPU_SLOTS = (1, 8, 32, 64)

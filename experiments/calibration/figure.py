@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dqgym.throttles.styles import Style
 from experiments.calibration.report import Calibration, Line, comparison_lines
-from experiments.reporting.plots import DPI, FONT, Style, label_log_axis, throttle_styles
+from experiments.reporting.plots import DPI, FONT, label_log_axis, throttle_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ def calibration_figure(calibration: Calibration) -> Figure:
     from matplotlib.figure import Figure
 
     lines = [line for line in comparison_lines(calibration) if line.quantity in ("time_s", "guest_runtime")]
-    styles = throttle_styles(list(dict.fromkeys(line.throttle for line in lines)))
+    styles = throttle_styles(list(dict.fromkeys(line.throttle for line in lines)), learned=())
     with mpl.rc_context(FONT):
         figure = Figure(figsize=(13, 8.6), dpi=DPI, layout="constrained")
         axes = figure.subplot_mosaic(

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import least_squares, minimize
 
+from dqgym.arrays import FloatArray
 from dqgym.model.parameters import ModelParameters
 from dqgym.scenario import Limits
 from dqgym.scenario.suites.cover_letter import LetterRow, letter_rows, letter_scenario
-from dqgym.telemetry.telemetry import FloatArray
 from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from experiments.calibration.settings import Settings
 from experiments.reporting.letter_rows import LETTER_TIME_S

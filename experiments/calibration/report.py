@@ -1,4 +1,4 @@
-"""The comparison of the model with what was measured: as JSON, as tables, as CSV, and inside a page of Markdown."""
+"""The comparison of the model with what was measured: as JSON, as tables and as CSV."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ import numpy as np
 
 from dqgym.units import MIB
 from experiments.calibration.fit import HeldOut, fitted_values
-from experiments.calibration.letter import LetterTable, LetterTime, RuntimeTable
+from experiments.calibration.letter_tables import LetterTable, LetterTime, RuntimeTable
 from experiments.calibration.qemu import QUIET, SUMMARISED_MODES, QemuSummary, RunPair, summarise_runs
 from experiments.calibration.settings import Settings
 from experiments.reporting.letter_rows import configuration, row_label
-from experiments.reporting.pages import split_at_marks
 from experiments.reporting.report import CONFIGURATION_HEADER
 from experiments.reporting.tables import Table
 from experiments.results.rows import json_safe
 
-BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
-"""Between these lines of a page, ``dqgym calibrate --update`` writes its tables."""
 ROW_9 = (
     "* Row 9 as printed: its bandwidth contradicts both of its times. ** Read as 128 MiB/s it fits both; this reading"
     " counts. No source confirms the misprint."
@@ -101,21 +98,6 @@ def calibration_csv(calibration: Calibration) -> str:
     writer.writeheader()
     writer.writerows(json_safe(vars(line)) for line in comparison_lines(calibration))
     return text.getvalue()
-
-
-def markdown(tables: Sequence[Table]) -> str:
-    """The tables under their titles."""
-    return "\n".join(f"**{table.title}**\n\n{table.markdown()}" for table in tables)
-
-
-def with_tables(page: str, tables: Sequence[Table], source: str) -> str:
-    """The page with the text between its two marks replaced by the tables.
-
-    Raises:
-        BadInputError: ``source`` does not have each mark once, in their order.
-    """
-    before, _, after = split_at_marks(page, BEGIN, END, source)
-    return f"{before}{BEGIN}\n\n{markdown(tables)}\n{END}{after}"
 
 
 def _letter_document(table: LetterTable) -> dict[str, Any]:

@@ -59,7 +59,7 @@ COMMANDS = {
         "experiments.commands.migration.control", "control_command", "Run a bundle's control loop, without PyTorch."
     ),
     "simulate": CommandEntry(
-        "experiments.commands.migration.migrate", "simulate_command", "Migrate one scenario on the model."
+        "experiments.commands.migration.simulate", "simulate_command", "Migrate one scenario on the model."
     ),
     "migrate": CommandEntry(
         "experiments.commands.migration.migrate", "migrate_command", "Migrate a real virtual machine on KVM."

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HELP
 
 MaxVcpus = Annotated[
     int | None,
@@ -21,4 +24,39 @@ Scale = Annotated[
         "--scale",
         help="Play scenarios that are too large for KVM here in small: same pressures, as many vCPUs (at most 16).",
     ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace the folder of results that lies there, with all that is in it.")
+]
+Backend = Annotated[str, typer.Option(help=BACKEND_HELP)]
+Destination = Annotated[
+    str | None,
+    typer.Option(help=DESTINATION_HELP),
+]
+
+ScenarioSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO.yaml|NAME|SUITE:NAME",
+        help="A file, the name of one in `dqgym configs`, or one of a fixed suite's scenarios.",
+    ),
+]
+OneThrottle = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|RUN|BUNDLE", help="A baseline, a training run or a policy bundle; on the model also `oracle`."
+    ),
+]
+OnePreference = Annotated[
+    float | None,
+    typer.Option(help="Asked of a policy, tuned rule or oracle; its own default if not given.", min=0.0),
+]
+Seed = Annotated[int, typer.Option(help="Decides all that is random.", min=0)]
+TraceFile = Annotated[
+    Path | None, typer.Option(help="Write the time line as JSON; a file of that name is replaced.", dir_okay=False)
+]
+PlotFile = Annotated[
+    Path | None,
+    typer.Option(help="Write a picture (PNG) of the time line; a file of that name is replaced.", dir_okay=False),
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dqgym.backends.registry import BACKENDS, make_backend, row_of
 from dqgym.errors import BadInputError
 
 if TYPE_CHECKING:
     from dqgym.backends.base import Backend
     from experiments.evaluation.evaluation import MakeBackend
 
-BACKEND_HELP = "Where migrations happen: model, reference or kvm."
+BACKEND_HELP = f"Where migrations happen: {', '.join(BACKENDS)}."
 DESTINATION_HELP = "Of kvm: HOST:PORT where `dqgym receive` listens; else a process of this host."
 
 
@@ -21,11 +22,7 @@ def backend_maker(name: str, destination: str | None = None) -> MakeBackend:
         BadInputError: an unknown name, or a destination that cannot be one.
         KvmUnavailableError: this host cannot run virtual machines; the message has the remedy.
     """
-    from dqgym.backends.registry import BACKENDS, make_backend  # loads numba
-    from dqgym.names import did_you_mean
-
-    if name not in BACKENDS:
-        raise BadInputError(f"unknown backend {name!r}{did_you_mean(name, BACKENDS)}; backends: {', '.join(BACKENDS)}")
+    row_of(name)
     if name != "kvm":
         if destination is not None:
             raise BadInputError(f"--destination goes with --backend kvm, not with {name!r}")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from dqgym.backends.base import Backend
-from dqgym.controller.guard import Intervention
+from dqgym.controller.guard import Takeover
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.timeline import Timeline, TimelineRecorder
 from dqgym.scenario import Scenario
-from experiments.evaluation.journal import Finished, Journal
+from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
-from experiments.evaluation.throttle_sources import Contender
-from experiments.results.rows import Row, Takeover, rows_from_outcomes
+from experiments.evaluation.throttle_sources import ThrottleSource
+from experiments.results.rows import Row, TakeoverCount, rows_from_outcomes
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
@@ -37,10 +38,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What became of all contenders on all tasks."""
+    """What became of all throttles on all tasks."""
 
     rows: tuple[Row, ...]
-    takeovers: tuple[Takeover, ...]
+    takeovers: tuple[TakeoverCount, ...]
 
 
 def draw_task(
@@ -60,18 +61,35 @@ def draw_task(
     return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
 
 
+def draw_tasks(
+    suites: Iterable[str],
+    count: int | None,
+    seed: int,
+    repetitions: int = 1,
+    max_vcpus: int | None = None,
+    scaled: bool = False,
+) -> list[Task]:
+    """``draw_task`` of each suite, once."""
+    return [draw_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in dict.fromkeys(suites)]
+
+
+def count_runs(throttles: Iterable[ThrottleSource], tasks: Sequence[Task], preferences: Sequence[float]) -> int:
+    """How many runs ``evaluate`` takes."""
+    return len(tasks) * sum(len(preferences) if one.heeds_preference else 1 for one in throttles)
+
+
 def evaluate(
-    contenders: Sequence[Contender],
+    throttles: Sequence[ThrottleSource],
     tasks: Sequence[Task],
     preferences: Sequence[float],
     make_backend: MakeBackend,
     on_run: Callable[[str, str], OnProgress | None],
     journal: Journal | None = None,
 ) -> Evaluation:
-    """Run every contender on every task: one that heeds the preference once at each, others once for all.
+    """Run every throttle on every task: one that heeds the preference once at each, others once for all.
 
     Args:
-        contenders: with distinct names.
+        throttles: with distinct names.
         tasks: the migrations.
         preferences: at which the cost is taken.
         make_backend: opens a backend; every run has its own.
@@ -79,23 +97,20 @@ def evaluate(
         journal: holds runs that are finished already, which are not run again, and gets the others.
 
     Raises:
-        BadInputError: a contender does not serve a scenario; nothing has run then.
+        BadInputError: a throttle does not serve a scenario; nothing has run then.
     """
-    for contender in contenders:
-        contender.require_serves((scenario for task in tasks for scenario in task.scenarios), of_suites=True)
+    for throttle in throttles:
+        throttle.require_serves((scenario for task in tasks for scenario in task.scenarios), of_suites=True)
     finished: list[Finished] = []
     for task in tasks:
-        for contender in contenders:
+        for throttle in throttles:
             separately = [(value,) for value in preferences]
-            for costed_at in separately if contender.heeds_preference else [tuple(preferences)]:
-                on_progress = on_run(task.suite, contender.name)
-                done = None
-                if journal is not None:
-                    done = journal.find(
-                        task.suite, contender.name, costed_at, contender.training_seed, contender.digest
-                    )
+            for costed_at in separately if throttle.heeds_preference else [tuple(preferences)]:
+                on_progress = on_run(task.suite, throttle.name)
+                key = RunKey(task.suite, throttle.name, costed_at, throttle.training_seed, throttle.digest)
+                done = None if journal is None else find(journal, key)
                 if done is None:
-                    done = _run(contender, task, costed_at, make_backend, on_progress)
+                    done = _run(throttle, task, key, make_backend, on_progress)
                     if journal is not None:
                         journal.add(done)
                 finished.append(done)
@@ -106,36 +121,32 @@ def evaluate(
 
 
 def _run(
-    contender: Contender,
-    task: Task,
-    costed_at: tuple[float, ...],
-    make_backend: MakeBackend,
-    on_progress: OnProgress | None,
+    throttle: ThrottleSource, task: Task, key: RunKey, make_backend: MakeBackend, on_progress: OnProgress | None
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
-    throttle = contender.ready(costed_at[0], task.scenarios, task.seeds)
-    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
-        run = run_all(backend, task.scenarios, throttle, task.seeds, on_progress=on_progress)
-    names = [scenario.name for scenario in task.scenarios]
-    seed = contender.training_seed
-    rows = rows_from_outcomes(run.outcomes, task.suite, names, contender.name, task.seeds, costed_at, seed)
-    takeovers = _takeovers(run.interventions, task.suite, contender.name, costed_at[0])
-    return Finished(task.suite, contender.name, costed_at, tuple(rows), tuple(takeovers), seed, contender.digest)
+    suite, name, costed_at, training_seed, _ = key
+    ready = throttle.ready(costed_at[0], task.scenarios, task.seeds)
+    with closing(make_backend(throttle.vcpu_slots or task.vcpu_slots)) as backend:
+        run = run_all(backend, task.scenarios, ready, task.seeds, on_progress=on_progress)
+    scenarios = [scenario.name for scenario in task.scenarios]
+    rows = rows_from_outcomes(run.outcomes, suite, scenarios, name, task.seeds, costed_at, training_seed)
+    takeovers = _counted(run.takeovers, suite, name, costed_at[0])
+    return Finished(suite, name, costed_at, tuple(rows), tuple(takeovers), training_seed, key.policy_digest)
 
 
-def _takeovers(interventions: Sequence[Intervention], suite: str, throttle: str, preference: float) -> list[Takeover]:
-    reasons = [intervention.reason.value for intervention in interventions]
-    return [Takeover(suite, throttle, preference, reason, reasons.count(reason)) for reason in dict.fromkeys(reasons)]
+def _counted(takeovers: Sequence[Takeover], suite: str, throttle: str, preference: float) -> list[TakeoverCount]:
+    counts = Counter(one.reason.value for one in takeovers)
+    return [TakeoverCount(suite, throttle, preference, reason, count) for reason, count in counts.items()]
 
 
 def trace_migration(
-    contender: Contender, task: Task, index: int, preference: float, make_backend: MakeBackend
+    throttle: ThrottleSource, task: Task, index: int, preference: float, make_backend: MakeBackend
 ) -> Timeline:
     """The time line of one migration of a task."""
     # As many slots as in the whole task: the model is compiled for each number of them.
-    with closing(make_backend(contender.vcpu_slots or task.vcpu_slots)) as backend:
+    with closing(make_backend(throttle.vcpu_slots or task.vcpu_slots)) as backend:
         recorder = TimelineRecorder(lambda: backend.facts)
         scenario, seed = task.scenarios[index], task.seeds[index]
-        throttle = contender.ready(preference, [scenario], [seed])
-        run_migrations(backend, [scenario], throttle, [seed], observer=recorder)
+        ready = throttle.ready(preference, [scenario], [seed])
+        run_migrations(backend, [scenario], ready, [seed], observer=recorder)
         return recorder.timeline()

@@ -1,95 +1,18 @@
-"""What a long command has done so far, kept until all is done: ``--resume`` goes on with it.
-
-A journal is a file with a line for the setting and one for each record. Half a line at its end is dropped.
-"""
+"""Finished runs of an evaluation, which an interrupted one goes on from."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
-
-from dqgym.documents import parse_json
-from dqgym.errors import BadInputError
-from dqgym.files import read_text, write_text, writing
-from dqgym.stopping import uninterrupted
-from experiments.results.rows import Row, Takeover
-
-MOST_BYTES = 2**32
-RecordT = TypeVar("RecordT")
+from experiments.results.rows import Row, TakeoverCount
+from experiments.resuming import Records
 
 
-class Records(Generic[RecordT]):
-    """Records of one class in a file, whole after each of them.
-
-    Args:
-        path: the file.
-        setting: what decides the records; those of another setting are of no use.
-        resume: take over what is in the file; else it is forgotten as soon as there is a record.
-        kind: the records' class, a dataclass.
-        what: the command's work, for messages.
-
-    Raises:
-        BadInputError: there is nothing to resume, it is damaged, or it is of another setting.
-    """
-
-    def __init__(self, path: Path, setting: Mapping[str, Any], resume: bool, kind: type[RecordT], what: str) -> None:
-        self._path = path
-        self._what = what
-        self._setting: dict[str, Any] = json.loads(json.dumps(setting))
-        self._adapter = TypeAdapter(kind)
-        self.all: list[RecordT] = self._read() if resume else []
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.all)
-
-    def add(self, record: RecordT) -> None:
-        """Keep one more."""
-        line = json.dumps(asdict(record)) + "\n"  # type: ignore[call-overload]
-        with uninterrupted():
-            if not self.all:
-                write_text(self._path, json.dumps(self._setting) + "\n")
-            with writing(self._path), self._path.open("a", encoding="utf-8") as file:
-                file.write(line)
-            self.all.append(record)
-
-    def discard(self) -> None:
-        """All is done: the file is not needed any more."""
-        self._path.unlink(missing_ok=True)
-
-    def _read(self) -> list[RecordT]:
-        if not self._path.exists():
-            raise BadInputError(f"nothing to resume: there is no {self._path}")
-        first, *lines = read_text(self._path, "journal", MOST_BYTES).split("\n")
-        if lines and lines.pop():  # a line that was cut off
-            write_text(self._path, "\n".join([first, *lines, ""]))
-        setting = self._parsed(1, first, dict)
-        for name, value in self._setting.items():
-            if setting.get(name) != value:
-                raise BadInputError(
-                    f"{self._path}: of another {self._what}: its {name} is {setting.get(name)!r}, not {value!r}"
-                )
-        return [self._parsed(number, line, self._adapter.validate_python) for number, line in enumerate(lines, 2)]
-
-    def _parsed(self, number: int, line: str, read: Callable[[Any], Any]) -> Any:
-        where = f"{self._path}, line {number}"
-        try:
-            return read(parse_json(line, where))
-        except BadInputError:
-            raise
-        except (ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInputError(f"{where}: not the journal of this command ({self._what}): {reason}") from error
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One throttle on one suite: a run at one preference, or a baseline's, costed at all of them.
+class RunKey(NamedTuple):
+    """Which run it is: one throttle on one suite, at one preference, or a baseline's, costed at all of them.
 
     ``policy_digest`` tells policies of one name and training seed apart, such as one that was trained anew meanwhile.
     """
@@ -97,30 +20,36 @@ class Finished:
     suite: str
     throttle: str
     preferences: tuple[float, ...]
-    rows: tuple[Row, ...]
-    takeovers: tuple[Takeover, ...]
     training_seed: int | None = None
     policy_digest: str = ""
 
 
-class Journal(Records[Finished]):
-    """Finished runs of an evaluation; see ``Records``."""
+@dataclass(frozen=True)
+class Finished:
+    """What became of a run; the first three and the last two fields are those of its key."""
 
-    def __init__(self, path: Path, setting: Mapping[str, Any], resume: bool) -> None:
-        super().__init__(path, setting, resume, Finished, "evaluation")
+    suite: str
+    throttle: str
+    preferences: tuple[float, ...]
+    rows: tuple[Row, ...]
+    takeovers: tuple[TakeoverCount, ...]
+    training_seed: int | None = None
+    policy_digest: str = ""
 
-    def find(
-        self,
-        suite: str,
-        throttle: str,
-        preferences: Sequence[float],
-        training_seed: int | None = None,
-        policy_digest: str = "",
-    ) -> Finished | None:
-        """The finished run, if it is one."""
-        wanted = (suite, throttle, tuple(preferences), training_seed, policy_digest)
-        return next((one for one in self.all if _key(one) == wanted), None)
+    @property
+    def key(self) -> RunKey:
+        """Which run it was."""
+        return RunKey(self.suite, self.throttle, self.preferences, self.training_seed, self.policy_digest)
 
 
-def _key(one: Finished) -> tuple[str, str, tuple[float, ...], int | None, str]:
-    return one.suite, one.throttle, one.preferences, one.training_seed, one.policy_digest
+Journal = Records[Finished]
+
+
+def open_journal(path: Path, setting: Mapping[str, Any], resume: bool) -> Journal:
+    """The journal of an evaluation. BadInputError: see ``Records``."""
+    return Records(path, setting, resume, Finished, "evaluation")
+
+
+def find(journal: Journal, key: RunKey) -> Finished | None:
+    """The finished run, if it is one."""
+    return next((one for one in journal.all if one.key == key), None)

@@ -12,6 +12,8 @@ from experiments.named_files import SCENARIOS
 
 DEFAULT_COUNT = 256
 """Scenarios drawn from a sampler."""
+FEW = 16
+"""The same for migrations that are shown one by one."""
 IN_SMALL = "-scaled"
 """Ends the name of a scenario that was scaled down: its results are not those of the original."""
 
@@ -62,6 +64,26 @@ def draw_scenarios(
     else:
         scenarios = _narrow(chosen, max_vcpus)[:count]
     return [in_small(scenario) for scenario in scenarios] if scaled else scenarios
+
+
+def choose_scenarios(
+    suite: str | None, scenario: str | None, count: int | None, seed: int, max_vcpus: int | None, scaled: bool
+) -> list[Scenario]:
+    """One scenario, or what a few migrations take of a suite: ``FEW`` of a sampler unless told otherwise.
+
+    Raises:
+        BadInputError: not exactly one of both is named, or an option does not go with it; else as ``draw_scenarios``.
+    """
+    if (suite is None) == (scenario is None):
+        raise BadInputError("name either --suite or --scenario")
+    if scenario is not None:
+        for option, value in (("--count", count), ("--max-vcpus", max_vcpus)):
+            if value is not None:
+                raise BadInputError(f"{option} goes with --suite, not with --scenario")
+        one = load_scenario(SCENARIOS.find(scenario))
+        return [in_small(one) if scaled else one]
+    assert suite is not None
+    return draw_scenarios(suite, count, seed, max_vcpus, scaled, of_sampler=FEW)
 
 
 def _narrow(suite: Suite, max_vcpus: int | None) -> list[Scenario]:

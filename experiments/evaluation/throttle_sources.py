@@ -14,25 +14,22 @@ from typing import Any
 from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec, sha256
 from dqgym.controller.shipped import SHIPPED_BUNDLE
-from dqgym.cost.definition import FAST
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import heeds_preference, make_throttle, throttle_names
+from dqgym.throttles.roles import FALLBACK, OPPONENTS, ORACLE
+from dqgym.throttles.table import rows
 
-ORACLE = "oracle"
-"""The clairvoyant bound, which runs on the model alone."""
 SHIPPED = "default"
 """The name of the policy that is shipped."""
-FALLBACK = "dirty-quota"
-"""The throttle that takes over from a policy that fails."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A throttle that competes.
+class ThrottleSource:
+    """Where fresh throttles of one kind come from: a baseline by its name, a training run or a policy bundle.
 
     Attributes:
         name: how reports call it.
@@ -87,8 +84,8 @@ class Contender:
             )
 
 
-def contender(source: str, survey: ControlInterval | None = None) -> Contender:
-    """The contender that a name, a run directory or a bundle directory stands for; ``survey``: of a policy.
+def throttle_source(source: str, survey: ControlInterval | None = None) -> ThrottleSource:
+    """What a name, a run directory or a bundle directory stands for; ``survey``: of a policy.
 
     ``default`` is the policy that is shipped.
 
@@ -96,12 +93,16 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
         BadInputError: it is none of them; the message names the nearest baseline.
         BadInputError: the run or the bundle cannot be used.
     """
-    if source.partition(":")[0] in throttle_names():
-        make_throttle(source)  # a wrong name shows here
-        tuned = heeds_preference(source)
-        return Contender(source, False, lambda preference: make_throttle(source, preference), tuned=tuned)
-    if source == ORACLE:
-        return Contender(ORACLE, False, _oracle, tuned=True, model_only=True)
+    name = source.partition(":")[0]
+    if name in [row.name for row in rows()]:
+        make_throttle(source)  # what is wrong with a name shows here
+        return ThrottleSource(
+            source,
+            False,
+            lambda preference: make_throttle(source, preference),
+            tuned=heeds_preference(source),
+            model_only=name == ORACLE,
+        )
     path = bundle_folder(source)
     if (path / MANIFEST_FILE).is_file():
         return _bundle(path, survey)
@@ -109,10 +110,10 @@ def contender(source: str, survey: ControlInterval | None = None) -> Contender:
         return _run(path, survey)
     if path.is_dir():
         raise BadInputError(f"{source}: neither a training run (config.yaml) nor a policy bundle ({MANIFEST_FILE})")
-    names = [SHIPPED, ORACLE, *throttle_names()]
+    throttles = [row.name for row in rows()]
     raise BadInputError(
-        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, names)};"
-        f" throttles: {', '.join([*throttle_names(), ORACLE])}; the shipped policy: {SHIPPED}"
+        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, *throttles])};"
+        f" throttles: {', '.join(throttles)}; the shipped policy: {SHIPPED}"
     )
 
 
@@ -135,19 +136,21 @@ def require_served(policy: str, serves: VcpuSpec, scenarios: Iterable[Scenario],
             )
 
 
-def line_up(sources: Sequence[str], with_baselines: bool, survey: ControlInterval | None = None) -> list[Contender]:
-    """The named contenders, each once, and beside them all baselines.
+def line_up(
+    sources: Sequence[str], with_baselines: bool, survey: ControlInterval | None = None
+) -> list[ThrottleSource]:
+    """The named throttles, each once, and beside them all baselines.
 
-    With a survey, policies run twice, without it and with it. Contenders of one name are told apart, unless they are
+    With a survey, policies run twice, without it and with it. Throttles of one name are told apart, unless they are
     policies of different training seeds: one method, trained several times.
     """
     named = list(dict.fromkeys(sources))
-    contenders = [contender(source) for source in named]
-    surveyed = [] if survey is None else [source for source, one in zip(named, contenders, strict=True) if one.learned]
-    contenders += [contender(name) for name in throttle_names() if with_baselines and name not in named]
-    contenders += [contender(source, survey) for source in surveyed]
-    told_apart: list[Contender] = []
-    for one in contenders:
+    throttles = [throttle_source(source) for source in named]
+    surveyed = [] if survey is None else [source for source, one in zip(named, throttles, strict=True) if one.learned]
+    throttles += [throttle_source(name) for name in throttle_names() if with_baselines and name not in named]
+    throttles += [throttle_source(source, survey) for source in surveyed]
+    told_apart: list[ThrottleSource] = []
+    for one in throttles:
         renamed, number = one, 1
         while any(_same(renamed, other) for other in told_apart):
             number += 1
@@ -156,21 +159,42 @@ def line_up(sources: Sequence[str], with_baselines: bool, survey: ControlInterva
     return told_apart
 
 
-def _same(one: Contender, other: Contender) -> bool:
+def _same(one: ThrottleSource, other: ThrottleSource) -> bool:
     """Whether nothing in the results would tell them apart, or a policy would pass for a baseline."""
     seeds = (one.training_seed, other.training_seed)
     return one.name == other.name and (seeds[0] == seeds[1] or None in seeds)
 
 
+def choose_opponent(throttles: Sequence[ThrottleSource], wanted: str | None) -> str | None:
+    """The throttle that statistics compare with; None where none but policies compete, and none is wanted.
+
+    Raises:
+        BadInputError: the wanted one does not compete.
+    """
+    names = [one.name for one in throttles]
+    if wanted is not None:
+        if wanted not in names:
+            competing = ", ".join(dict.fromkeys(names))
+            raise BadInputError(
+                f"--opponent {wanted!r} does not compete{did_you_mean(wanted, names)}; those who do: {competing}"
+            )
+        return wanted
+    baselines = [one.name for one in throttles if not one.learned]
+    usual = [name for name in OPPONENTS if name in baselines]
+    return next(iter([*usual, *baselines]), None)
+
+
 def guarded(throttle: Throttle) -> Guard:
     """A policy behind its guard."""
-    return Guard(throttle, make_throttle(FALLBACK))
+    return Guard(throttle, make_fallback(FALLBACK))
 
 
-def _oracle(preference: float | None) -> Throttle:
-    from dqgym.oracle.throttle import OracleThrottle
-
-    return OracleThrottle(FAST if preference is None else preference)
+def make_fallback(name: str) -> Throttle:
+    """The throttle that takes over from a policy. BadInputError for an unknown one, and for one that has to know the
+    future."""
+    if name == ORACLE:
+        raise BadInputError(f"fallback {name!r} has to know the future; fallbacks: {', '.join(throttle_names())}")
+    return make_throttle(name)
 
 
 def bundle_folder(source: str | Path) -> Path:
@@ -185,21 +209,21 @@ def require_bundle(source: Path) -> None:
         return
     if (path / "config.yaml").is_file():
         raise BadInputError(f"{source}: a training run; `dqgym export {source}` makes a bundle of its policy")
-    if not path.exists() and str(source).partition(":")[0] in [ORACLE, *throttle_names()]:
+    if not path.exists() and str(source).partition(":")[0] in [row.name for row in rows()]:
         raise BadInputError(f"{source}: a throttle, not a policy bundle; `dqgym evaluate` and `dqgym simulate` run it")
     found = f"has no {MANIFEST_FILE}" if path.is_dir() else "not a folder" if path.exists() else "no such folder"
     hint = "" if path.exists() else did_you_mean(str(source), [SHIPPED])
     raise BadInputError(f"policy bundle {source}: {found}{hint}; the shipped policy is {SHIPPED!r}")
 
 
-def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
+def _bundle(path: Path, survey: ControlInterval | None) -> ThrottleSource:
     from dqgym.controller.bundle import read_bundle
 
     bundle = read_bundle(path)
     config = bundle.manifest.training_config
     seed = config.get("seed")
     require_surveys(bundle.manifest.name, config, survey)
-    return Contender(
+    return ThrottleSource(
         bundle.manifest.name + _suffix(survey),
         True,
         lambda preference: guarded(bundle.throttle(preference, survey)),
@@ -209,7 +233,7 @@ def _bundle(path: Path, survey: ControlInterval | None) -> Contender:
     )
 
 
-def _run(path: Path, survey: ControlInterval | None) -> Contender:
+def _run(path: Path, survey: ControlInterval | None) -> ThrottleSource:
     """The best policy of a training run so far."""
     from experiments.runs.run_directory import RunDirectory
     from experiments.runs.trained_policy import load_trained_policy  # loads torch
@@ -217,7 +241,7 @@ def _run(path: Path, survey: ControlInterval | None) -> Contender:
     run = RunDirectory.open(path)
     policy = load_trained_policy(run)
     require_surveys(policy.config.name, policy.config.model_dump(mode="json"), survey)
-    return Contender(
+    return ThrottleSource(
         policy.config.name + _suffix(survey),
         True,
         lambda preference: guarded(policy.throttle(preference, survey)),

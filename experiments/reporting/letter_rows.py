@@ -49,7 +49,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class ModelError:
+class ModelDeviation:
     """The deviation of the model's times from the letter's.
 
     Attributes:
@@ -71,15 +71,16 @@ class ModelError:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The table: its rows, its columns, and the model's errors."""
+class LetterComparison:
+    """The table: its rows, its columns, the model's errors, and which of the throttles are policies."""
 
     rows: tuple[LetterRow, ...]
     columns: tuple[Column, ...]
-    errors: tuple[ModelError, ...]
+    errors: tuple[ModelDeviation, ...]
+    learned: tuple[str, ...] = ()
 
 
-def compare(rows: Sequence[Row], learned: Sequence[str]) -> Comparison:
+def letter_comparison(rows: Sequence[Row], learned: Sequence[str]) -> LetterComparison:
     """The comparison of an evaluation's rows with the letter.
 
     Args:
@@ -104,7 +105,7 @@ def compare(rows: Sequence[Row], learned: Sequence[str]) -> Comparison:
         for rank, (preference, group) in enumerate(grouped(by_throttle[name], lambda row: row.preference).items())
     ]
     errors = [_error(column, letter) for column in modelled if column.throttle in LETTER_TIME_S]
-    return Comparison(tuple(letter), (*measured, *modelled, *policies), tuple(errors))
+    return LetterComparison(tuple(letter), (*measured, *modelled, *policies), tuple(errors), tuple(learned))
 
 
 def row_label(row: LetterRow) -> str:
@@ -128,7 +129,7 @@ def _cells(rows: Sequence[Row], letter: Sequence[LetterRow]) -> tuple[Cell, ...]
     return tuple(Cell(row.total_time_s if row.converged else math.inf, row.guest_runtime) for row in chosen)
 
 
-def _error(column: Column, letter: Sequence[LetterRow]) -> ModelError:
+def _error(column: Column, letter: Sequence[LetterRow]) -> ModelDeviation:
     pairs = [
         (row, cell.total_time_s, LETTER_TIME_S[column.throttle](row))
         for row, cell in zip(letter, column.cells, strict=True)
@@ -141,7 +142,7 @@ def _error(column: Column, letter: Sequence[LetterRow]) -> ModelError:
     counted = [
         abs(deviation[row.scenario]) for row, _, _ in pairs if row.scenario in deviation and not row.likely_misprint
     ]
-    return ModelError(
+    return ModelDeviation(
         throttle=column.throttle,
         median=float(np.median(counted)) if counted else math.nan,
         largest=max(counted, default=math.nan),

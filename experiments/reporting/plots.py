@@ -1,14 +1,12 @@
 """The pictures of a report, drawn without a display; each function returns a matplotlib figure.
 
-Every throttle keeps its colour and marker in all pictures (Okabe and Ito's palette, which colour-blind readers can
-tell apart).
+Every throttle keeps its colour and marker in all pictures: those of ``dqgym.throttles.table``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +14,10 @@ import numpy as np
 
 from dqgym.envs.rendering.frames import MigrationFigure
 from dqgym.files import replacing
-from experiments.evaluation.throttle_sources import ORACLE
-from experiments.reporting.letter_rows import Comparison, configuration, row_label
+from dqgym.throttles.roles import ORACLE
+from dqgym.throttles.styles import POLICY_STYLES, Style, spare_style
+from dqgym.throttles.table import table_styles
+from experiments.reporting.letter_rows import LetterComparison, configuration, row_label
 from experiments.results.comparisons import ALL, Front
 from experiments.results.rows import Row, Stratum, grouped, strata_of
 from experiments.results.statistics import pareto_front
@@ -31,61 +31,44 @@ if TYPE_CHECKING:
     from dqgym.scenario.suites.cover_letter import LetterRow
 
 
-@dataclass(frozen=True)
-class Style:
-    """The look of a throttle in plots."""
-
-    colour: str
-    marker: str
-
-
-BASELINE_STYLES = {
-    "none": Style("#777777", "X"),
-    "auto-converge": Style("#E69F00", "^"),
-    "dirty-limit": Style("#5D3FD3", "<"),
-    "current": Style("#D55E00", "v"),
-    "dirty-quota": Style("#0072B2", "s"),
-    "tuned-rule": Style("#A50F15", ">"),
-    "oracle": Style("#9FB500", "p"),
-    "stop-and-copy": Style("#CC79A7", "D"),
-}
-LEARNED_STYLES = (
-    Style("#009E73", "o"),
-    Style("#000000", "P"),
-    Style("#56B4E9", "*"),
-    Style("#7F4F24", "h"),
-    Style("#F0A3FF", "d"),
-    Style("#94FFB5", "8"),
-    Style("#3B5B12", "H"),
-)
 DPI = 110
 FONT: dict[Any, Any] = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
 
 
-def throttle_styles(throttles: Sequence[str]) -> dict[str, Style]:
-    """A style for each throttle: fixed for the baselines, in turn for all others."""
-    others = [name for name in throttles if name not in BASELINE_STYLES]
-    return {
-        name: BASELINE_STYLES.get(name) or LEARNED_STYLES[others.index(name) % len(LEARNED_STYLES)]
-        for name in throttles
-    }
+def throttle_styles(throttles: Sequence[str], learned: Collection[str]) -> dict[str, Style]:
+    """A style for each throttle: the table's, or in turn for policies, or a spare one for those of neither.
+
+    Args:
+        throttles: what is drawn.
+        learned: the policies among them. A throttle that the table does not have is none for that.
+    """
+    known = table_styles()
+    policies = [name for name in throttles if name in learned]
+    found: dict[str, Style] = {}
+    for name in throttles:
+        if name in learned:
+            found[name] = POLICY_STYLES[policies.index(name) % len(POLICY_STYLES)]
+        else:
+            found[name] = known.get(name) or spare_style(name, {*known.values(), *found.values()})
+    return found
 
 
-def tradeoff_figure(rows: Sequence[Row], suite: str) -> Figure:
+def tradeoff_figure(rows: Sequence[Row], suite: str, learned: Collection[str]) -> Figure:
     """Guest runtime against T/T0 in one suite: a point for each migration, a large one for each throttle's mean.
 
-    A throttle that was run once for all preferences is one mean; a learned policy is a line over its preferences.
+    A throttle that was run once for all preferences is one mean; one of the ``learned`` policies is a line over its
+    preferences.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     by_throttle = grouped((row for row in rows if row.suite == suite), lambda row: row.throttle)
-    styles = throttle_styles(list(by_throttle))
+    styles = throttle_styles(list(by_throttle), learned)
     with mpl.rc_context(FONT):
         figure = Figure(figsize=(9.5, 5.5), dpi=DPI, layout="constrained")
         axes = figure.subplots()
         axes.set_xscale("log")
-        for name in sorted(by_throttle, key=lambda name: name not in BASELINE_STYLES):  # policies on top
+        for name in sorted(by_throttle, key=lambda name: name in learned):  # policies on top
             _draw_throttle(axes, name, by_throttle[name], styles[name])
         axes.axvline(1, color="#999999", linewidth=1, linestyle=":")
         axes.set_xlabel("migration time T / T0  (T0 = memory / nominal bandwidth)")
@@ -162,7 +145,7 @@ def _legend_label(name: str, strata: Sequence[Stratum]) -> str:
     return f"{name}\n({missed} of {strata[0].converged.size} missed\nthe deadline: x)" if missed else name
 
 
-def fronts_figure(fronts: Sequence[Front]) -> Figure:
+def fronts_figure(fronts: Sequence[Front], learned: Collection[str]) -> Figure:
     """Mean guest runtime against mean T/T0 over the preferences: a panel for each suite, a line for each throttle.
 
     The grey stairs are the front of all throttles but the oracle: nothing lies above them.
@@ -171,14 +154,15 @@ def fronts_figure(fronts: Sequence[Front]) -> Figure:
     from matplotlib.figure import Figure
 
     suites = list(dict.fromkeys(front.suite for front in fronts))
-    styles = throttle_styles(list(dict.fromkeys(front.throttle for front in fronts)))
+    styles = throttle_styles(list(dict.fromkeys(front.throttle for front in fronts)), learned)
+    ordered = sorted(fronts, key=lambda front: front.throttle in learned)  # policies on top
     columns = math.ceil(math.sqrt(len(suites)))
     rows = -(-len(suites) // columns)
     with mpl.rc_context(FONT):
         figure = Figure(figsize=(3 + 5.5 * columns, 0.7 + 4.5 * rows), dpi=DPI, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, suite in zip(panels, suites, strict=False):
-            _draw_fronts(axes, [front for front in fronts if front.suite == suite], styles)
+            _draw_fronts(axes, [front for front in ordered if front.suite == suite], styles)
             axes.set_title("all suites" if suite == ALL else suite, loc="left")
         for axes in panels[len(suites) :]:
             axes.remove()
@@ -197,7 +181,7 @@ def _draw_fronts(axes: Axes, fronts: Sequence[Front], styles: Mapping[str, Style
     runtime = np.concatenate([front.guest_runtime for front in rivals])
     best = pareto_front(time, runtime)
     axes.step(time[best], runtime[best], where="post", color="#BBBBBB", linewidth=5, zorder=1)
-    for front in sorted(fronts, key=lambda front: front.throttle not in BASELINE_STYLES):  # policies on top
+    for front in fronts:
         points = dict.fromkeys(zip(front.time_over_t0, front.guest_runtime, strict=True))
         _draw_line(axes, styles[front.throttle], points, front.throttle)
     axes.margins(0.12)
@@ -205,13 +189,13 @@ def _draw_fronts(axes: Axes, fronts: Sequence[Front], styles: Mapping[str, Style
     axes.grid(alpha=0.25, which="both")
 
 
-def cover_letter_figure(comparison: Comparison) -> Figure:
+def cover_letter_figure(comparison: LetterComparison) -> Figure:
     """Migration time of each row on a logarithmic axis: the letter's measurements outlined, the model's filled."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     columns = comparison.columns
-    styles = throttle_styles([column.throttle for column in columns])
+    styles = throttle_styles([column.throttle for column in columns], comparison.learned)
     times = np.array([[cell.total_time_s for cell in column.cells] for column in columns])
     shortest, longest = float(np.min(times)), float(np.max(times, where=np.isfinite(times), initial=0))
     top = 3 * longest

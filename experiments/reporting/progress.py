@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dqgym.arrays import FloatArray
     from dqgym.controller.loop import Observer, OnProgress
     from dqgym.scenario import Scenario
     from dqgym.telemetry.command import Command
-    from dqgym.telemetry.telemetry import FloatArray, Telemetry
+    from dqgym.telemetry.telemetry import Telemetry
 
 
 @contextmanager
@@ -59,3 +60,30 @@ def showing_migration(scenario: Scenario, throttle: str, show: bool = True) -> I
             )
 
         yield update
+
+
+@contextmanager
+def showing_steps(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar with the time that is left; yields what is called with the number of steps that are done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from experiments.reporting.tables import terminal
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = terminal(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(title, total=total)
+        yield lambda done: progress.update(bar, completed=done)
+
+
+@contextmanager
+def showing_status(title: str) -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done; yields what is called with its text."""
+    from experiments.reporting.tables import terminal
+
+    console = terminal(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status(title) as status:
+        yield status.update

@@ -6,18 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from experiments.evaluation.throttle_sources import ORACLE
+from dqgym.throttles.roles import MAINLINE, ORACLE, RULE, USUAL
 from experiments.reporting.report import interval, preference_cell
 from experiments.reporting.tables import Table
-from experiments.results.comparisons import ALL, WORST_RUNTIME, WORST_TIME, Standing
+from experiments.results.comparisons import ALL, DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Standing
 from experiments.results.rows import Summary
 from experiments.results.statistics import Estimate
 from experiments.results.summary import EvaluationSummary
-
-MAINLINE = ("auto-converge", "dirty-limit", "dirty-quota")
-"""What QEMU has, and what it was offered: its maintainers asked how they compare."""
-BEATEN = "auto-converge"
-"""A policy that is worse than this in time and guest runtime would be a step back for its users."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +161,12 @@ def baselines_table(stored: Sequence[Stored]) -> Table:
 def gap_table(stored: Sequence[Stored]) -> Table:
     """The part of the way from the rule to the oracle that each throttle has gone."""
     return _by_suite(
-        "Share of the gap between tuned-rule and oracle that is closed",
+        f"Share of the gap between {RULE} and {ORACLE} that is closed",
         ("throttle", "c"),
         [(one, [s for s in one.summary.standings if s.closed_gap is not None]) for one in stored],
         lambda standing: (standing.throttle, preference_cell(standing.preference)),
         lambda standing: interval(standing.closed_gap, 2),
-        ["(J of tuned-rule - J) / (J of tuned-rule - J of oracle), of means: 0 is no better than the rule, 1 as good as"
+        [f"(J of {RULE} - J) / (J of {RULE} - J of {ORACLE}), of means: 0 is no better than the rule, 1 as good as"
          " knowing the future. Empty where the oracle is not surely cheaper than the rule."],
     )  # fmt: skip
 
@@ -196,12 +191,12 @@ def ablations_table(stored: Sequence[Stored]) -> Table:
 def dominated_table(stored: Sequence[Stored]) -> Table:
     """In how many migrations a policy is worse than auto-converge in time and guest runtime."""
     return _by_suite(
-        f"Migrations that are worse than under {BEATEN} in time and in guest runtime",
+        f"Migrations that are worse than under {USUAL} in time and in guest runtime",
         ("throttle",),
-        [(one, [s for s in one.summary.against_baselines if s.opponent == BEATEN]) for one in stored],
+        [(one, [s for s in one.summary.against_baselines if s.opponent == USUAL]) for one in stored],
         lambda standing: (standing.throttle,),
         lambda standing: f"{standing.dominated} of {standing.migrations}",
-        ["By more than 0.5 % each, over all c and training seeds."],
+        [f"By more than {100 * DOMINATION_MARGIN:g} % each, over all c and training seeds."],
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,6 +109,31 @@ def terminal(stderr: bool = False) -> Console:
 
     console = Console(stderr=stderr, highlight=False)
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    """The tables under their titles."""
+    return "\n".join(f"**{table.title}**\n\n{table.markdown()}" for table in tables)
+
+
+def show(tables: Iterable[Table], document: Mapping[str, Any] | Sequence[Any], as_json: bool) -> Console:
+    """Print what a command found, as tables or as JSON.
+
+    Returns:
+        The console for what else there is to say: standard error where standard output holds JSON.
+    """
+    console = terminal(stderr=as_json)
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        for table in tables:
+            table.print(console)
+    return console
+
+
+def say(console: Console, text: str) -> None:
+    """One line, whole however narrow the terminal is: somebody may want to copy it."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def _markdown_line(cells: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dqgym.errors import BadInputError
-from experiments.evaluation.throttle_sources import ORACLE
+from dqgym.throttles.roles import ORACLE, RULE
 from experiments.results.rows import Key, Migration, Stratum, cost_sample
 from experiments.results.statistics import (
     Bootstrap,
@@ -31,8 +31,7 @@ from experiments.results.statistics import (
 ALL = "all"
 """In place of a suite: each with the same weight, however many migrations it has."""
 DOMINATION_MARGIN = 0.005
-RULE = "tuned-rule"
-"""Between its cost and the oracle's lies what a policy can gain on a rule."""
+"""A migration must be worse by more than this share to count as worse."""
 WORST_TIME, WORST_RUNTIME = 20.0, 0.0
 """Where hypervolumes are measured from: the usual deadline, in T0, and a guest that never runs."""
 
@@ -56,10 +55,11 @@ class Standing:
         iqm: interquartile mean of the throttle's own J (of several strata: the mean of theirs).
         mean_ratio: mean of J over the opponent's, migration by migration.
         ratio_of_means: mean J over the opponent's mean J.
-        improvement: probability that J is below the opponent's on the same migration; ties count half.
+        improvement: probability that J is below the opponent's on the same migration; ties (``TIE``) count half.
         median: of the ratios.
         percentile_95: of the ratios.
-        dominated: migrations that take longer than the opponent's and let the guest run less, by 0.5 % each.
+        dominated: migrations that take longer than the opponent's and let the guest run less, by
+            ``DOMINATION_MARGIN`` each.
         closed_gap: (J of tuned-rule - J) / (J of tuned-rule - J of oracle), of means; None without these two, or
             where there is no gap.
     """
@@ -104,7 +104,7 @@ class Front:
     monotone: bool
 
 
-class Standings:
+class Comparisons:
     """Compares throttles on the same resamples; what two comparisons have in common is computed once.
 
     Args:

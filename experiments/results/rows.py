@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
-from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
-from dqgym.telemetry.telemetry import FloatArray
 from experiments.results.statistics import Bootstrap, Sample, mean
 
 
@@ -44,8 +43,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Takeover:
-    """Migrations of one run that the guard's fallback took over from a policy, by reason."""
+class TakeoverCount:
+    """How many migrations of one run the guard's fallback took over from a policy, for one reason."""
 
     suite: str
     throttle: str
@@ -126,9 +125,7 @@ def rows_from_outcomes(
     """One row for each migration and preference."""
     rows = []
     for preference in preferences:
-        cost = migration_cost(
-            outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference
-        )
+        cost = outcomes.cost(preference)
         rows += [
             Row(
                 suite=suite,
@@ -264,11 +261,3 @@ def json_safe(value: Any) -> Any:
             return None
         case _:
             return value
-
-
-def revived_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row that ``json_safe`` has put into JSON as it was: NaN where a number is absent.
-
-    A baseline's training seed is no such number: there is none.
-    """
-    return {name: math.nan if value is None and name != "training_seed" else value for name, value in row.items()}

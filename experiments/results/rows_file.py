@@ -35,8 +35,8 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> Path:
     return path
 
 
-def read_rows(folder: Path, throttles: Collection[str]) -> list[Row]:
-    """The rows of some throttles.
+def read_rows(folder: Path, throttles: Collection[str] | None = None) -> list[Row]:
+    """The rows of some throttles; None: of all.
 
     Raises:
         BadInputError: there is no such file, it has other columns or a value that is not allowed, or it has no rows
@@ -58,9 +58,9 @@ def read_rows(folder: Path, throttles: Collection[str]) -> list[Row]:
                 raise BadInputError(f"{where}: {len(line)} cells, must be {len(COLUMNS)}")
             throttle = line[COLUMNS.index("throttle")]
             found[throttle] = None
-            if throttle in throttles:
+            if throttles is None or throttle in throttles:
                 rows.append(_row(line, where))
-    for throttle in throttles:
+    for throttle in throttles or ():
         if throttle not in found:
             raise BadInputError(f"{paths[0]}: no throttle {throttle!r} in it; there are: {', '.join(found)}")
     return rows

@@ -18,10 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dqgym.telemetry.telemetry import BoolArray, FloatArray
+from dqgym.arrays import BoolArray, FloatArray
 
 RESAMPLES = 2000
 """The ends of a 95 % interval then rest on 50 resamples each."""
+TIE = 1e-6
+"""Costs that differ by no more are a tie: the last digits depend on the machine, and J is of the order of 1."""
 BATCH = 25
 """Resamples computed at a time where each needs an array as large as a stratum."""
 
@@ -149,9 +151,12 @@ def mean_ratio(sample: Sample, opponent: Sample) -> Replicated:
 
 
 def probability_of_improvement(sample: Sample, opponent: Sample) -> Replicated:
-    """The chance of a value below the opponent's on the same migration, over all pairs of seeds; ties count half."""
-    own, other = sample.values[:, None], opponent.values[None]
-    wins = ((own < other) + 0.5 * (own == other)).reshape(-1, sample.values.shape[1])
+    """The chance of a value below the opponent's on the same migration, over all pairs of seeds.
+
+    Ties, values that differ by at most ``TIE``, count half.
+    """
+    difference = sample.values[:, None] - opponent.values[None]
+    wins = ((difference < -TIE) + 0.5 * (np.abs(difference) <= TIE)).reshape(-1, sample.values.shape[1])
     pairs = np.einsum("rs,rt->rst", sample.seeds, opponent.seeds).reshape(len(sample.seeds), -1)
     return Replicated(float(wins.mean()), _weighted_means(wins, pairs, sample.migrations))
 

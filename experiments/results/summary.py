@@ -16,9 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from dqgym.documents import read_json
 from dqgym.errors import BadInputError
+from dqgym.throttles.roles import ORACLE, RULE
 from experiments.errors import describe_validation_error
-from experiments.evaluation.throttle_sources import ORACLE
-from experiments.results.comparisons import RULE, Front, Group, Standing, Standings
+from experiments.results.comparisons import Comparisons, Front, Group, Standing
 from experiments.results.rows import Summary, json_safe, summarise_strata
 
 SUMMARY_FILE = "summary.json"
@@ -82,32 +82,36 @@ _TABLES = ("means", "standings", "against_baselines", "fronts")
 
 
 def summarise_evaluation(
-    standings: Standings, opponent: str | None, learned: Sequence[str], origin: Origin
+    comparisons: Comparisons, opponent: str | None, learned: Sequence[str], origin: Origin
 ) -> EvaluationSummary:
     """All statistics of an evaluation; ``learned``: the policies among its throttles."""
-    strata = standings.strata
-    own = [*learned, *(name for name in standings.throttles if name == RULE)]
-    baselines = [name for name in standings.throttles if name not in (*learned, ORACLE)]
+    strata = comparisons.strata
+    own = [*learned, *(name for name in comparisons.throttles if name == RULE)]
+    baselines = [name for name in comparisons.throttles if name not in (*learned, ORACLE)]
     return EvaluationSummary(
         origin=origin,
         training_seeds={key.throttle: one.training_seeds for key, one in strata.items() if key.throttle in learned},
         migrations={key.suite: len(one.migrations) for key, one in strata.items()},
         opponent=opponent,
-        means=tuple(summarise_strata(strata, standings.bootstrap)),
-        standings=() if opponent is None else tuple(standings.against(opponent, standings.throttles, standings.groups)),
+        means=tuple(summarise_strata(strata, comparisons.bootstrap)),
+        standings=()
+        if opponent is None
+        else tuple(comparisons.against(opponent, comparisons.throttles, comparisons.groups)),
         against_baselines=tuple(
             standing
             for baseline in baselines
-            for standing in standings.against(baseline, [name for name in own if name != baseline], _widest(standings))
+            for standing in comparisons.against(
+                baseline, [name for name in own if name != baseline], _widest(comparisons)
+            )
         ),
-        fronts=tuple(standings.fronts()),
+        fronts=tuple(comparisons.fronts()),
     )
 
 
-def _widest(standings: Standings) -> list[Group]:
+def _widest(comparisons: Comparisons) -> list[Group]:
     """Every suite, and all of them, over all preferences."""
-    preference = None if len(standings.preferences) > 1 else standings.preferences[0]
-    return [group for group in standings.groups if group.preference == preference]
+    preference = None if len(comparisons.preferences) > 1 else comparisons.preferences[0]
+    return [group for group in comparisons.groups if group.preference == preference]
 
 
 def read_summary(folder: Path) -> EvaluationSummary:

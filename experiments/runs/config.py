@@ -14,9 +14,9 @@ from typing import Annotated, Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from agents.config import AlgorithmConfig, PairedConfig, PolicyConfig, Share
+from agents.config import AlgorithmConfig, PolicyConfig, Share
 from agents.numbers import Number, Section, Whole
-from dqgym.cost.definition import FAST, GENTLE, PREFERENCE_RANGE
+from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.documents import MOST_LEVELS, parse_yaml, read_yaml
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
@@ -186,8 +186,10 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _can_be_paired(self) -> TrainingConfig:
-        if isinstance(self.algorithm, PairedConfig) and self.environment.n_envs % 2:
-            raise BadInputError(f"environment.n_envs={self.environment.n_envs} must be even: algorithm.kind is paired")
+        if self.algorithm.takes_pairs and self.environment.n_envs % 2:
+            raise BadInputError(
+                f"environment.n_envs={self.environment.n_envs} must be even: algorithm.kind is {self.algorithm.kind}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from agents.actor import Act, as_function, deterministic_actor, load_policy
 from agents.networks.per_vcpu_network import ActorNetwork
 from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
 from dqgym.controller.policy_throttle import PolicyThrottle
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.errors import BadInputError
 from dqgym.scenario import MAX_VCPUS
 from dqgym.telemetry.action import ActionSpec

@@ -21,7 +21,6 @@ import dqgym.envs  # noqa: F401  registers dqgym/Migration-v0
 from agents.algorithms import training
 from agents.algorithms.algorithms import load_algorithm, make_algorithm
 from agents.algorithms.callbacks import BestModelCallback, CheckpointCallback, log_at_once
-from agents.config import PpoConfig
 from agents.storage.checkpoints import checkpoints, latest_checkpoint, save_algorithm
 from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
@@ -29,7 +28,7 @@ from dqgym.errors import BadInputError, RunFailedError
 from dqgym.files import write_text
 from dqgym.scenario.suites import get_suite
 from experiments.evaluation.evaluation import Task, evaluate
-from experiments.evaluation.throttle_sources import Contender
+from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.results.rows import Summary, json_safe, summarise
 from experiments.runs.config import TrainingConfig
 from experiments.runs.run_directory import RunDirectory, read_evaluation, timestamp
@@ -97,7 +96,7 @@ def make_environment(config: TrainingConfig) -> Sb3VecEnv:
             randomisation=environment.randomisation.model_dump(),
             survey=environment.survey,
             survey_chance=environment.survey_chance,
-            hidden_state=isinstance(config.algorithm, PpoConfig) and config.algorithm.privileged_critic,
+            hidden_state=config.algorithm.sees_hidden_state,
             autoreset_mode=AutoresetMode.SAME_STEP,
         ),
         reward_unit=typical_cost,
@@ -188,9 +187,9 @@ class HeldOutEvaluation:
     def __call__(self, algorithm: BaseAlgorithm) -> float:
         """Evaluate the algorithm's policy as it is now, deterministically."""
         policy = trained_policy(algorithm.policy, self.config)
-        contender = Contender(self.config.name, True, policy.throttle, policy.vcpus)
+        source = ThrottleSource(self.config.name, True, policy.throttle, policy.vcpus)
         preferences = self.config.evaluation.preferences
-        evaluation = evaluate([contender], self.tasks, preferences, _model_backend, lambda *_: None)
+        evaluation = evaluate([source], self.tasks, preferences, _model_backend, lambda *_: None)
         summaries = summarise(evaluation.rows)
         logged = {
             f"eval/{summary.suite}/c={summary.preference:g}/{field}": getattr(summary, field)

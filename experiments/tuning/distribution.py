@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost.definition import migration_cost
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
-from dqgym.telemetry.telemetry import FloatArray
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.rules.tuned import TRAINING
+from experiments.named_files import TRAINING_CONFIGS
+from experiments.runs.config import load_config
 
-TRAINING_SUITES = {
-    "mixed": 2.0,
-    "phases": 1.5,
-    "bandwidth-steps": 1.5,
-    "working-sets": 1.0,
-    "noisy-neighbour": 0.25,
-    "stationary": 0.75,
-}
-"""What policies are trained on, with weights (configs/default.yaml)."""
+SHIPPED_RECIPE = "default"
+
+
+@cache
+def training_suites() -> Mapping[str, float]:
+    """What the shipped policy is trained on, with weights."""
+    return load_config(TRAINING_CONFIGS.path(SHIPPED_RECIPE)).environment.suites
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,12 @@ class Distribution:
 
     def costs(self, throttle: Throttle, preference: float) -> FloatArray:
         """[N] J of every migration, on the model."""
-        return costs_at(self.migrate(throttle), preference)
+        return self.migrate(throttle).cost(preference)
 
     def by_suite(self, values: FloatArray) -> dict[str, float]:
         """The mean of ``values`` [N] over the scenarios of each suite."""
         origin = np.array(self.suite_of)
         return {suite: float(values[origin == suite].mean()) for suite in self.suites}
-
-
-def costs_at(outcomes: Outcomes, preference: float | FloatArray) -> FloatArray:
-    """[N] J of N migrations; ``preference`` is one for all or [N]."""
-    return migration_cost(outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference)
 
 
 def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
@@ -74,7 +69,7 @@ def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
         BadInputError: a weight is not a positive number.
     """
     if not texts:
-        return dict(TRAINING_SUITES)
+        return dict(training_suites())
     weights = {}
     for text in texts:
         suite, equals, weight = text.partition("=")
@@ -97,5 +92,5 @@ def draw_distribution(weights: Mapping[str, float], name: str | None, count: int
         drawn = source.scenarios(wanted, seed)
         scenarios += drawn
         suite_of += [suite] * len(drawn)
-    usual = TRAINING if weights == TRAINING_SUITES else "+".join(weights)
+    usual = TRAINING if weights == training_suites() else "+".join(weights)
     return Distribution(name or usual, weights, tuple(scenarios), tuple(suite_of), seed)

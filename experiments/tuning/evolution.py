@@ -18,18 +18,18 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost.definition import PREFERENCE_RANGE
+from dqgym.cost import PREFERENCE_RANGE
 from dqgym.errors import BadInputError
 from dqgym.files import read_bytes, replacing
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Float32Array, FloatArray
 from dqgym.throttles.rules.contextual_rule import HIDDEN, INPUTS, WEIGHTS, ContextualRule
 from dqgym.throttles.rules.contextual_weights import contextual_network
 from dqgym.throttles.rules.tuned import TunedEntry
-from experiments.tuning.distribution import costs_at, draw_distribution
+from experiments.tuning.distribution import draw_distribution
 
 ADAM_MEAN, ADAM_SQUARE, ADAM_EPSILON = 0.9, 0.99, 1e-8
 SURVEY = ControlInterval(least_s=0.0, pass_times=0.005)
@@ -143,7 +143,7 @@ def estimated_gradient(search: Evolution, state: State, pool: Sequence[Scenario]
         SURVEY if state.step % 2 else None,
     )
     outcomes = run_migrations(ModelBackend(), chosen * 2, rule, seeds * 2)
-    cost = costs_at(outcomes, np.tile(preference, 2))
+    cost = outcomes.cost(np.tile(preference, 2))
     usual = np.interp(
         np.log(preference), np.log([one.preference for one in search.tuned]), [one.cost for one in search.tuned]
     )

@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import create_trial
 
 from dqgym.throttles.rules.tuned import OptionValue
-from experiments.evaluation.journal import Records
+from experiments.resuming import Records
 from experiments.tuning.spaces import Space
 
 Options = Mapping[str, OptionValue]
@@ -35,50 +35,53 @@ class Trial:
     costs: tuple[float, ...]
 
 
-class Trials(Records[Trial]):
-    """The trials of a search, in a file that is whole after each of them; see ``Records``."""
-
-    def __init__(self, path: Path, setting: Mapping[str, Any], resume: bool) -> None:
-        super().__init__(path, setting, resume, Trial, "search")
+def open_trials(path: Path, setting: Mapping[str, Any], resume: bool) -> Records[Trial]:
+    """The trials of a search, in a file that is whole after each of them. BadInputError: see ``Records``."""
+    return Records(path, setting, resume, Trial, "search")
 
 
-def search(
-    kept: Trials,
-    objective: Objective,
-    preferences: int,
-    space: Space,
-    starts: Sequence[Options],
-    trials: int,
-    seed: int,
-    on_trial: Callable[[int], None],
-) -> list[Trial]:
+@dataclass(frozen=True)
+class Goal:
+    """What is searched.
+
+    Attributes:
+        objective: is minimised, for each preference.
+        preferences: how many costs it gives.
+        space: the options and their bounds.
+        starts: sets of options that are tried first.
+    """
+
+    objective: Objective
+    preferences: int
+    space: Space
+    starts: Sequence[Options] = ()
+
+
+def search(kept: Records[Trial], goal: Goal, trials: int, seed: int, on_trial: Callable[[int], None]) -> list[Trial]:
     """The best trial for each preference.
 
     Args:
         kept: trials that are complete already; the others are added.
-        objective: is minimised, for each preference.
-        preferences: how many costs it gives.
-        space: what is searched.
-        starts: sets of options that are tried first.
+        goal: what is searched.
         trials: how many in all.
         seed: decides everything.
         on_trial: called before the first and after each trial with the number of those that are complete.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    studies = [optuna.create_study() for _ in range(preferences)]
+    studies = [optuna.create_study() for _ in range(goal.preferences)]
     for trial in kept.all:
-        _learn(studies, trial, space)
+        _learn(studies, trial, goal.space)
     on_trial(len(kept.all))
     for number in range(len(kept.all), trials):
-        if number < len(starts):
-            options = dict(starts[number])
+        if number < len(goal.starts):
+            options = dict(goal.starts[number])
         else:
-            options = _suggestion(studies[number % preferences], space, seed + number)
-        trial = Trial(options, tuple(objective(options)))
-        _learn(studies, trial, space)
+            options = _suggestion(studies[number % goal.preferences], goal.space, seed + number)
+        trial = Trial(options, tuple(goal.objective(options)))
+        _learn(studies, trial, goal.space)
         kept.add(trial)
         on_trial(number + 1)
-    return [min(kept.all, key=lambda trial: trial.costs[index]) for index in range(preferences)]
+    return [min(kept.all, key=lambda trial: trial.costs[index]) for index in range(goal.preferences)]
 
 
 def _learn(studies: Sequence[optuna.Study], trial: Trial, space: Space) -> None:

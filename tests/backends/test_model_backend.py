@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost.definition import LEAST_RUN_SHARE, MAX_STALL
+from dqgym.cost import LEAST_RUN_SHARE, MAX_STALL
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.telemetry import VcpuField, VmField

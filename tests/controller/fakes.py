@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 MIB = 2.0**20
 STEP_S = 0.005

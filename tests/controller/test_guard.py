@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
-from dqgym.controller.guard import Guard, GuardOptions, Intervention, Reason
+from dqgym.controller.guard import Guard, GuardOptions, Reason, Takeover
 from dqgym.controller.loop import run_migrations
 from dqgym.scenario import ConstantLink, Scenario, VcpuGroup, VirtualMachine
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL
-from dqgym.telemetry.telemetry import Facts, FloatArray, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from dqgym.throttles.registry import make_throttle
@@ -95,7 +96,7 @@ def test_a_sound_policy_passes_through_unchanged() -> None:
     plain = FakeBackend(vcpu_slots=3)
     expected = run_migrations(plain, [FAST, writers(200)], Policy(limit_of(0.5)), [0, 1])
     guard, backend, outcome = guarded(Policy(limit_of(0.5)), [FAST, writers(200)])
-    assert guard.interventions == ()
+    assert guard.takeovers == ()
     assert np.array_equal(outcome.total_time_s, expected.total_time_s)
     for ours, theirs in zip(backend.commands, plain.commands, strict=True):
         present = backend.facts.present
@@ -118,10 +119,10 @@ def test_a_sound_policy_passes_through_unchanged() -> None:
 def test_a_bad_number_hands_that_migration_and_no_other_to_the_fallback_for_good(field: str, value: float) -> None:
     policy = Policy(spoilt(field, value, row=1, column=1, from_s=1.0))
     guard, backend, outcome = guarded(policy, [FAST, FAST])
-    (intervention,) = guard.interventions
-    assert intervention.migration == 1
-    assert intervention.reason is Reason.INVALID_COMMAND
-    assert intervention.time_s == pytest.approx(1.0)
+    (takeover,) = guard.takeovers
+    assert takeover.migration == 1
+    assert takeover.reason is Reason.INVALID_COMMAND
+    assert takeover.time_s == pytest.approx(1.0)
     assert guard.in_fallback.tolist() == [False, True]
     assert outcome.converged.all()
     limits = np.array([command.dirty_limit_bytes_per_s[:, 0] for command in backend.commands])[:25] / (64 * MIB)
@@ -141,7 +142,7 @@ def test_absent_slots_and_ended_migrations_may_hold_anything() -> None:
         return sound
 
     guard, backend, outcome = guarded(Policy(command), [writers(100), writers(500, deadline_pass_times=8)])
-    assert guard.interventions == ()
+    assert guard.takeovers == ()
     assert outcome.converged.all()
     assert np.isfinite(np.array([c.run_share_cap for c in backend.commands])).all()
 
@@ -157,8 +158,8 @@ def test_absent_slots_and_ended_migrations_may_hold_anything() -> None:
 def test_a_misshapen_command_is_not_carried_out(change: Callable[[Command], Command], detail: str) -> None:
     guard, _, outcome = guarded(Policy(lambda facts, telemetry: change(free_command(facts))), [FAST])
     assert outcome.converged.all()
-    assert guard.interventions[0].reason is Reason.INVALID_COMMAND
-    assert detail in guard.interventions[0].detail
+    assert guard.takeovers[0].reason is Reason.INVALID_COMMAND
+    assert detail in guard.takeovers[0].detail
 
 
 def fail(facts: Facts, telemetry: Telemetry) -> Command:
@@ -171,7 +172,7 @@ def test_a_policy_that_fails_is_not_asked_again(command: Callable[[Facts, Teleme
     guard, _, outcome = guarded(policy, [FAST, writers(200)])
     assert outcome.converged.all()
     assert policy.asked == 1
-    assert [(i.migration, i.reason) for i in guard.interventions] == [(n, Reason.POLICY_FAILED) for n in (0, 1)]
+    assert [(i.migration, i.reason) for i in guard.takeovers] == [(n, Reason.POLICY_FAILED) for n in (0, 1)]
 
 
 def test_a_policy_that_fails_at_the_start_is_out_of_charge_from_the_start() -> None:
@@ -183,7 +184,7 @@ def test_a_policy_that_fails_at_the_start_is_out_of_charge_from_the_start() -> N
     guard, _, outcome = guarded(policy, [FAST])
     assert outcome.converged.all()
     assert policy.asked == 0
-    assert guard.interventions == (Intervention(0, 0.0, Reason.POLICY_FAILED, "ValueError: too many vCPUs"),)
+    assert guard.takeovers == (Takeover(0, 0.0, Reason.POLICY_FAILED, "ValueError: too many vCPUs"),)
 
 
 def test_ctrl_c_is_not_a_failing_policy() -> None:
@@ -204,26 +205,26 @@ def test_a_decision_after_the_deadline_of_the_loop_is_the_last() -> None:
     policy = Policy(slower_and_slower)
     guard, _, _ = guarded(policy, [FAST], GuardOptions(decision_deadline_s=0.055), clock=lambda: now_s[0])
     assert policy.asked == 6
-    assert guard.interventions[0].reason is Reason.LATE_DECISION
-    assert guard.interventions[0].detail == "0.06 s instead of 0.055 s"
+    assert guard.takeovers[0].reason is Reason.LATE_DECISION
+    assert guard.takeovers[0].detail == "0.06 s instead of 0.055 s"
 
 
 def test_a_migration_without_progress_goes_to_the_fallback_which_ends_it_in_time() -> None:
     guard, _, outcome = guarded(Policy(free), [FAST, writers(20)])
     assert outcome.converged.all(), "free vCPUs alone would never converge"
-    (intervention,) = guard.interventions
-    assert (intervention.migration, intervention.reason) == (0, Reason.NO_PROGRESS)
+    (takeover,) = guard.takeovers
+    assert (takeover.migration, takeover.reason) == (0, Reason.NO_PROGRESS)
     t0 = outcome.pass_time_s[0]
-    assert intervention.time_s == pytest.approx((1 + 0.4 * 20) * t0, abs=t0)
+    assert takeover.time_s == pytest.approx((1 + 0.4 * 20) * t0, abs=t0)
 
 
 def test_progress_that_comes_too_slowly_ends_near_the_deadline() -> None:
     # Of what is sent, 4 to 5 % less comes back: more than 20 pass times.
     slow = Policy(limit_of(0.98))
     guard, _, outcome = guarded(slow, [replace(FAST, downtime_limit_s=0.05)])
-    (intervention,) = guard.interventions
-    assert intervention.reason is Reason.NEAR_DEADLINE
-    assert intervention.time_s == pytest.approx(0.7 * 20 * outcome.pass_time_s[0], abs=0.2)
+    (takeover,) = guard.takeovers
+    assert takeover.reason is Reason.NEAR_DEADLINE
+    assert takeover.time_s == pytest.approx(0.7 * 20 * outcome.pass_time_s[0], abs=0.2)
     assert outcome.converged.all()
 
 
@@ -310,10 +311,10 @@ def test_a_writer_that_saturates_a_small_working_set_is_not_mistaken_for_a_slow_
     assert throttled_share(saturating, Policy(limit_of(0.3))) == 1
 
 
-def test_reset_forgets_the_interventions_of_the_last_run() -> None:
+def test_reset_forgets_the_takeovers_of_the_last_run() -> None:
     policy = Policy(spoilt("run_share_cap", np.nan, row=0, column=0, from_s=0.0))
     guard, _, _ = guarded(policy, [FAST])
-    assert guard.interventions
+    assert guard.takeovers
     policy._command = limit_of(0.5)
     run_migrations(FakeBackend(), [FAST], guard, [0])
-    assert guard.interventions == ()
+    assert guard.takeovers == ()

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from dqgym.arrays import FloatArray
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Telemetry
 from dqgym.throttles.none import NoThrottle
 from dqgym.throttles.registry import make_throttle
 from tests.controller.fakes import FakeBackend, writers

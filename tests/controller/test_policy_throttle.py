@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from dqgym.arrays import Float32Array
 from dqgym.controller.loop import run_migrations
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
-from dqgym.telemetry.telemetry import Facts, Float32Array, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.base import Throttle
 from tests.controller.fakes import MIB, FakeBackend, writers
 

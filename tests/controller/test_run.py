@@ -39,7 +39,7 @@ def test_migrations_of_different_widths_in_turn_have_absent_vcpus_where_others_h
     assert scenarios[0].vcpus < scenarios[1].vcpus
 
 
-def test_interventions_count_through_all_migrations():
+def test_takeovers_count_through_all_migrations():
     class Faulty:
         """Gives no command at all."""
 
@@ -54,8 +54,8 @@ def test_interventions_count_through_all_migrations():
 
     guard = Guard(Faulty(), make_throttle("dirty-quota"), GuardOptions())
     run = run_all(OneAtATime(vcpu_slots=SLOTS), SCENARIOS, guard, SEEDS)
-    assert [one.migration for one in run.interventions] == [0, 1, 2, 3, 4]
-    assert {one.reason for one in run.interventions} == {Reason.POLICY_FAILED}
+    assert [one.migration for one in run.takeovers] == [0, 1, 2, 3, 4]
+    assert {one.reason for one in run.takeovers} == {Reason.POLICY_FAILED}
 
 
 def test_progress_goes_up_to_all_migrations():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dqgym.cost.definition import FAST, GENTLE, LEAST_RUN_SHARE, MAX_STALL, PREFERENCE_RANGE, WINDOW_S, migration_cost
+from dqgym.cost import FAST, GENTLE, LEAST_RUN_SHARE, MAX_STALL, PREFERENCE_RANGE, WINDOW_S, migration_cost
 from dqgym.cost.window import window_stall
 
 

@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from dqgym.backends.model import ModelBackend
-from dqgym.cost.definition import migration_cost
 from dqgym.envs.kernel import draw_episode
 from dqgym.envs.vector import MigrationVectorEnv
 from dqgym.jit.random import streams
@@ -99,10 +98,7 @@ def test_the_environment_is_backend_encoder_and_action_one_after_another(interva
     done = ~running
     if interval == "0.2 T0":
         assert done.sum() > count / 2
-    outcomes = backend.outcomes()
-    cost = migration_cost(
-        outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preferences
-    )
+    cost = backend.outcomes().cost(preferences)
     np.testing.assert_allclose(final[done, 0], cost[done], rtol=1e-9)
     np.testing.assert_allclose(-returns[done], cost[done], rtol=1e-9)
 

@@ -14,7 +14,6 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import dqgym  # noqa: F401  registers the environment
 from dqgym.backends.model import ModelBackend
-from dqgym.cost.definition import migration_cost
 from dqgym.envs.info import FINAL_INFO
 from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.reward import TERM_KEYS
@@ -75,9 +74,7 @@ def test_an_episodes_rewards_add_up_to_minus_the_cost(seed):
     _, rewards, infos = episode(env, seed)
     outcomes = env.backend.outcomes()
     final = infos[-1]
-    cost = migration_cost(
-        outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, final["preference"]
-    )[0]
+    cost = outcomes.cost(final["preference"])[0]
     assert rewards.sum() == pytest.approx(-cost, rel=1e-9)
     assert final["cost"] == pytest.approx(cost, rel=1e-9)
     assert final["episode_return"] == pytest.approx(rewards.sum(), rel=1e-9)

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from scipy import stats
 
 import dqgym  # noqa: F401  registers the environment
-from dqgym.cost.definition import PREFERENCE_RANGE
+from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.randomisation import Randomisation
 from dqgym.envs.reward import TERM_KEYS

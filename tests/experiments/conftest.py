@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.commands.learning.export import export_run
+from experiments.bundles.export import export_run
 from tests.experiments.made_runs import make_run
 
 OBSERVATIONS = 100

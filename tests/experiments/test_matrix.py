@@ -74,7 +74,7 @@ def test_control(backend, policy, bundles):
     report = run("control", bundles[policy], "--backend", backend, "--suite", "widths")
     migrations = report["migrations"]
     assert [one["scenario"] for one in migrations] == list(WIDTHS)
-    assert [(one["converged"], one["interventions"]) for one in migrations] == [(True, [])] * len(WIDTHS)
+    assert [(one["converged"], one["takeovers"]) for one in migrations] == [(True, [])] * len(WIDTHS)
     assert all(0.0 < one["worst_vcpu_runtime"] <= one["guest_runtime"] <= 1.0 for one in migrations)
 
 

@@ -19,8 +19,8 @@ from agents.storage.checkpoints import replay_buffer_path, save_checkpoint
 from agents.storage.model_files import read_model
 from agents.vec_env import Sb3VecEnv
 from dqgym.errors import BadInputError, DqgymError
+from experiments.bundles.export import export_run
 from experiments.cli.app import app
-from experiments.commands.learning.export import export_run
 from experiments.runs.run_directory import RunDirectory
 from experiments.runs.trained_policy import load_trained_policy
 from experiments.training.training import start_algorithm

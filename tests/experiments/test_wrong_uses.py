@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from dqgym.backends.kvm.host import probe
 from experiments.cli.app import app
+from experiments.results.rows_file import COLUMNS
 
 WRONG_USES = [
     ("control nothere", "policy bundle nothere: no such folder"),
@@ -47,9 +48,9 @@ WRONG_USES = [
     ("migrate kvm-lab:quiet-guest --destination here", "must be HOST:PORT"),
     ("receive --listen nowhere.invalid:80", "cannot listen on nowhere.invalid:80"),
     ("calibrate --out {pipes}", "exists and is not a folder of `dqgym calibrate`"),
-    ("calibrate --backend kvm --results {pipes}", "it is a pipe, not a regular file"),
-    ("calibrate --backend kvm --results {deep}", "results.json: not valid JSON: nested too deep"),
-    ("calibrate --backend kvm --results {wrong}", "0.suite: missing"),
+    ("calibrate --backend kvm --results {pipes}", "has neither results.csv nor results.csv.gz"),
+    ("calibrate --backend kvm --results {deep}", "must have the columns"),
+    ("calibrate --backend kvm --results {wrong}", "results.csv, line 2: 1 cells"),
     ("calibrate --parameters /nowhere.yaml", "/nowhere.yaml"),
     ("calibrate --update {empty}/file", "must have the lines"),
     ("suites nowhere", "unknown suite 'nowhere'"),
@@ -69,7 +70,7 @@ def places(tmp_path_factory):
     for name in ("results.json", "summary.json", "results.csv", "manifest.json"):
         os.mkfifo(folders["pipes"] / name)
         (folders["deep"] / name).write_text("[" * 100_000)
-    (folders["wrong"] / "results.json").write_text('{"rows": [{"a": 1}]}')
+    (folders["wrong"] / "results.csv").write_text(",".join(COLUMNS) + "\na\n")
     (folders["empty"] / "file").write_text("mine")
     return folders
 

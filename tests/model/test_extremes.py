@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dqgym.backends.model import ModelBackend
-from dqgym.cost.definition import MAX_STALL
+from dqgym.cost import MAX_STALL
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
 from dqgym.model.kernel import (

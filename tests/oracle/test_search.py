@@ -5,7 +5,6 @@ import pytest
 
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
-from dqgym.cost.definition import migration_cost
 from dqgym.oracle.schedule import FREE_LOG, SLICES, Player, Schedules, working_sets
 from dqgym.oracle.search import search
 from dqgym.oracle.throttle import Clairvoyant, OracleThrottle
@@ -37,8 +36,7 @@ class Fixed:
 def costs(throttle: Throttle, preference: float = C) -> np.ndarray:
     if isinstance(throttle, Clairvoyant):
         throttle.foresee(PHASES, list(SEEDS))
-    outcomes = run_migrations(ModelBackend(), PHASES, throttle, list(SEEDS))
-    return migration_cost(outcomes.total_time_s, outcomes.stall_s, outcomes.pass_time_s, outcomes.converged, preference)
+    return run_migrations(ModelBackend(), PHASES, throttle, list(SEEDS)).cost(preference)
 
 
 def test_the_cost_found_is_the_cost_of_playing_the_schedule_in_the_control_loop():

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from dqgym.arrays import Float32Array, FloatArray
 from dqgym.backends.base import Capabilities, Outcomes
 from dqgym.backends.kvm.feasibility import require_feasible
 from dqgym.backends.kvm.host.probe import require_kvm
@@ -25,7 +26,7 @@ from dqgym.backends.kvm.migration.link_pacing import BandwidthPath
 from dqgym.backends.kvm.migration.messages import Begin, Begun, Cancel, Failed, Final, Finish, Request, Snapshot, Step
 from dqgym.backends.kvm.migration.proof import ProofFailedError
 from dqgym.backends.kvm.migration.sender import Ending
-from dqgym.backends.outcome_recorder import Tallies
+from dqgym.backends.outcome_recorder import OutcomeRecorder
 from dqgym.errors import BadInputError, RunFailedError
 from dqgym.model.bandwidth import bandwidth_path
 from dqgym.model.parameters import DEFAULT_PARAMETERS
@@ -34,18 +35,12 @@ from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import Survey
-from dqgym.telemetry.telemetry import (
-    Facts,
-    Float32Array,
-    FloatArray,
-    Telemetry,
-    VcpuField,
-    VmField,
-    first_telemetry,
-)
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
 
 WARM_UP_S = 0.3
 """The guest runs so long before its migration begins."""
+STOPPING_SHARE = 0.005
+"""Of a control interval: so long a vCPU may run on that has been stopped; it takes a moment to heed it."""
 CLOSE_TIMEOUT_S = 5.0
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The processes are begun with these blocked; each takes those that it wants."""
@@ -83,7 +78,7 @@ class KvmBackend:
         self.facts: Facts
         self.final: Final | None = None
         self._processes: _Processes | None = None
-        self._tallies: Tallies
+        self._recorder: OutcomeRecorder
         self._telemetry: Telemetry
         self._snapshot: Snapshot
 
@@ -129,9 +124,9 @@ class KvmBackend:
             ring_bytes=np.array([float(begun.snapshot.ring_bytes)]),
             survey=_survey(surveyed, slots) if surveyed is not None else None,
         )
-        self._tallies = Tallies(self.facts)
+        self._recorder = OutcomeRecorder(self.facts, STOPPING_SHARE)
         if surveyed is not None:
-            self._tallies.add_survey(0, np.pad(surveyed.run_s, (0, slots - len(surveyed.run_s))))
+            self._recorder.add_survey(0, np.pad(surveyed.run_s, (0, slots - len(surveyed.run_s))))
         # The answer takes a few milliseconds, which belong to the first interval.
         began_s = surveyed.length_s if surveyed is not None else 0.0
         self._snapshot = replace(begun.snapshot, running_s=began_s, sent_bytes=0, sending_s=0.0)
@@ -155,7 +150,7 @@ class KvmBackend:
         took_s = max(now.running_s - before.running_s, 0.0)
         vcpu = _vcpu_telemetry(before, now, took_s, request.ring_sleeps_s, self._telemetry.vcpu.shape[2])
         vm = _vm_telemetry(before, now, took_s, self._telemetry.vm[0])
-        self._tallies.add(0, vcpu[VcpuField.RUN_S], took_s, command.run_share_cap[0], now.ended)
+        self._recorder.add(0, vcpu[VcpuField.RUN_S], took_s, command, now.ended)
         self._snapshot = now
         self._telemetry = Telemetry(vcpu[None], vm[None], np.array([now.ended]))
         return self._telemetry
@@ -180,7 +175,7 @@ class KvmBackend:
         if final.ending in (Ending.FAILED, Ending.UNKNOWN):
             raise MigrationFailedError(f"the migration {final.ending}: {final.reason}")
         converged = final.ending is Ending.CONVERGED
-        return self._tallies.outcomes(self._telemetry, np.array([converged]), np.array([final.downtime_s]))
+        return self._recorder.outcomes(self._telemetry, np.array([converged]), np.array([final.downtime_s]))
 
     def close(self) -> None:
         """Call off what is under way, and end the processes."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle, islice
-from typing import Any, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict, Unpack, get_type_hints
 
-from dqgym.cost.definition import PREFERENCE_RANGE
+from dqgym.arrays import FloatArray
+from dqgym.cost import PREFERENCE_RANGE
 from dqgym.envs.arguments.checks import (
     IntervalChoice,
     ParametersChoice,
@@ -34,30 +35,73 @@ from dqgym.scenario import MAX_VCPUS, Scenario
 from dqgym.scenario.suites import FixedSuite, get_suite
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval
-from dqgym.telemetry.telemetry import FloatArray
 
 SuiteChoice = str | Mapping[str, float]
 """The name of a suite, or weights by name."""
 
 
-class EnvironmentKeywords(TypedDict, total=False):
-    """The keyword arguments that the single and the vector environment share; ``resolve_options`` has the defaults."""
+class Argument(NamedTuple):
+    """What is said of a keyword argument beside its name and type.
 
-    suite: SuiteChoice | None
-    scenario: ScenarioChoice | None
-    preference: PreferenceChoice
-    control_interval: IntervalChoice
-    survey: IntervalChoice | None
-    survey_chance: float
-    vcpu_slots: int | None
-    max_vcpus: int
-    max_memory_bytes: float
-    pool_size: int
-    pool_seed: int
-    reward_weights: Mapping[str, float] | None
-    action_spec: ActionSpec | Mapping[str, float] | None
-    parameters: ParametersChoice
-    randomisation: Randomisation | Mapping[str, Any] | None
+    Attributes:
+        default: its value where it is not given.
+        what: one line, which the environments' reference page has.
+        shown: how that page writes the default, where it is not as Python does.
+    """
+
+    default: Any
+    what: str
+    shown: str = ""
+
+
+class EnvironmentKeywords(TypedDict, total=False):
+    """The keyword arguments that the single and the vector environment share: the one table of them."""
+
+    suite: Annotated[SuiteChoice | None, Argument(None, "a suite's name, or weights by name", '``"mixed"``')]
+    scenario: Annotated[
+        ScenarioChoice | None,
+        Argument(None, "one scenario in place of a suite: an object, a mapping, YAML text, or a file"),
+    ]
+    preference: Annotated[
+        PreferenceChoice,
+        Argument(PREFERENCE_RANGE, "what guest runtime is worth against time: a number, or a range to draw from"),
+    ]
+    control_interval: Annotated[
+        IntervalChoice, Argument(POLICY_INTERVAL_TEXT, 'time between decisions: pass times, or seconds (``"100 ms"``)')
+    ]
+    survey: Annotated[
+        IntervalChoice | None,
+        Argument(None, 'dirty logging before the migration, on its clock: pass times (``"0.01 T0"``), or seconds'),
+    ]
+    survey_chance: Annotated[float, Argument(1.0, "how many of the episodes have one")]
+    vcpu_slots: Annotated[int | None, Argument(None, "V; None: as many as the scenarios need (1, 2, 4, .. 64)")]
+    max_vcpus: Annotated[int, Argument(MAX_VCPUS, "most vCPUs of a sampled scenario")]
+    max_memory_bytes: Annotated[
+        float, Argument(math.inf, "scenarios of the pool with more memory are left out", "none")
+    ]
+    pool_size: Annotated[int, Argument(2048, "how many scenarios are drawn from a sampler")]
+    pool_seed: Annotated[int, Argument(0, "with which seed they are drawn")]
+    reward_weights: Annotated[
+        Mapping[str, float] | None, Argument(None, "weights of the reward terms by name; 1 where not given")
+    ]
+    action_spec: Annotated[
+        ActionSpec | Mapping[str, float] | None,
+        Argument(None, 'another range of the limits: ``{"lowest": 0.01, "highest": 10}``'),
+    ]
+    parameters: Annotated[
+        ParametersChoice,
+        Argument(DEFAULT_PARAMETERS, "of the model: some by name, a file, or an object", "the default ones"),
+    ]
+    randomisation: Annotated[
+        Randomisation | Mapping[str, Any] | None,
+        Argument(None, "what is varied besides, in the model (``dqgym.envs.randomisation.Randomisation``)"),
+    ]
+
+
+ARGUMENTS: Mapping[str, Argument] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(EnvironmentKeywords, include_extras=True).items()
+}
+"""What is said of each, in order."""
 
 
 @dataclass(frozen=True)
@@ -98,60 +142,65 @@ def refuse_unknown_arguments(keywords: Mapping[str, Any], own: Sequence[str]) ->
     refuse_unknown("argument", keywords, [*EnvironmentKeywords.__annotations__, *own], UnknownArgumentError)
 
 
-def resolve_options(
-    suite: SuiteChoice | None = None,
-    scenario: ScenarioChoice | None = None,
-    preference: PreferenceChoice = PREFERENCE_RANGE,
-    control_interval: IntervalChoice = POLICY_INTERVAL_TEXT,
-    survey: IntervalChoice | None = None,
-    survey_chance: float = 1.0,
-    vcpu_slots: int | None = None,
-    max_vcpus: int = MAX_VCPUS,
-    max_memory_bytes: float = math.inf,
-    pool_size: int = 2048,
-    pool_seed: int = 0,
-    reward_weights: Mapping[str, float] | None = None,
-    action_spec: ActionSpec | Mapping[str, float] | None = None,
-    parameters: ParametersChoice = DEFAULT_PARAMETERS,
-    randomisation: Randomisation | Mapping[str, Any] | None = None,
-) -> EnvironmentOptions:
-    """Check the keyword arguments of an environment (documented at ``MigrationEnv``) and draw its scenarios.
+def resolve_options(**keywords: Unpack[EnvironmentKeywords]) -> EnvironmentOptions:
+    """Check the keyword arguments of an environment, with the defaults of those that are not given; draw its scenarios.
 
     Raises:
         BadInputError: an argument is out of range; the message names it, its value and what is allowed.
+        UnknownArgumentError: there is no such argument.
     """
-    if suite is not None and scenario is not None:
-        raise BadInputError(f"suite={suite!r} and scenario={scenario!r}: give one of them")
-    pool_size = whole_number("pool_size", pool_size, least=1)
-    pool_seed = whole_number("pool_seed", pool_seed, least=0)
-    max_vcpus = whole_number("max_vcpus", max_vcpus, least=1)
-    if scenario is not None:
-        scenarios: tuple[Scenario, ...] = (scenario_of(scenario),)
-    else:
-        most_bytes = math.inf if max_memory_bytes == math.inf else number("max_memory_bytes", max_memory_bytes)
-        scenarios = _draw(tuple(_weights_of(suite).items()), pool_size, pool_seed, max_vcpus, most_bytes)
-    varied = Randomisation.of(randomisation)
-    scenarios = varied.scenarios(scenarios, pool_seed)
-    if not 0 <= (chance := number("survey_chance", survey_chance)) <= 1:
-        raise BadInputError(f"survey_chance={survey_chance!r} must be from 0 to 1")
-    length = None if survey is None else interval_of("survey", survey)
-    most = max(each.vcpus for each in scenarios)
-    slots = most if vcpu_slots is None else whole_number("vcpu_slots", vcpu_slots, least=1)
-    if slots < most:
-        raise BadInputError(f"vcpu_slots={vcpu_slots!r} must hold the {most} vCPUs of the widest scenario")
-    nominal = parameters_from(parameters)
+    refuse_unknown_arguments(keywords, ())
+    given: dict[str, Any] = {name: argument.default for name, argument in ARGUMENTS.items()} | dict(keywords)
+    nominal = parameters_from(given["parameters"])
+    varied = Randomisation.of(given["randomisation"])
+    pool_seed = whole_number("pool_seed", given["pool_seed"], least=0)
+    scenarios = varied.scenarios(_scenarios(given, pool_seed), pool_seed)
+    weights = given["reward_weights"]
     return EnvironmentOptions(
         scenarios=scenarios,
-        slots=slots_for(slots),
-        preferences=preferences_of(preference),
-        interval=interval_of("control_interval", control_interval),
-        survey=(0.0, 0.0, 0.0) if length is None else (length.least_s, length.pass_times, chance),
-        weights=weights_of(None if reward_weights is None else mapping("reward_weights", reward_weights)),
-        action_spec=action_spec_of(action_spec),
+        slots=_slots(given["vcpu_slots"], scenarios),
+        preferences=preferences_of(given["preference"]),
+        interval=interval_of("control_interval", given["control_interval"]),
+        survey=_survey(given["survey"], given["survey_chance"]),
+        weights=weights_of(None if weights is None else mapping("reward_weights", weights)),
+        action_spec=action_spec_of(given["action_spec"]),
         parameters=nominal,
         randomisation=varied,
         constants=tuple(varied.parameters(nominal, len(scenarios), pool_seed)),
     )
+
+
+def _scenarios(given: Mapping[str, Any], pool_seed: int) -> tuple[Scenario, ...]:
+    """The one scenario that is given, or those that are drawn of the suite."""
+    suite, scenario = given["suite"], given["scenario"]
+    if suite is not None and scenario is not None:
+        raise BadInputError(f"suite={suite!r} and scenario={scenario!r}: give one of them")
+    pool_size = whole_number("pool_size", given["pool_size"], least=1)
+    max_vcpus = whole_number("max_vcpus", given["max_vcpus"], least=1)
+    if scenario is not None:
+        return (scenario_of(scenario),)
+    most_bytes = given["max_memory_bytes"]
+    most_bytes = math.inf if most_bytes == math.inf else number("max_memory_bytes", most_bytes)
+    return _draw(tuple(_weights_of(suite).items()), pool_size, pool_seed, max_vcpus, most_bytes)
+
+
+def _survey(length: IntervalChoice | None, chance: float) -> tuple[float, float, float]:
+    """(least_s, pass_times, chance)."""
+    if not 0 <= number("survey_chance", chance) <= 1:
+        raise BadInputError(f"survey_chance={chance!r} must be from 0 to 1")
+    if length is None:
+        return 0.0, 0.0, 0.0
+    interval = interval_of("survey", length)
+    return interval.least_s, interval.pass_times, float(chance)
+
+
+def _slots(wanted: int | None, scenarios: Sequence[Scenario]) -> int:
+    """The number of vCPU slots: enough for the widest scenario."""
+    most = max(each.vcpus for each in scenarios)
+    slots = most if wanted is None else whole_number("vcpu_slots", wanted, least=1)
+    if slots < most:
+        raise BadInputError(f"vcpu_slots={wanted!r} must hold the {most} vCPUs of the widest scenario")
+    return slots_for(slots)
 
 
 def _weights_of(suite: SuiteChoice | None) -> dict[str, float]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.arrays import BoolArray, FloatArray
 from dqgym.envs.arguments.checks import preferences_of
 from dqgym.envs.errors import refuse_unknown
 from dqgym.errors import BadInputError
-from dqgym.telemetry.telemetry import BoolArray, FloatArray
 
 SINGLE = ("scenario", "preference")
 VECTOR = ("reset_mask", "preference")

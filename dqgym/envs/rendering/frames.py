@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import SubplotSpec
     from matplotlib.image import AxesImage
 
+    from dqgym.arrays import FloatArray
     from dqgym.controller.timeline import Timeline
-    from dqgym.telemetry.telemetry import FloatArray
 
 GB = 1e9
 MB = 1e6

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.controller.timeline import TimelineRecorder
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.telemetry.command import free_command
-from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry
 
 
 class VectorRecorder:

@@ -117,7 +117,7 @@ def end_sync(vm, vcpus, pages, bandwidth):  # type: ignore[no-untyped-def]
         if fits_into_downtime(vm):
             stop_guest(vm, bandwidth)
             return
-        vm.round += 1
+        vm.rounds += 1
     if vm.time_s >= vm.window_ends_s - _EPSILON_S:
         vm.window_ends_s = vm.time_s + vm.budget_bytes / vm.line_speed if vm.line_speed > 0.0 else vm.time_s
 

@@ -122,7 +122,7 @@ VM = np.dtype(
         ("sending_s", np.float64),
         ("offered_bytes", np.float64),
         ("sent_pages", np.int64),
-        ("round", np.int64),
+        ("rounds", np.int64),
         ("syncs", np.int64),
         ("sync_time_s", np.float64),
         ("synced_dirty_pages", np.int64),
@@ -141,7 +141,7 @@ class Migration(NamedTuple):
     """A migration that runs; a named tuple so that kernels take it as it is.
 
     Attributes:
-        vm: ``VM`` [1].
+        vm: ``VM`` [1]; a record array, like ``vcpus``, so that a kernel that is not compiled can read ``vm[0].time_s``.
         vcpus: ``VCPU`` [V].
         pages: uint8, the bits of the page at each address.
         address_of: int64, the address of each page: region by region, then what nobody writes.
@@ -153,8 +153,8 @@ class Migration(NamedTuple):
         random: uint64 [2 + V], the streams ``PAGES``, ``LINK`` and, from ``PERIODS`` on, those of the vCPUs.
     """
 
-    vm: NDArray[Any]
-    vcpus: NDArray[Any]
+    vm: np.recarray[Any, Any]
+    vcpus: np.recarray[Any, Any]
     pages: NDArray[np.uint8]
     address_of: NDArray[np.int64]
     schedule: NDArray[np.float64]
@@ -176,7 +176,7 @@ def new_migration(
     page_bytes = scenario.vm.page_bytes
     total = scenario.vm.memory_bytes // page_bytes
     groups = scenario.vcpu_groups
-    vcpus = np.zeros(len(groups), VCPU)
+    vcpus = np.zeros(len(groups), VCPU).view(np.recarray)
     vcpus["periods"] = PERIODS + np.arange(len(groups))
     schedules, laws, first_page = _Tables(), _Tables(), 0
     for vcpu, group in zip(vcpus, groups, strict=True):
@@ -184,7 +184,7 @@ def new_migration(
             vcpu[name] = value
         vcpu["first_page"] = first_page
         first_page += int(vcpu["pages"])
-    vm = np.zeros(1, VM)
+    vm = np.zeros(1, VM).view(np.recarray)
     for name, value in _vm_fields(scenario, parameters, first_page, total).items():
         vm[name] = value
     order = np.random.default_rng(seed)
@@ -239,7 +239,7 @@ def _vcpu_fields(
 
     A store at random dirties a page of its own; a sequential writer fills a page before it goes on to the next.
     """
-    page_bytes, sequential = scenario.vm.page_bytes, group.pattern == "sequential"
+    page_bytes, sequential = scenario.vm.page_bytes, group.sequential
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     pages = group.working_set_bytes // page_bytes
     fields: dict[str, Any] = {
@@ -316,6 +316,6 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "pending_pages": pages,
         "first_window": True,
         "sync_until_s": np.inf,
-        "round": 1,
+        "rounds": 1,
         "syncs": 1,  # the one that setup makes
     }

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dqgym.arrays import FloatArray, IntArray
 from dqgym.documents import parse_json
 from dqgym.errors import BadInputError
 from dqgym.files import read_text
@@ -44,9 +44,6 @@ _SHOWN_CHARACTERS = 60
 _SENDING = ("active", "completed")
 """States of a migration in which ``query-migrate`` has counters."""
 _YES_NO = {"True": True, "False": False}
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 class RecordingError(BadInputError):

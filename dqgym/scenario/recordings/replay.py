@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import FloatArray
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.faults import telling
 from dqgym.scenario.limits import Limits
@@ -37,8 +38,6 @@ _LEAST_RUN_S = 0.005
 
 _LEAST_WAIT_S = 0.15
 """A step with this much time in which nothing was sent holds a wait: more than a row of the recording."""
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

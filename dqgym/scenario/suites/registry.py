@@ -1,4 +1,4 @@
-"""All suites by name."""
+"""All suites. A new list of scenarios is a file and a row here; a new sampler is a row in ``samplers``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from dqgym.scenario.suites.kvm_lab import KVM_LAB
 from dqgym.scenario.suites.samplers import SAMPLERS
 from dqgym.scenario.suites.suite import FixedSuite, Suite
 
-_SUITES: dict[str, Suite] = {suite.name: suite for suite in (COVER_LETTER, GUEST_RUNTIME, KVM_LAB, *SAMPLERS)}
+_ROWS: tuple[Suite, ...] = (
+    COVER_LETTER,
+    GUEST_RUNTIME,
+    KVM_LAB,
+    *SAMPLERS,
+)
+_SUITES = {suite.name: suite for suite in _ROWS}
 
 
 def suite_names() -> list[str]:

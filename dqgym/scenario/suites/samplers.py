@@ -17,6 +17,7 @@ import numpy as np
 
 from dqgym.scenario.limits import DeviceWrites
 from dqgym.scenario.link import Link
+from dqgym.scenario.patterns import Pattern
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.draw.distributions import Range, chance, log_uniform, log_uniform_int, pick
 from dqgym.scenario.suites.draw.links import (
@@ -42,7 +43,7 @@ from dqgym.scenario.suites.draw.workloads import (
 )
 from dqgym.scenario.suites.suite import SampledSuite
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
-from dqgym.scenario.workload import Pattern, Schedule, VcpuGroup
+from dqgym.scenario.workload import Schedule, VcpuGroup
 
 MEMORY_BYTES: Range = (1e9, 512e9)
 STREAMING_MEMORY_BYTES: Range = (8e9, 512e9)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dqgym.cost.definition import FAST
+from dqgym.arrays import Float32Array, FloatArray
+from dqgym.cost import FAST
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import POLICY_INTERVAL, ControlInterval
-from dqgym.telemetry.telemetry import Facts, Float32Array, FloatArray, Telemetry
+from dqgym.telemetry.telemetry import Facts, Telemetry
 from dqgym.throttles.rules.quota_rule import QuotaRule, RuleParameters
 from dqgym.throttles.rules.rule_features import FEATURES, rule_features
 

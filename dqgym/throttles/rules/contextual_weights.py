@@ -10,25 +10,22 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dqgym.cost.definition import FAST
 from dqgym.documents import read_yaml
 from dqgym.errors import BadInputError
 from dqgym.telemetry.interval import parse_survey
-from dqgym.throttles.options import ThrottleOptions
+from dqgym.throttles.options import PreferenceOptions
 from dqgym.throttles.rules.contextual_rule import OUTPUTS, WEIGHTS, ContextualNetwork, ContextualRule
 from dqgym.throttles.rules.rule_features import FEATURES
 from dqgym.throttles.rules.tuned import TunedEntry
 
 
-class ContextualRuleOptions(ThrottleOptions):
+class ContextualRuleOptions(PreferenceOptions):
     """Options of the contextual rule.
 
     Attributes:
-        preference: what guest runtime is worth against time.
         survey: length of a survey before each migration, like '0.005 T0' or '2 s'; None for none.
     """
 
-    preference: Annotated[float, Field(gt=0)] = FAST
     survey: str | None = None
 
     @field_validator("survey")

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
-from dqgym.telemetry.telemetry import BoolArray, Facts, Float32Array, FloatArray, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from experiments.reporting.tables import Table
+from experiments.commands.options import AsJson
 
 bench_app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Measure env steps/s, training frames/s, decision latency."
@@ -18,7 +16,6 @@ ENV_COUNTS = [1, 16, 256, 1024, 4096]
 TRAINING_ENV_COUNTS = [256, 1024]
 VCPU_SLOTS = [8, 32]
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Samples of each figure; the median counts.")]
 
 
@@ -34,8 +31,11 @@ def bench_env_command(
 ) -> None:
     """Environment steps/s of MigrationVectorEnv, beside gymnasium's CartPoleVectorEnv in the same process."""
     from experiments.bench.env_rate import measure_env_rates
+    from experiments.bench.tables import env_table
+    from experiments.reporting.tables import show
 
-    _show(measure_env_rates(n_envs, vcpus, repeats, sample_s), as_json, _env_table)
+    document = measure_env_rates(n_envs, vcpus, repeats, sample_s)
+    show([env_table(document)], document, as_json)
 
 
 @bench_app.command("train")
@@ -51,10 +51,13 @@ def bench_train_command(
     as_json: AsJson = False,
 ) -> None:
     """Frames/s, environment and updates together: PPO with either policy, paired rollouts with the per-vCPU one."""
+    from experiments.bench.tables import train_table
     from experiments.bench.training_rate import UpdateShape, measure_training_rates
+    from experiments.reporting.tables import show
 
     shape = UpdateShape(n_steps, epochs, minibatches)
-    _show(measure_training_rates(n_envs, vcpus, repeats, shape), as_json, _train_table)
+    document = measure_training_rates(n_envs, vcpus, repeats, shape)
+    show([train_table(document)], document, as_json)
 
 
 @bench_app.command("policy")
@@ -65,86 +68,10 @@ def bench_policy_command(
 ) -> None:
     """Latency of one decision of the per-vCPU policy (untrained: its weights do not matter) in each of its forms."""
     from experiments.bench.decision_latency import measure_latencies
+    from experiments.bench.tables import policy_table
     from experiments.extras import require_extra
+    from experiments.reporting.tables import show
 
     require_extra("export", "dqgym bench policy")
-    _show(measure_latencies(vcpus, decisions), as_json, _policy_table)
-
-
-def _show(document: dict[str, Any], as_json: bool, table: Any) -> None:
-    from experiments.reporting.tables import terminal
-
-    if as_json:
-        print(json.dumps(document, indent=2))
-    else:
-        table(document).print(terminal())
-
-
-def _env_table(document: dict[str, Any]) -> Table:
-    from experiments.reporting.tables import Table
-
-    cartpole = document["cartpole_vector_env_steps_per_s"]
-    return Table.of(
-        "Environment steps per second [M/s], median",
-        ("environments", "vCPU slots", "wall clock", "CPU time", "CartPoleVectorEnv", "ratio"),
-        [
-            (
-                str(result["n_envs"]),
-                str(result["vcpus"]),
-                f"{result['env_steps_per_s'] / 1e6:.3f}",
-                f"{result['env_steps_per_cpu_s'] / 1e6:.3f}",
-                f"{cartpole[str(result['n_envs'])] / 1e6:.3f}",
-                f"{result['env_steps_per_s'] / cartpole[str(result['n_envs'])]:.2f}",
-            )
-            for result in document["results"]
-        ],
-        _hardware_notes(document),
-        text_columns=0,
-    )
-
-
-def _train_table(document: dict[str, Any]) -> Table:
-    from experiments.reporting.tables import Table
-
-    settings = document["settings"]
-    return Table.of(
-        "Training frames per second [thousand/s], median",
-        ("algorithm", "policy", "environments", "vCPU slots", "frames/s"),
-        [
-            (
-                result["algorithm"],
-                result["policy"],
-                str(result["n_envs"]),
-                str(result["vcpus"]),
-                f"{result['frames_per_s'] / 1e3:.1f}",
-            )
-            for result in document["results"]
-        ],
-        ["PPO: " + ", ".join(f"{name} = {value}" for name, value in settings.items()), *_hardware_notes(document)],
-        text_columns=2,
-    )
-
-
-def _policy_table(document: dict[str, Any]) -> Table:
-    from experiments.reporting.tables import Table
-
-    return Table.of(
-        "Latency of one decision [microseconds]",
-        ("form", "timed", "vCPU slots", "median", "99th percentile"),
-        [
-            (
-                result["form"],
-                result["timed"],
-                str(result["vcpus"]),
-                f"{result['p50_us']:.0f}",
-                f"{result['p99_us']:.0f}",
-            )
-            for result in document["results"]
-        ],
-        ["network: observation to action; decision: telemetry to command", *_hardware_notes(document)],
-        text_columns=2,
-    )
-
-
-def _hardware_notes(document: dict[str, Any]) -> list[str]:
-    return [", ".join(f"{name} {value}" for name, value in document["hardware"].items())]
+    document = measure_latencies(vcpus, decisions)
+    show([policy_table(document)], document, as_json)

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dqgym.errors import BadInputError
-from experiments.commands.assessment.evaluate import DEFAULT_PREFERENCES, DEFAULT_SUITES
-from experiments.commands.options import MaxVcpus
-from experiments.reporting.progress import showing_progress
-
-if TYPE_CHECKING:
-    from experiments.reporting.tables import Table
-    from experiments.results.comparisons import Standing, Standings
-    from experiments.results.rows import Row
-
-SHOWN = 10
-"""Migrations with the largest gains, and with the largest losses."""
+from experiments.commands import defaults
+from experiments.commands.options import AsJson, MaxVcpus
 
 
 def compare_command(
@@ -30,14 +17,14 @@ def compare_command(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"A suite of scenarios; repeat for more. Else {', '.join(DEFAULT_SUITES)}.", show_default=False
+            help=f"A suite of scenarios; repeat for more. Else {', '.join(defaults.SUITES)}.", show_default=False
         ),
     ] = None,
     preference: Annotated[
         list[float] | None,
         typer.Option(
             help="What guest runtime is worth against time; repeat for more. Else"
-            f" {', '.join(map(str, DEFAULT_PREFERENCES))}.",
+            f" {', '.join(map(str, defaults.PREFERENCES))}.",
             min=0.0,
             show_default=False,
         ),
@@ -54,260 +41,23 @@ def compare_command(
             file_okay=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two throttles on the same migrations: which one costs less, by how much, how surely, and where."""
-    from experiments.reporting.tables import terminal
+    from dqgym.errors import BadInputError
+    from experiments.evaluation.duel import duel_now, duel_of, rows_of_two
+    from experiments.evaluation.evaluation import draw_tasks
+    from experiments.reporting.tables import say, show
 
     if own == other:
         raise BadInputError(f"A and B are both {own!r}; they must differ")
     if results is None:
-        suites, preferences = suite or DEFAULT_SUITES, preference or DEFAULT_PREFERENCES
-        duel = _run(own, other, suites, preferences, count, seed or 0, max_vcpus, show_progress=not as_json)
+        tasks = draw_tasks(suite or defaults.SUITES, count, seed or 0, max_vcpus=max_vcpus)
+        found = duel_now(own, other, tasks, preference or defaults.PREFERENCES, show_progress=not as_json)
     elif count is not None or seed is not None or max_vcpus is not None:
         raise BadInputError("--count, --max-vcpus and --seed decide what runs; with --from nothing does")
     else:
-        duel = compare(read(results, own, other, suite, preference), own, other)
-    if as_json:
-        print(json.dumps(duel.document(), indent=2))
-        return
-    console = terminal()
-    for table in duel.tables():
-        table.print(console)
-    console.print(duel.verdict(), soft_wrap=True, markup=False)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One migration under both throttles: means over their training seeds; ``ratio`` is of the costs."""
-
-    suite: str
-    preference: float
-    scenario: str
-    seed: int
-    ratio: float
-    own_cost: float
-    other_cost: float
-    own_time_over_t0: float
-    other_time_over_t0: float
-    own_guest_runtime: float
-    other_guest_runtime: float
-
-
-@dataclass(frozen=True)
-class Duel:
-    """Two throttles compared.
-
-    Attributes:
-        standings: the first against the other, by group; the last one is over everything.
-        reverse: the other against the first, in the same order.
-        gains: the migrations on which the first gains most, the largest gain first.
-        losses: those on which it loses most.
-    """
-
-    own: str
-    other: str
-    standings: tuple[Standing, ...]
-    reverse: tuple[Standing, ...]
-    gains: tuple[Pair, ...]
-    losses: tuple[Pair, ...]
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        from experiments.results.rows import json_safe
-
-        document: dict[str, Any] = json_safe({"verdict": self.verdict(), **asdict(self)})
-        return document
-
-    def verdict(self) -> str:
-        """Which one costs less, by how much, and on which suites it is otherwise."""
-        overall = self.standings[-1]
-        text = f"{_verdict(overall)} {_sureness(overall)}"
-        suites = [one for one in self.standings[:-1] if one.preference == overall.preference]
-        return text + "".join(f" {one.suite}: {_verdict(one)}" for one in suites if _sign(one) != _sign(overall))
-
-    def tables(self) -> list[Table]:
-        """The comparison by group, then the migrations with the largest gains and losses."""
-        return [_standings_table(self), _pairs_table(self, self.gains, "gains"),
-                _pairs_table(self, self.losses, "losses")]  # fmt: skip
-
-
-def compare(rows: Iterable[Row], own: str, other: str) -> Duel:
-    """The comparison of two throttles from their rows.
-
-    Raises:
-        BadInputError: they were not given the same migrations.
-    """
-    from experiments.results.comparisons import Standings
-    from experiments.results.rows import strata_of
-    from experiments.results.statistics import Bootstrap
-
-    standings = Standings(strata_of(rows), Bootstrap())
-    pairs = sorted(_pairs(standings, own, other), key=lambda pair: pair.ratio)
-    return Duel(
-        own,
-        other,
-        tuple(standings.against(other, [own], standings.groups)),
-        tuple(standings.against(own, [other], standings.groups)),
-        gains=tuple(pair for pair in pairs[:SHOWN] if pair.ratio < 1),
-        losses=tuple(pair for pair in pairs[: -SHOWN - 1 : -1] if pair.ratio > 1),
-    )
-
-
-def read(
-    folder: Path, own: str, other: str, suites: Sequence[str] | None, preferences: Sequence[float] | None
-) -> list[Row]:
-    """The rows of two throttles in a folder of `dqgym evaluate`; of some suites and preferences, where they are given.
-
-    Raises:
-        BadInputError: there is no such folder, throttle, suite or preference.
-    """
-    from experiments.results.rows_file import read_rows
-
-    rows = read_rows(folder, [own, other])
-    for option, wanted, of_row in (
-        ("--suite", suites, lambda row: row.suite), ("--preference", preferences, lambda row: row.preference),
-    ):  # fmt: skip
-        if wanted:
-            rows = _only(rows, option, wanted, of_row, folder)
-    return rows
-
-
-def _only(rows: list[Row], option: str, wanted: Sequence[Any], of_row: Callable[[Row], Any], folder: Path) -> list[Row]:
-    there = list(dict.fromkeys(map(of_row, rows)))
-    for value in wanted:
-        if value not in there:
-            raise BadInputError(f"{option} {value}: not in {folder}; there are: {', '.join(map(str, there))}")
-    return [row for row in rows if of_row(row) in wanted]
-
-
-def _run(
-    own: str,
-    other: str,
-    suites: Sequence[str],
-    preferences: Sequence[float],
-    count: int | None,
-    seed: int,
-    max_vcpus: int | None,
-    show_progress: bool,
-) -> Duel:
-    """Both throttles on the model, now."""
-    from experiments.evaluation.backend_sources import backend_maker
-    from experiments.evaluation.evaluation import draw_task, evaluate
-    from experiments.evaluation.throttle_sources import contender
-
-    contenders = [contender(own), contender(other)]
-    if contenders[0].name == contenders[1].name:  # two runs of one config, for example
-        contenders = [replace(one, name=source) for one, source in zip(contenders, (own, other), strict=True)]
-    tasks = [draw_task(name, count, seed, max_vcpus=max_vcpus) for name in dict.fromkeys(suites)]
-    costed_at = sorted(set(preferences))
-    runs = len(tasks) * sum(len(costed_at) if one.heeds_preference else 1 for one in contenders)
-    with showing_progress(runs, show_progress) as on_run:
-        rows = evaluate(contenders, tasks, costed_at, backend_maker("model"), on_run).rows
-    return compare(rows, contenders[0].name, contenders[1].name)
-
-
-def _pairs(standings: Standings, own: str, other: str) -> list[Pair]:
-    pairs = []
-    for key, stratum in standings.strata.items():
-        if key.throttle != own:
-            continue
-        opponent = standings.strata[key._replace(throttle=other)]
-        sides = [
-            side for one in (stratum, opponent) for side in (one.cost, one.time_over_t0, one.guest_runtime)
-        ]  # fmt: skip
-        means = [side.mean(axis=0).tolist() for side in sides]
-        for migration, cost, time, runtime, other_cost, other_time, other_runtime in zip(
-            stratum.migrations, *means, strict=True
-        ):
-            pairs.append(
-                Pair(key.suite, key.preference, migration.scenario, migration.seed, cost / other_cost, cost, other_cost,
-                     time, other_time, runtime, other_runtime)
-            )  # fmt: skip
-    return pairs
-
-
-def _sign(standing: Standing) -> int:
-    """-1: surely cheaper; 1: surely dearer; 0: neither can be shown."""
-    return (standing.mean_ratio.low > 1) - (standing.mean_ratio.high < 1)
-
-
-def _verdict(one: Standing) -> str:
-    value, low, high = (100 * (ratio - 1) for ratio in one.mean_ratio)
-    match _sign(one):
-        case -1:
-            return f"{one.throttle} is cheaper than {one.opponent} by {-value:.1f} % [{-high:.1f}, {-low:.1f}]."
-        case 1:
-            return f"{one.throttle} is dearer than {one.opponent} by {value:.1f} % [{low:.1f}, {high:.1f}]."
-        case _:
-            return (
-                f"No difference can be shown: {one.throttle} costs {value:+.1f} % [{low:+.1f}, {high:+.1f}] against"
-                f" {one.opponent}."
-            )
-
-
-def _sureness(one: Standing) -> str:
-    seeds = f" and {one.training_seeds} training seeds" if one.training_seeds > 1 else ""
-    share, low, high = (100 * part for part in one.improvement)
-    return (
-        f"That is the mean over {one.migrations} migrations{seeds}, with its 95 % interval; {one.throttle} costs less"
-        f" in {share:.0f} % of them [{low:.0f}, {high:.0f}], a tie counted half."
-    )
-
-
-def _standings_table(duel: Duel) -> Table:
-    from experiments.reporting.report import interval, preference_cell
-    from experiments.reporting.tables import Table
-
-    return Table.of(
-        title=f"A = {duel.own} against B = {duel.other}: cost J of A / J of B on the same migrations",
-        header=("suite", "c", "mean ratio", "ratio of means", "P(A better)", "median", "95th percentile", "IQM of A",
-                "IQM of B", "A worse in both", "B worse in both"),
-        rows=[
-            (
-                one.suite,
-                preference_cell(one.preference),
-                interval(one.mean_ratio),
-                interval(one.ratio_of_means),
-                interval(one.improvement, 2),
-                f"{one.median:.3f}",
-                f"{one.percentile_95:.3f}",
-                interval(one.iqm),
-                interval(back.iqm),
-                f"{one.dominated} of {one.migrations}",
-                f"{back.dominated} of {back.migrations}",
-            )
-            for one, back in zip(duel.standings, duel.reverse, strict=True)
-        ],
-        notes=[
-            "Intervals: 95 %, over training seeds and scenarios. Worse in both: longer, and the guest runs less."
-        ],
-        text_columns=2,
-        expendable=("B worse in both", "A worse in both", "IQM of B", "IQM of A", "median", "ratio of means"),
-    )  # fmt: skip
-
-
-def _pairs_table(duel: Duel, pairs: Sequence[Pair], what: str) -> Table:
-    from experiments.reporting.tables import Table
-
-    return Table.of(
-        title=f"The largest {what} of {duel.own}" + ("" if pairs else ": none"),
-        header=("suite", "scenario", "c", "ratio", "J of A", "J of B", "T / T0 of A", "T / T0 of B", "runtime of A",
-                "runtime of B"),
-        rows=[
-            (
-                pair.suite,
-                pair.scenario,
-                f"{pair.preference:g}",
-                f"{pair.ratio:.3f}",
-                f"{pair.own_cost:.3f}",
-                f"{pair.other_cost:.3f}",
-                f"{pair.own_time_over_t0:.2f}",
-                f"{pair.other_time_over_t0:.2f}",
-                f"{pair.own_guest_runtime:.3f}",
-                f"{pair.other_guest_runtime:.3f}",
-            )
-            for pair in pairs
-        ],
-        text_columns=2,
-    )  # fmt: skip
+        found = duel_of(rows_of_two(results, own, other, suite, preference), own, other)
+    console = show(found.tables(), found.document(), as_json)
+    if not as_json:
+        say(console, found.verdict())

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dqgym.errors import BadInputError
-
-if TYPE_CHECKING:
-    from experiments.reporting.results_tables import Stored
-    from experiments.reporting.tables import Table
-
-BEGIN, END = "<!-- begin: notes -->", "<!-- end: notes -->"
-"""Between these lines of the page is what was written by hand."""
 
 
 def results_command(
@@ -33,8 +25,9 @@ def results_command(
 ) -> None:
     """Write a page with the results of evaluations; what stands between its marks for notes stays."""
     from dqgym.files import write_text
+    from experiments.reporting.results_page import kept_notes, results_page
     from experiments.reporting.results_tables import Stored
-    from experiments.reporting.tables import terminal
+    from experiments.reporting.tables import say, terminal
     from experiments.results.summary import read_summary
 
     names = [folder.name for folder in results]
@@ -50,81 +43,4 @@ def results_command(
     options = [part for folder in results for part in ("--from", str(folder))]
     options += [] if ablations is None else ["--ablations", ablations]
     write_text(page, results_page(stored, shlex.join(["dqgym", "results", str(page), *options]), notes))
-    terminal().print(f"page: {page}", soft_wrap=True, markup=False)
-
-
-def kept_notes(page: Path) -> str:
-    """What was written by hand on the page; nothing where there is no page.
-
-    Raises:
-        BadInputError: the page does not have the two marks, and would be lost.
-    """
-    from dqgym.files import read_text
-    from experiments.reporting.pages import split_at_marks
-
-    if not page.exists():
-        return "\n\n"
-    return split_at_marks(read_text(page, "page"), BEGIN, END, str(page))[1]
-
-
-def results_page(stored: Sequence[Stored], command: str, notes: str) -> str:
-    """The page: where it comes from, the notes, and the tables, question by question."""
-    from experiments.reporting import results_tables
-
-    sections = (
-        _section("Who wins where", [results_tables.winners_table(stored), *results_tables.against_tables(stored)]),
-        _section(
-            "Where learning gains nothing",
-            [results_tables.no_gain_table(stored)],
-            otherwise=_gains_everywhere(stored),
-        ),
-        _section("The baselines", [results_tables.baselines_table(stored)]),
-        _section(
-            "How much of the possible is reached",
-            [results_tables.gap_table(stored)],
-            otherwise="Unknown: no evaluation has both `tuned-rule` and `oracle`.",
-        ),
-        _section("Ablations", [results_tables.ablations_table(stored)], otherwise="None."),
-        _section(
-            "Never a step back",
-            [results_tables.dominated_table(stored)],
-            otherwise=f"Unknown: no evaluation has `{results_tables.BEATEN}` and a policy.",
-        ),
-        _section("The trade-off", [results_tables.hypervolume_table(stored), results_tables.points_table(stored)]),
-        _section("Auto-converge, dirty limit, dirty quota", [results_tables.mainline_table(stored)]),
-    )
-    return "\n".join(
-        (
-            f"# Results\n\nWritten by the command below; only what stands between the marks for notes is written by"
-            f" hand.\n\n```\n{command}\n```\n\n{BEGIN}{notes}{END}\n",
-            _section("The evaluations", [results_tables.sources_table(stored)]),
-            *sections,
-            READING,
-        )
-    )
-
-
-def _gains_everywhere(stored: Sequence[Stored]) -> str:
-    if not any(one.policies and one.summary.opponent for one in stored):
-        return "Unknown: no evaluation compares a policy."
-    return "Nowhere: on every suite, at every c, the upper end of every policy's interval is below 1."
-
-
-def _section(title: str, tables: Sequence[Table], otherwise: str = "") -> str:
-    """The tables that are not empty; the other text where all are."""
-    shown = [table for table in tables if table.rows]
-    parts = [f"**{table.title}**\n\n{table.markdown()}" for table in shown] or [otherwise + "\n"]
-    return f"## {title}\n\n" + "\n".join(parts)
-
-
-READING = """## How to read this
-
-- J is the cost that README.md defines; c is what guest runtime is worth against time. All throttles migrate the same
-  scenarios with the same seeds.
-- Ratio: J over the opponent's J; below 1 is better. Mean ratio: its mean, migration by migration; ratio of means: mean
-  J over mean J, in which dear migrations weigh more.
-- `0.950 [0.940 0.960]`: a number and its 95 % interval, by a bootstrap over training seeds and, within each suite,
-  scenarios (Agarwal et al., NeurIPS 2021). With one training seed it does not cover the chance of another training.
-- IQM: interquartile mean. P(better): the probability of a lower J on the same migration; ties count half.
-- all: every suite, or every c, with the same weight.
-"""
+    say(terminal(), f"page: {page}")

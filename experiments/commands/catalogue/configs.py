@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from experiments.commands.options import AsJson
+
 
 def configs_command(
     name: Annotated[
         str | None, typer.Argument(help="Print this one, to make another of it.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what `dqgym train NAME` and `dqgym simulate NAME` take by name, or print one of them."""
     from dqgym.errors import BadInputError

@@ -2,109 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dqgym.controller.manifest import (
-    MANIFEST_FILE,
-    MAX_PARITY_DIFFERENCE,
-    SCHEMA_VERSION,
-    FileEntry,
-    IntervalSpec,
-    Manifest,
-    NetworkSpec,
-    ParityFigure,
-)
-from dqgym.controller.network import INPUT_NAME, ONNX_FORM, OUTPUT_NAME, load_network
-from dqgym.errors import RunFailedError
-from experiments.extras import require_extra
-from experiments.folders import FolderKind, filling_folder, require_free
-from experiments.reporting.tables import Table, terminal
-from experiments.runs.run_directory import RunDirectory, package_versions
-
-if TYPE_CHECKING:  # torch takes seconds to load, and `dqgym export --help` does not need it
-    from experiments.runs.trained_policy import TrainedPolicy
-
-NETWORK_FILE = "policy.onnx"
-BUNDLE = FolderKind("policy bundle", (MANIFEST_FILE,))
-BUNDLE_FOLDER = "bundle"
-"""Default name of a bundle inside its run directory."""
-RECORDED_PACKAGES = ("dqgym", "numpy", "onnx", "onnxruntime", "onnxscript", "stable-baselines3", "torch")
-OBSERVATIONS = 1000
-"""Observations in each parity figure."""
-
-
-def export_run(
-    run_path: Path, out: Path | None = None, *, force: bool = False, observations: int = OBSERVATIONS
-) -> Path:
-    """Write the best policy of a run as a bundle; all of it or nothing.
-
-    Args:
-        run_path: the run directory.
-        out: directory of the bundle; ``bundle`` inside the run directory when None.
-        force: replace a bundle that lies there already.
-        observations: how many observations each parity figure rests on.
-
-    Returns:
-        The directory of the bundle.
-
-    Raises:
-        BadInputError: there is no run or no trained policy, ``out`` exists or cannot be written.
-        RunFailedError: the policy cannot be exported, or the exported form is not faithful.
-    """
-    from experiments.runs.trained_policy import load_trained_policy
-
-    out = run_path / BUNDLE_FOLDER if out is None else out
-    run = RunDirectory.open(run_path)
-    require_free(out, force, BUNDLE)
-    return write_bundle(load_trained_policy(run), _evaluation(run), out, force=force, observations=observations)
-
-
-def write_bundle(
-    policy: TrainedPolicy,
-    evaluation: dict[str, Any] | None,
-    out: Path,
-    *,
-    force: bool = False,
-    observations: int = OBSERVATIONS,
-) -> Path:
-    """Write a policy as a bundle; see ``export_run``. ``evaluation`` goes into the manifest as it is."""
-    from dqgym.controller.bundle import read_bundle
-    from dqgym.telemetry.action import ActionSpec
-    from experiments.bundles.onnx_export import actor_to_onnx
-
-    require_free(out, force, BUNDLE)
-    network = actor_to_onnx(policy.actor, policy.vcpus.slots)
-    parity = _parity(policy, network, observations)
-    with filling_folder(out) as draft:
-        (draft / NETWORK_FILE).write_bytes(network)
-        manifest = Manifest(
-            schema_version=SCHEMA_VERSION,
-            name=policy.config.name,
-            created_by=package_versions(RECORDED_PACKAGES),
-            network=NetworkSpec(
-                policy="per-vcpu" if policy.vcpus.slots is None else "mlp",
-                form=ONNX_FORM,
-                file=NETWORK_FILE,
-                input_name=INPUT_NAME,
-                output_name=OUTPUT_NAME,
-            ),
-            observation={**policy.encoder(policy.vcpus.widest).spec(), "vcpu_slots": policy.vcpus.slots},
-            action=ActionSpec().spec(),
-            control_interval=IntervalSpec.of(policy.control_interval),
-            preference=policy.preference,
-            vcpus=policy.vcpus,
-            training_config=policy.config.model_dump(mode="json"),
-            evaluation=evaluation,
-            files=(FileEntry.of(draft / NETWORK_FILE),),
-            parity=tuple(parity),
-        )
-        (draft / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        read_bundle(draft)  # what cannot be read back must not be published
-    return out
+from experiments.bundles.export import BUNDLE_FOLDER, OBSERVATIONS
+from experiments.commands.options import AsJson
 
 
 def export_command(
@@ -117,58 +21,13 @@ def export_command(
     observations: Annotated[
         int, typer.Option(min=1, help="Observations on which each exported form is compared with the trained network.")
     ] = OBSERVATIONS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the best policy of a run as a bundle (ONNX and manifest) that `dqgym control` runs without torch."""
-    from dqgym.controller.bundle import read_bundle  # loads numba, which `--help` does not need
+    from experiments.bundles.export import bundle_document, bundle_table, export_run
+    from experiments.extras import require_extra
+    from experiments.reporting.tables import show
 
     require_extra("export", "dqgym export")
     bundle = export_run(run, out, force=force, observations=observations)
-    manifest = read_bundle(bundle).manifest
-    if as_json:
-        parity = [figure.model_dump(mode="json") for figure in manifest.parity]
-        files = [entry.model_dump(mode="json") for entry in manifest.files]
-        print(json.dumps({"bundle": str(bundle), "name": manifest.name, "files": files, "parity": parity}, indent=2))
-        return
-    Table.of(
-        f"{bundle}: {manifest.name}, {manifest.vcpus.low} .. {manifest.vcpus.high} vCPUs",
-        ("form", "observations", "vCPU slots", "count", "largest difference"),
-        [
-            (
-                figure.form,
-                figure.source,
-                str(figure.vcpus),
-                str(figure.observations),
-                f"{figure.max_abs_difference:.1e}",
-            )
-            for figure in manifest.parity
-        ],
-        [f"{entry.name}: {entry.size_bytes:,} bytes, SHA-256 {entry.sha256}" for entry in manifest.files],
-        text_columns=2,
-    ).print(terminal())
-
-
-def _parity(policy: TrainedPolicy, network: bytes, observations: int) -> list[ParityFigure]:
-    from experiments.bundles.parity import observation_sets, parity_figure
-
-    exported = load_network(network).act
-    figures = [
-        parity_figure(ONNX_FORM, policy.act, exported, chosen) for chosen in observation_sets(policy, observations)
-    ]
-    for figure in figures:
-        # Written so that NaN fails, too.
-        if not figure.max_abs_difference <= MAX_PARITY_DIFFERENCE:
-            raise RunFailedError(
-                f"the {figure.form} form differs from the trained network by {figure.max_abs_difference:g} over"
-                f" {figure.observations} {figure.source} observations at {figure.vcpus} vCPU slots"
-                f" (allowed: {MAX_PARITY_DIFFERENCE:g})"
-            )
-    return figures
-
-
-def _evaluation(run: RunDirectory) -> dict[str, Any] | None:
-    """The evaluation that chose the run's best policy; the history of the others stays behind."""
-    if not run.evaluation_path.is_file():
-        return None
-    evaluation = run.read_evaluation()
-    return {key: value for key, value in evaluation.items() if key != "history"}
+    show([bundle_table(bundle)], bundle_document(bundle), as_json)

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from dqgym.cost.definition import PREFERENCE_RANGE
-from dqgym.envs.arguments.options import resolve_options
+from dqgym.cost import PREFERENCE_RANGE
+from dqgym.envs.arguments.options import ARGUMENTS, EnvironmentKeywords, resolve_options
+from dqgym.envs.errors import UnknownArgumentError
+from dqgym.envs.migration import MigrationEnv
 from dqgym.scenario import ScenarioError, save_scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
@@ -105,3 +107,17 @@ def test_a_bad_argument_is_named_with_its_value_and_what_is_allowed(keywords, me
 def test_a_scenario_file_that_is_missing_is_named():
     with pytest.raises(ScenarioError, match=r"nowhere\.yaml"):
         resolve_options(scenario="nowhere.yaml")
+
+
+def test_every_argument_has_a_default_and_stands_on_the_reference_page():
+    assert set(ARGUMENTS) == set(EnvironmentKeywords.__annotations__)
+    page = MigrationEnv.__doc__
+    for name, argument in ARGUMENTS.items():
+        assert f"| ``{name}`` | " in page
+        assert argument.what in page
+    assert "{" + "arguments}" not in page
+
+
+def test_an_argument_that_does_not_exist_is_refused():
+    with pytest.raises(UnknownArgumentError, match="did you mean 'pool_size'"):
+        resolve_options(pool_sizes=3)

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from dqgym.errors import BadInputError
 from experiments.cli.app import app
 from experiments.evaluation import evaluation
-from experiments.evaluation.journal import Finished, Journal
-from experiments.results.rows import Takeover
+from experiments.evaluation.journal import Finished, RunKey, find, open_journal
+from experiments.results.rows import TakeoverCount
 from tests.experiments.results.test_rows import make_row
 
 SETTING = {"backend": "model", "preferences": [0.2], "migrations": {"s": ["a 0"]}}
@@ -18,38 +18,39 @@ DONE = Finished(
     "t",
     (0.2,),
     (make_row(downtime_s=math.inf), make_row(scenario="b")),
-    (Takeover("s", "t", 0.2, "no progress", 1),),
+    (TakeoverCount("s", "t", 0.2, "no progress", 1),),
 )
 
 
 def test_a_finished_run_is_found_again_number_for_number(tmp_path):
     path = tmp_path / "journal"
-    Journal(path, SETTING, resume=False).add(DONE)
-    again = Journal(path, SETTING, resume=True)
+    open_journal(path, SETTING, resume=False).add(DONE)
+    again = open_journal(path, SETTING, resume=True)
     assert len(again) == 1
-    found = again.find("s", "t", [0.2])
+    key = RunKey("s", "t", (0.2,))
+    found = find(again, key)
     assert found == DONE  # an infinite number, too
-    assert again.find("s", "t", [0.2], policy_digest="trained anew") is None
-    assert again.find("s", "t", [0.6]) is None
-    assert again.find("s", "u", [0.2]) is None
+    assert find(again, key._replace(policy_digest="trained anew")) is None
+    assert find(again, key._replace(preferences=(0.6,))) is None
+    assert find(again, key._replace(throttle="u")) is None
 
 
 def test_a_journal_that_is_not_resumed_starts_empty(tmp_path):
     path = tmp_path / "journal"
-    Journal(path, SETTING, resume=False).add(DONE)
-    assert len(Journal(path, SETTING, resume=False)) == 0
+    open_journal(path, SETTING, resume=False).add(DONE)
+    assert len(open_journal(path, SETTING, resume=False)) == 0
 
 
 def test_a_journal_of_other_migrations_is_refused_with_what_differs(tmp_path):
     path = tmp_path / "journal"
-    Journal(path, SETTING, resume=False).add(DONE)
+    open_journal(path, SETTING, resume=False).add(DONE)
     with pytest.raises(BadInputError, match=r"its backend is 'model', not 'kvm'"):
-        Journal(path, {**SETTING, "backend": "kvm"}, resume=True)
+        open_journal(path, {**SETTING, "backend": "kvm"}, resume=True)
 
 
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(BadInputError, match="nothing to resume"):
-        Journal(tmp_path / "journal", SETTING, resume=True)
+        open_journal(tmp_path / "journal", SETTING, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -69,18 +70,18 @@ def test_nothing_to_resume_is_said(tmp_path):
 def test_a_damaged_journal_is_refused_with_the_line(tmp_path, content, message):
     (tmp_path / "journal").write_bytes(content)
     with pytest.raises(BadInputError, match=message):
-        Journal(tmp_path / "journal", SETTING, resume=True)
+        open_journal(tmp_path / "journal", SETTING, resume=True)
 
 
 def test_half_a_line_at_the_end_is_dropped_wherever_it_was_cut(tmp_path):
     path = tmp_path / "journal"
-    first = Journal(path, SETTING, resume=False)
+    first = open_journal(path, SETTING, resume=False)
     first.add(DONE)
     whole = path.read_bytes()
     first.add(replace(DONE, suite="t"))
     for cut in range(len(whole), path.stat().st_size, 97):
         (tmp_path / "cut").write_bytes(path.read_bytes()[:cut])
-        resumed = Journal(tmp_path / "cut", SETTING, resume=True)
+        resumed = open_journal(tmp_path / "cut", SETTING, resume=True)
         assert resumed.all == [DONE]
         resumed.add(replace(DONE, suite="t"))
         assert (tmp_path / "cut").read_bytes() == path.read_bytes()

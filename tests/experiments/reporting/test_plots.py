@@ -1,12 +1,15 @@
-import matplotlib.colors
+from dataclasses import replace
+
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from dqgym.scenario.suites.cover_letter import letter_rows
-from experiments.reporting.letter_rows import compare
+from dqgym.throttles import table
+from dqgym.throttles.styles import POLICY_STYLES, SPARE_STYLES
+from dqgym.throttles.table import THROTTLES, row_of, table_styles
+from experiments.reporting.letter_rows import letter_comparison
 from experiments.reporting.plots import (
-    BASELINE_STYLES,
-    LEARNED_STYLES,
     cover_letter_figure,
     fronts_figure,
     save_figure,
@@ -18,18 +21,42 @@ from tests.experiments.made_rows import make_row
 
 
 def test_a_throttle_keeps_its_colour_whatever_else_is_drawn():
-    alone = throttle_styles(["dirty-quota"])
-    among = throttle_styles(["policy", "none", "dirty-quota", "other"])
-    assert among["dirty-quota"] == alone["dirty-quota"] == BASELINE_STYLES["dirty-quota"]
-    assert (among["policy"], among["other"]) == LEARNED_STYLES[:2]
+    alone = throttle_styles(["dirty-quota"], [])
+    among = throttle_styles(["policy", "none", "dirty-quota", "other"], ["policy", "other"])
+    assert among["dirty-quota"] == alone["dirty-quota"] == row_of("dirty-quota").style
+    assert (among["policy"], among["other"]) == POLICY_STYLES[:2]
+
+
+def test_what_is_no_policy_is_never_drawn_as_one():
+    names = [row.name for row in THROTTLES]
+    drawn = throttle_styles([*names, "dirty-limit:training", "of-a-plug-in", "policy"], ["policy"])
+    assert drawn["policy"] == POLICY_STYLES[0]
+    others = [style for name, style in drawn.items() if name != "policy"]
+    assert not set(others) & set(POLICY_STYLES)
+    assert len(set(others)) == len(names) + 2
+
+
+def test_a_throttle_without_a_style_of_its_own_always_gets_the_same_one(monkeypatch):
+    styled = table_styles()
+    bare = [replace(row_of("none"), name=f"own-{k}", style=None) for k in range(4)]
+    monkeypatch.setattr(table, "THROTTLES", (*THROTTLES, *bare))
+    names = [row.name for row in bare]
+    drawn = throttle_styles(names, [])
+    assert set(drawn.values()) <= set(SPARE_STYLES)
+    assert len(set(drawn.values())) == len(names)
+    assert all(throttle_styles(["none", name], [])[name] == drawn[name] for name in names)
+    assert {name: table_styles()[name] for name in styled} == styled
 
 
 def test_no_two_throttles_look_alike():
-    styles = [*BASELINE_STYLES.values(), *LEARNED_STYLES]
+    styles = [*table_styles().values(), *POLICY_STYLES]
     assert len({style.marker for style in styles}) == len(styles)
-    colours = np.array([matplotlib.colors.to_rgb(style.colour) for style in styles])
-    distances = np.linalg.norm(colours[:, None] - colours[None], axis=-1) + 9 * np.eye(len(styles))
+    assert not {style.marker for style in styles} & {style.marker for style in SPARE_STYLES}
+    colours = np.array([to_rgb(colour) for colour in dict.fromkeys(one.colour for one in [*styles, *SPARE_STYLES])])
+    distances = np.linalg.norm(colours[:, None] - colours[None], axis=-1) + 9 * np.eye(len(colours))
     assert distances.min() > 0.2
+    assert len({one.colour for one in styles}) == len(styles)
+    assert len(set(SPARE_STYLES)) == len(SPARE_STYLES)
 
 
 def test_tradeoff_shows_a_policy_as_a_line_over_preferences_and_a_baseline_as_one_mean():
@@ -43,7 +70,7 @@ def test_tradeoff_shows_a_policy_as_a_line_over_preferences_and_a_baseline_as_on
         make_row(throttle=throttle, preference=preference, time_over_t0=time, guest_runtime=runtime)
         for (throttle, preference), (time, runtime) in points.items()
     ]
-    (axes,) = tradeoff_figure(rows, "s").axes
+    (axes,) = tradeoff_figure(rows, "s", ["p"]).axes
     lines = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
     assert lines["none"] == [[4.0, 0.9]]
     assert lines["p"] == [[1.5, 0.5], [2.0, 0.7]]
@@ -55,7 +82,7 @@ def test_tradeoff_tells_how_many_migrations_missed_the_deadline():
         make_row(throttle="current"),
         make_row(throttle="current", scenario="b", seed=1, converged=False, time_over_t0=20.0),
     ]
-    (axes,) = tradeoff_figure(rows, "s").axes
+    (axes,) = tradeoff_figure(rows, "s", ["p"]).axes
     assert "1 of 2 missed" in axes.get_lines()[0].get_label()
 
 
@@ -64,7 +91,7 @@ def test_of_many_preferences_the_ends_are_named():
         make_row(throttle="p", preference=preference, time_over_t0=1 + preference)
         for preference in (0.05, 0.2, 0.6, 2.0)
     ]
-    (axes,) = tradeoff_figure(rows, "s").axes
+    (axes,) = tradeoff_figure(rows, "s", ["p"]).axes
     assert [text.get_text() for text in axes.texts] == ["c = 0.05", "c = 2"]
     assert len(axes.get_lines()[0].get_xydata()) == 4
 
@@ -84,7 +111,7 @@ def test_fronts_have_a_panel_for_each_suite_and_stairs_that_leave_the_oracle_out
         front("u", "p", (1.1, 0.4), (1.2, 0.6)),
         front("all", "p", (1.3, 0.45), (1.6, 0.65)),
     ]
-    panels = fronts_figure(fronts).axes
+    panels = fronts_figure(fronts, ["p"]).axes
     assert [axes.get_title(loc="left") for axes in panels] == ["s", "u", "all suites"]
     stairs, *lines = panels[0].get_lines()
     assert stairs.get_xydata().tolist() == [[1.5, 0.5], [2.0, 0.7], [4.0, 0.9]]
@@ -100,7 +127,7 @@ def test_cover_letter_bars_mark_what_never_converged():
         for name in letter_rows()
         for throttle in ("current", "policy")
     ]
-    (axes,) = cover_letter_figure(compare(rows, ["policy"])).axes
+    (axes,) = cover_letter_figure(letter_comparison(rows, ["policy"])).axes
     marks = [text.get_text() for text in axes.texts]
     assert marks == ["∞"] * (4 + 2)  # the letter's four, and row 12 of the two in the model
     assert len(axes.patches) == 16 * 4
@@ -108,6 +135,6 @@ def test_cover_letter_bars_mark_what_never_converged():
 
 
 def test_saved_figure_is_a_whole_file_and_nothing_else_remains(tmp_path):
-    save_figure(tradeoff_figure([make_row()], "s"), tmp_path / "picture.png")
+    save_figure(tradeoff_figure([make_row()], "s", []), tmp_path / "picture.png")
     assert imread(tmp_path / "picture.png").shape[2] == 4
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]

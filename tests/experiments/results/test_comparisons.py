@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dqgym.errors import BadInputError
-from experiments.results.comparisons import Group, Standings
+from experiments.results.comparisons import Comparisons, Group
 from experiments.results.rows import strata_of
 from experiments.results.statistics import Bootstrap
 from tests.experiments.made_rows import make_rows
@@ -18,7 +18,7 @@ COSTS = {
 
 
 def standings(rows, resamples=200):
-    return Standings(strata_of(rows), Bootstrap(resamples))
+    return Comparisons(strata_of(rows), Bootstrap(resamples))
 
 
 def two_by_two():

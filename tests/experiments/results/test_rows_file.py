@@ -37,6 +37,7 @@ def test_rows_come_back_number_for_number(tmp_path):
     write_rows(tmp_path, ROWS)
     assert read_rows(tmp_path, ["t", "none"]) == ROWS
     assert read_rows(tmp_path, ["none"]) == ROWS[4:]
+    assert read_rows(tmp_path) == ROWS
 
 
 def test_an_absent_number_comes_back_as_one(tmp_path):

@@ -7,6 +7,7 @@ from scipy.stats import bootstrap, trim_mean
 
 from experiments.results.statistics import (
     RESAMPLES,
+    TIE,
     Bootstrap,
     Estimate,
     Replicated,
@@ -99,6 +100,12 @@ def test_hand_computed_comparison_of_two_migrations():
     assert mean_ratio(own, other).value == pytest.approx((0.5 + 1.0) / 2)
     assert (mean(own) / mean(other)).value == pytest.approx(11 / 13)
     assert probability_of_improvement(own, other).value == 0.75  # better in one, a tie in the other
+
+
+def test_costs_that_differ_in_their_last_digits_alone_are_a_tie():
+    own = sample([[2.0 - TIE / 2, 2.0 + TIE / 2, 2.0 - 2 * TIE, 2.0 + 2 * TIE]])
+    other = sample([[2.0, 2.0, 2.0, 2.0]], "other")
+    assert probability_of_improvement(own, other).value == (0.5 + 0.5 + 1.0 + 0.0) / 4
 
 
 def test_an_opponent_with_several_training_seeds_counts_with_its_mean_in_ratios_and_with_each_in_improvement():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dqgym.errors import BadInputError
-from experiments.results.comparisons import Standings
+from experiments.results.comparisons import Comparisons
 from experiments.results.rows import strata_of
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import Origin, read_summary, summarise_evaluation
@@ -28,8 +28,8 @@ def summary(suites=2, preferences=2, methods=1, baselines=2, migrations=4):
             preference=0.1 * (c + 1),
         )
     ]
-    standings = Standings(strata_of(rows), Bootstrap(20))
-    return summarise_evaluation(standings, "tuned-rule", [f"policy-{k}" for k in range(methods)], ORIGIN)
+    comparisons = Comparisons(strata_of(rows), Bootstrap(20))
+    return summarise_evaluation(comparisons, "tuned-rule", [f"policy-{k}" for k in range(methods)], ORIGIN)
 
 
 def test_a_summary_comes_back_with_six_digits_of_each_number(tmp_path):

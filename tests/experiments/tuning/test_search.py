@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from dqgym.errors import BadInputError
 from dqgym.throttles.registry import make_throttle, option_names
 from experiments.commands.learning.tune import CONTEXTUAL, TUNABLE
-from experiments.tuning.search import Trials, search
+from experiments.tuning.search import Goal, open_trials, search
 from experiments.tuning.spaces import SPACES, STARTS
 
 SPACE = {
@@ -29,8 +29,9 @@ def ignored(number):
 
 
 def run(path, trials=60, objective=distance, resume=False, starts=()):
-    kept = Trials(path, SETTING, resume)
-    return search(kept, objective, len(TARGETS), SPACE, starts, trials, 1, ignored), kept.all
+    kept = open_trials(path, SETTING, resume)
+    goal = Goal(objective, len(TARGETS), SPACE, starts)
+    return search(kept, goal, trials, 1, ignored), kept.all
 
 
 def test_the_search_comes_near_a_known_optimum_for_each_preference(tmp_path):
@@ -87,14 +88,14 @@ def test_trials_that_are_complete_are_not_made_again(tmp_path):
 def test_trials_of_another_search_or_none_are_refused_and_forgotten_without_resume(tmp_path):
     path = tmp_path / "trials"
     with pytest.raises(BadInputError, match=f"nothing to resume: there is no {path}"):
-        Trials(path, SETTING, True)
+        open_trials(path, SETTING, True)
     run(path, 3)
     with pytest.raises(BadInputError, match="of another search: its seed is 1, not 2"):
-        Trials(path, {"seed": 2}, True)
+        open_trials(path, {"seed": 2}, True)
     path.write_text(json.dumps(SETTING) + "\n3\n")
     with pytest.raises(BadInputError, match=r"line 2: not the journal of this command \(search\)"):
-        Trials(path, SETTING, True)
-    assert Trials(path, {"seed": 2}, False).all == []
+        open_trials(path, SETTING, True)
+    assert open_trials(path, {"seed": 2}, False).all == []
 
 
 def test_every_space_is_of_options_that_the_throttle_takes_from_end_to_end():

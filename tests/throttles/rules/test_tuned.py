@@ -1,6 +1,6 @@
 import pytest
 
-from dqgym.cost.definition import FAST, GENTLE
+from dqgym.cost import FAST, GENTLE
 from dqgym.throttles.registry import heeds_preference, make_throttle
 from dqgym.throttles.rules.tuned import (
     TRAINING,

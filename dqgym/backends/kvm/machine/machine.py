@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import ByteArray
 from dqgym.backends.kvm.machine import guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi
 from dqgym.backends.kvm.machine.page_log import PageLog
@@ -22,7 +23,7 @@ from dqgym.backends.kvm.machine.throttling import QuotaLedger
 from dqgym.backends.kvm.machine.vcpu import Vcpu, VcpuCounts
 from dqgym.backends.kvm.machine.vcpu_clocks import TICK_S
 from dqgym.backends.kvm.machine.vcpu_throttle import VcpuThrottle
-from dqgym.backends.kvm.machine.vm import REGISTERS_BYTES, ByteArray, Vm, page_aligned
+from dqgym.backends.kvm.machine.vm import REGISTERS_BYTES, Vm, page_aligned
 from dqgym.backends.kvm.workload.traces import Workload, workload_of
 from dqgym.errors import BadInputError, RunFailedError
 from dqgym.scenario import Scenario

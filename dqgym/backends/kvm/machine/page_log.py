@@ -12,10 +12,9 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import IntArray
 from dqgym.backends.kvm.machine.api import PAGE_BYTES
 from dqgym.backends.kvm.machine.vm import Vm
-
-IntArray = NDArray[np.int64]
 
 
 class LostPagesError(RuntimeError):

@@ -9,14 +9,13 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dqgym.arrays import ByteArray
 from dqgym.backends.kvm.machine import api, guest
 from dqgym.backends.kvm.machine.api import PAGE_BYTES, KernelApi, Registers, SystemRegisters
 from dqgym.backends.kvm.machine.ring import RING_ENTRY, DirtyRing
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES
 
-ByteArray = NDArray[np.uint8]
 MEMORY_SLOT, PLATFORM_SLOT = 0, 1
 RING_OFFSET = 64 * PAGE_BYTES
 """KVM_DIRTY_LOG_PAGE_OFFSET, in a vCPU's mapping."""

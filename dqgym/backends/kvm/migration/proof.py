@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import ByteArray
 from dqgym.backends.kvm.machine.machine import Machine
-from dqgym.backends.kvm.machine.vm import ByteArray
 from dqgym.errors import RunFailedError
 
 

@@ -207,7 +207,7 @@ def workload_of(scenario: Scenario, seed: int) -> Workload:
     for group in scenario.workload:
         pages, first_vcpu = group.working_set_bytes // BASE_PAGE_BYTES, len(traces)
         for vcpu in range(first_vcpu, first_vcpu + group.vcpus):
-            region = scattered if group.pattern == "read-only" else scattered[taken_pages : taken_pages + pages]
+            region = scattered if group.reads else scattered[taken_pages : taken_pages + pages]
             traces.append(PageTrace(_vcpu_access(group, region, seed, vcpu, first_vcpu)))
             taken_pages += pages
     device_pages = scenario.device.working_set_bytes // BASE_PAGE_BYTES
@@ -269,12 +269,11 @@ class _Access:
 
 def _vcpu_access(group: VcpuGroup, region: Pages, seed: int, vcpu: int, first_vcpu: int) -> _Access:
     """Of a vCPU of a group, of which ``first_vcpu`` is the first."""
-    rates_per_s = {"read-only": READS_PER_S, "idle": 0.0}
     return _Access(
         region=region,
-        sequential=group.pattern == "sequential",
+        sequential=group.sequential,
         law=page_law(group, len(region)),
-        rate_per_s=rates_per_s.get(group.pattern, group.write_rate_bytes_per_s / BASE_PAGE_BYTES),
+        rate_per_s=READS_PER_S if group.reads else group.write_rate_bytes_per_s / BASE_PAGE_BYTES,
         open_loop=group.demand == "open",
         seed=seed,
         stream=vcpu,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dqgym.scenario.patterns import Pattern
 from dqgym.scenario.suites.draw.distributions import Range, log_uniform, pick, split, uniform, whole_number
 from dqgym.scenario.vm import BASE_PAGE_BYTES
-from dqgym.scenario.workload import Demand, Pattern, Schedule, VcpuGroup
+from dqgym.scenario.workload import Demand, Schedule, VcpuGroup
 
 STATIONARY_MEMORY_SHARE = (0.02, 1.0)
 """Memory that the writers of ``equal_writers`` write to, all together (log-uniform)."""

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from dqgym.model.parameters import DEFAULT_PARAMETERS, load_parameters, load_throttle_options, save_parameters
 from dqgym.scenario.recordings.qemu_runs import read_qemu_runs
 from experiments.calibration import fit
-from experiments.calibration.report import BEGIN, END
+from experiments.calibration.output import BEGIN, END
 from experiments.cli.app import app
 
 SHIPPED = Path(str(files("dqgym.scenario").joinpath("data/qemu_runs")))
@@ -206,6 +206,6 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, one_run, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.calibration.figure.calibration_figure", interrupt)
+    monkeypatch.setattr("experiments.calibration.on_records.calibration_figure", interrupt)
     assert run("--runs", one_run, "--out", tmp_path / "out").exit_code == 130
     assert list(tmp_path.iterdir()) == [one_run]

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError
 from experiments.cli.app import app
-from experiments.commands.assessment.compare import compare
+from experiments.evaluation.duel import duel_of
 from experiments.results.rows_file import write_rows
 from tests.experiments.made_rows import make_rows
 
@@ -33,7 +33,7 @@ def costs(ratio, noise=0.01, migrations=40):
     ],
 )
 def test_the_verdict_says_who_is_cheaper_by_how_much_or_that_nothing_can_be_shown(ratio, noise, verdict):
-    text = compare(make_rows(costs(ratio, noise)), "main", "rule").verdict()
+    text = duel_of(make_rows(costs(ratio, noise)), "main", "rule").verdict()
     assert re.match(verdict, text), text
     assert "over 80 migrations and 2 training seeds" in text
 
@@ -42,7 +42,7 @@ def test_the_verdict_names_suites_on_which_it_is_otherwise():
     rows = [
         row for suite, ratio in (("u", 0.7), ("v", 0.8), ("w", 1.1)) for row in make_rows(costs(ratio), suite=suite)
     ]
-    text = compare(rows, "main", "rule").verdict()
+    text = duel_of(rows, "main", "rule").verdict()
     assert text.startswith("main is cheaper than rule by 13.")
     assert " w: main is dearer than rule by 9." in text
     assert " u: " not in text
@@ -51,7 +51,7 @@ def test_the_verdict_names_suites_on_which_it_is_otherwise():
 
 def test_either_direction_tells_the_same_story():
     rows = make_rows(costs(0.9))
-    there, back = compare(rows, "main", "rule"), compare(rows, "rule", "main")
+    there, back = duel_of(rows, "main", "rule"), duel_of(rows, "rule", "main")
     assert there.standings == back.reverse
     assert there.reverse == back.standings
 
@@ -59,17 +59,17 @@ def test_either_direction_tells_the_same_story():
 def test_the_ten_largest_gains_and_losses_are_there_and_none_is_both():
     rule = [20.0] * 25
     own = [20.0 + step for step in range(-12, 13)]
-    duel = compare(make_rows({("a", None): own, ("b", None): rule}), "a", "b")
+    duel = duel_of(make_rows({("a", None): own, ("b", None): rule}), "a", "b")
     assert [pair.ratio for pair in duel.gains] == pytest.approx([(20 - step) / 20 for step in range(12, 2, -1)])
     assert [pair.ratio for pair in duel.losses] == pytest.approx([(20 + step) / 20 for step in range(12, 2, -1)])
     assert (duel.gains[0].scenario, duel.losses[0].scenario) == ("m0", "m24")
-    few = compare(make_rows({("a", None): [1.0, 2.0, 3.0], ("b", None): [2.0, 2.0, 2.0]}), "a", "b")
+    few = duel_of(make_rows({("a", None): [1.0, 2.0, 3.0], ("b", None): [2.0, 2.0, 2.0]}), "a", "b")
     assert [pair.scenario for pair in few.gains] == ["m0"]
     assert [pair.scenario for pair in few.losses] == ["m2"]
 
 
 def test_a_pair_is_the_mean_over_training_seeds():
-    duel = compare(make_rows({("a", 1): [1.0], ("a", 2): [2.0], ("b", None): [3.0]}), "a", "b")
+    duel = duel_of(make_rows({("a", 1): [1.0], ("a", 2): [2.0], ("b", None): [3.0]}), "a", "b")
     (pair,) = duel.gains
     assert (pair.own_cost, pair.other_cost, pair.ratio) == (1.5, 3.0, 0.5)
 
@@ -80,7 +80,7 @@ def test_stored_results_are_compared_as_they_are(tmp_path):
     result = run("main", "rule", "--from", tmp_path, "--json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
-    assert document["standings"] == json.loads(json.dumps(compare(rows, "main", "rule").document()))["standings"]
+    assert document["standings"] == json.loads(json.dumps(duel_of(rows, "main", "rule").document()))["standings"]
     assert len(document["standings"]) == 9
     chosen = json.loads(run("main", "rule", "--from", tmp_path, "--suite", "u", "--preference", 0.6, "--json").stdout)
     assert [(one["suite"], one["preference"]) for one in chosen["standings"]] == [("u", 0.6)]
@@ -114,7 +114,7 @@ def test_what_cannot_be_compared_is_named(tmp_path, arguments, problem):
 def test_throttles_of_other_migrations_are_not_compared(tmp_path):
     rows = make_rows({("a", None): [1.0, 2.0], ("b", None): [1.0]})
     with pytest.raises(BadInputError, match="must have the same migrations"):
-        compare(rows, "a", "b")
+        duel_of(rows, "a", "b")
 
 
 def test_two_baselines_run_on_the_model_and_differ_as_in_an_evaluation(tmp_path):

@@ -16,10 +16,9 @@ from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.registry import make_throttle, throttle_names
 from experiments.cli.app import app
-from experiments.commands.assessment.evaluate import choose_opponent
 from experiments.evaluation import throttle_sources
 from experiments.evaluation.evaluation import Task, draw_task, evaluate, trace_migration
-from experiments.evaluation.throttle_sources import Contender, contender, guarded, line_up
+from experiments.evaluation.throttle_sources import ThrottleSource, choose_opponent, guarded, line_up, throttle_source
 from experiments.results.rows_file import read_rows
 from experiments.results.summary import read_summary
 
@@ -61,11 +60,11 @@ class CappingPolicy:
         return self._command
 
 
-POLICY = Contender("policy", True, lambda preference: guarded(CappingPolicy(preference)))
+POLICY = ThrottleSource("policy", True, lambda preference: guarded(CappingPolicy(preference)))
 
 
 def test_a_baseline_runs_once_and_is_costed_at_each_preference_and_a_policy_runs_at_each():
-    evaluation = evaluate([POLICY, contender("stop-and-copy")], [small_task("row-02")], [0.2, 0.6], model, quiet)
+    evaluation = evaluate([POLICY, throttle_source("stop-and-copy")], [small_task("row-02")], [0.2, 0.6], model, quiet)
     fast, gentle, baseline_fast, baseline_gentle = evaluation.rows
     assert (fast.throttle, fast.preference, gentle.preference) == ("policy", 0.2, 0.6)
     assert fast.max_throttle_percent == pytest.approx(100 * (1 - 1 / 3), abs=0.1)
@@ -77,7 +76,7 @@ def test_a_baseline_runs_once_and_is_costed_at_each_preference_and_a_policy_runs
 
 def test_all_throttles_migrate_the_same_scenarios_with_the_same_seeds():
     task = draw_task("noisy-neighbour", 3, 5)
-    evaluation = evaluate([contender("none"), contender("stop-and-copy")], [task], [0.2], model, quiet)
+    evaluation = evaluate([throttle_source("none"), throttle_source("stop-and-copy")], [task], [0.2], model, quiet)
     none, other = (
         [(row.scenario, row.seed) for row in evaluation.rows if row.throttle == name]
         for name in ("none", "stop-and-copy")
@@ -87,7 +86,7 @@ def test_all_throttles_migrate_the_same_scenarios_with_the_same_seeds():
 
 def test_rows_are_what_the_control_loop_gives():
     task = small_task("row-02", "row-08")
-    evaluation = evaluate([contender("dirty-quota")], [task], [0.2], model, quiet)
+    evaluation = evaluate([throttle_source("dirty-quota")], [task], [0.2], model, quiet)
     with closing(ModelBackend()) as backend:
         outcomes = run_migrations(backend, task.scenarios, make_throttle("dirty-quota"), task.seeds)
     np.testing.assert_array_equal([row.total_time_s for row in evaluation.rows], outcomes.total_time_s)
@@ -102,17 +101,17 @@ def test_where_the_guard_takes_over_it_is_told_and_the_fallback_finishes():
 
 
 def test_a_policy_that_does_not_serve_a_scenario_is_refused_before_anything_runs():
-    narrow = Contender("narrow", True, POLICY.make, VcpuSpec(low=1, high=4, slots=4))
+    narrow = ThrottleSource("narrow", True, POLICY.make, VcpuSpec(low=1, high=4, slots=4))
     with pytest.raises(BadInputError, match=r"'row-03' has 6 vCPUs, policy 'narrow' serves 1 \.\. 4"):
-        evaluate([contender("none"), narrow], [small_task("row-02", "row-03")], [0.2], model, quiet)
+        evaluate([throttle_source("none"), narrow], [small_task("row-02", "row-03")], [0.2], model, quiet)
     served = evaluate([narrow], [small_task("row-02")], [0.2], model, quiet)
     assert len(served.rows) == 1
 
 
 def test_trace_of_a_migration_ends_when_the_migration_does():
     task = small_task("row-02", "row-08")
-    trace = trace_migration(contender("current"), task, 1, 0.2, model)
-    evaluation = evaluate([contender("current")], [task], [0.2], model, quiet)
+    trace = trace_migration(throttle_source("current"), task, 1, 0.2, model)
+    evaluation = evaluate([throttle_source("current")], [task], [0.2], model, quiet)
     assert trace.time_s[-1] == pytest.approx(evaluation.rows[1].total_time_s, rel=0.01)
 
 
@@ -139,26 +138,26 @@ def policy(name, training_seed):
 )
 def test_policies_of_one_name_are_one_method_unless_their_seeds_are_the_same(monkeypatch, seeds, names):
     sources = {f"run-{k}": policy("main", seed) for k, seed in enumerate(seeds)}
-    monkeypatch.setattr(throttle_sources, "contender", sources.__getitem__)
+    monkeypatch.setattr(throttle_sources, "throttle_source", sources.__getitem__)
     assert [one.name for one in line_up(list(sources), False)] == names
 
 
 def test_a_policy_named_like_a_baseline_does_not_pass_for_it(monkeypatch):
-    of_a_name = throttle_sources.contender
+    of_a_name = throttle_sources.throttle_source
     monkeypatch.setattr(
-        throttle_sources, "contender", lambda source: policy("none", 1) if source == "run" else of_a_name(source)
+        throttle_sources, "throttle_source", lambda source: policy("none", 1) if source == "run" else of_a_name(source)
     )
     assert [one.name for one in line_up(["run", "none"], False)] == ["none", "none (2)"]
 
 
 def test_training_seeds_of_runs_and_bundles_come_from_their_configs(per_vcpu_run, per_vcpu_bundle):
     for source in (per_vcpu_run, per_vcpu_bundle):
-        one = contender(str(source))
+        one = throttle_source(str(source))
         assert (one.name, one.training_seed) == ("untrained-per-vcpu", 3)  # tests/experiments/made_runs.py
 
 
 def test_rows_of_a_policy_have_its_training_seed_and_those_of_a_baseline_none():
-    seeds = [policy("main", 4), policy("main", 5), contender("none")]
+    seeds = [policy("main", 4), policy("main", 5), throttle_source("none")]
     evaluation = evaluate(seeds, [small_task("row-02")], [0.2], model, quiet)
     assert [(row.throttle, row.training_seed) for row in evaluation.rows] == [("main", 4), ("main", 5), ("none", None)]
 
@@ -175,7 +174,7 @@ def test_rows_of_a_policy_have_its_training_seed_and_those_of_a_baseline_none():
     ],
 )
 def test_statistics_compare_with_whom_one_wants_else_with_the_tuned_rule_or_dirty_quota(names, wanted, chosen):
-    competing = [policy("main", 1), *map(contender, names)]
+    competing = [policy("main", 1), *map(throttle_source, names)]
     assert choose_opponent(competing, wanted) == chosen
 
 
@@ -258,7 +257,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "where", ["experiments.evaluation.evaluation.run_migrations", "experiments.reporting.plots.tradeoff_figure"]
+    "where", ["experiments.evaluation.evaluation.run_migrations", "experiments.evaluation.pictures.tradeoff_figure"]
 )
 def test_an_interruption_after_a_run_leaves_that_run_alone_and_says_how_to_go_on(tmp_path, monkeypatch, where):
     arguments = ["none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", tmp_path / "out"]
@@ -304,7 +303,7 @@ def test_an_interrupted_replacement_is_gone_on_with_and_leaves_the_old_folder_un
     assert run(*arguments, "--seed", 1).exit_code == 0
     old = (out / "results.json").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr("experiments.reporting.plots.tradeoff_figure", interrupt)
+        patched.setattr("experiments.evaluation.pictures.tradeoff_figure", interrupt)
         assert run(*arguments, "--seed", 2, "--force").exit_code == 130
     assert (out / "results.json").read_bytes() == old
     assert run(*arguments, "--seed", 2, "--resume").exit_code == 0
@@ -313,11 +312,10 @@ def test_an_interrupted_replacement_is_gone_on_with_and_leaves_the_old_folder_un
 
 
 def test_scenarios_with_more_vcpus_are_left_out_so_that_a_policy_of_few_slots_can_run(monkeypatch, tmp_path):
-    narrow = Contender("narrow", True, POLICY.make, VcpuSpec(low=1, high=4, slots=4))
-    of_a_name = throttle_sources.contender
-    monkeypatch.setattr(
-        throttle_sources, "contender", lambda source, survey=None: narrow if source == "run" else of_a_name(source)
-    )
+    narrow = ThrottleSource("narrow", True, POLICY.make, VcpuSpec(low=1, high=4, slots=4))
+    of_a_name = throttle_sources.throttle_source
+    chosen = lambda source, survey=None: narrow if source == "run" else of_a_name(source)  # noqa: E731
+    monkeypatch.setattr(throttle_sources, "throttle_source", chosen)
     arguments = ("run", "--no-baselines", "--suite", "cover-letter", "--suite", "mixed", "--count", 3, "--json")
     refused = run(*arguments, "--out", tmp_path / "all")
     assert refused.exit_code == 2
@@ -339,7 +337,7 @@ def test_rows_that_are_many_are_in_the_compressed_file_alone(tmp_path, monkeypat
     arguments += ["--out", tmp_path, "--force"]
     assert run(*arguments).exit_code == 0
     monkeypatch.setattr("experiments.results.rows_file.MOST_ROWS_PLAIN", 7)
-    monkeypatch.setattr("experiments.commands.assessment.evaluate.MOST_ROWS_AS_JSON", 7)
+    monkeypatch.setattr("experiments.evaluation.results_folder.MOST_ROWS_AS_JSON", 7)
     assert run(*arguments).exit_code == 0
     assert "rows" not in json.loads((tmp_path / "results.json").read_text())
     assert not (tmp_path / "results.csv").exists()

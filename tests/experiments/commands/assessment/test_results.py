@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli.app import app
-from experiments.results.comparisons import Standings
+from experiments.results.comparisons import Comparisons
 from experiments.results.rows import strata_of
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import SUMMARY_FILE, Origin, summarise_evaluation
@@ -44,9 +44,9 @@ def store(folder, costs=None, suites=SUITES, opponent="tuned-rule"):
     ]  # fmt: skip
     learned = [throttle for throttle, seed in costs if seed is not None]
     origin = Origin(f"dqgym evaluate --out results/{folder.name}", "model", "2026-11-26")
-    standings = Standings(strata_of(rows), Bootstrap(200))
+    comparisons = Comparisons(strata_of(rows), Bootstrap(200))
     folder.mkdir()
-    summary = summarise_evaluation(standings, opponent, list(dict.fromkeys(learned)), origin)
+    summary = summarise_evaluation(comparisons, opponent, list(dict.fromkeys(learned)), origin)
     (folder / SUMMARY_FILE).write_text(summary.compact())
     return folder
 

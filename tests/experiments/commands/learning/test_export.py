@@ -15,10 +15,10 @@ from dqgym.controller.manifest import MANIFEST_FILE
 from dqgym.errors import BadInputError, RunFailedError
 from dqgym.telemetry.encoder import observation_size
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES
+from experiments.bundles import export
+from experiments.bundles.export import BUNDLE_FOLDER, NETWORK_FILE, export_run
 from experiments.bundles.parity import ObservationSet, parity_figure, random_observations
 from experiments.cli.app import app
-from experiments.commands.learning import export
-from experiments.commands.learning.export import BUNDLE_FOLDER, NETWORK_FILE, export_run
 from tests.experiments.conftest import OBSERVATIONS
 from tests.experiments.made_runs import EVALUATION, MLP_SLOTS, config, make_run
 

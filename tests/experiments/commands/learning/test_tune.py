@@ -1,17 +1,14 @@
-from pathlib import Path
-
 import pytest
 from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError
 from dqgym.scenario.suites import get_suite
 from dqgym.throttles.rules.contextual_weights import read_contextual
-from dqgym.throttles.rules.tuned import read_tuned
+from dqgym.throttles.rules.tuned import TRAINING, read_tuned, tuned_entries
 from experiments.cli.app import app
 from experiments.commands.learning.tune import TUNING_SEED
-from experiments.runs.config import load_config
 from experiments.tuning import evolution
-from experiments.tuning.distribution import TRAINING_SUITES, Distribution, draw_distribution, parse_suites
+from experiments.tuning.distribution import Distribution, draw_distribution, parse_suites, training_suites
 
 SMALL = ("tuned-rule", "--suite", "stationary", "--count", 8, "--trials", 9)
 
@@ -22,22 +19,21 @@ def run(*arguments):
 
 def test_suites_have_the_weights_that_the_text_says_and_without_any_those_of_training():
     assert parse_suites(["mixed=2", "phases"]) == {"mixed": 2.0, "phases": 1.0}
-    assert parse_suites(None) == parse_suites([]) == TRAINING_SUITES
+    assert parse_suites(None) == parse_suites([]) == training_suites()
     for text in ("mixed=two", "mixed=0", "mixed=-1", "mixed=nan", "mixed=inf"):
         with pytest.raises(BadInputError, match=text):
             parse_suites([text])
 
 
-def test_the_suites_of_training_are_those_that_the_shipped_policy_is_trained_on():
-    recipe = load_config(Path(__file__).parents[4] / "configs" / "default.yaml")
-    assert recipe.environment.suites == TRAINING_SUITES
+def test_the_shipped_opponent_was_tuned_on_what_the_shipped_policy_is_trained_on():
+    assert all(entry.suites == training_suites() for entry in tuned_entries("tuned-rule", TRAINING))
 
 
 def test_a_distribution_has_so_many_scenarios_of_each_suite_and_all_of_a_fixed_one():
     distribution = draw_distribution({"mixed": 1.5, "cover-letter": 2.0}, None, 4, 7)
     assert distribution.name == "mixed+cover-letter"
     assert distribution.suite_of == ("mixed",) * 6 + ("cover-letter",) * len(get_suite("cover-letter").scenarios())
-    assert draw_distribution(TRAINING_SUITES, None, 1, 7).name == "training"
+    assert draw_distribution(training_suites(), None, 1, 7).name == "training"
     assert draw_distribution({"mixed": 1.0}, "mine", 1, 7).name == "mine"
     with pytest.raises(ValueError, match="'mixed'"):
         draw_distribution({"mixd": 1.0}, None, 1, 7)

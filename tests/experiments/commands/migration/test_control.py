@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from dqgym.arrays import Float32Array
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.bundle import BundleError
 from dqgym.controller.guard import Guard
@@ -20,13 +21,12 @@ from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario, save_scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.telemetry import Float32Array
 from dqgym.throttles.registry import make_throttle
+from experiments.bundles.export import export_run
 from experiments.cli.app import app
-from experiments.commands.learning.export import export_run
-from experiments.commands.migration.control import control
+from experiments.evaluation.control import ControlOptions, control
 from experiments.evaluation.evaluation import Task, evaluate
-from experiments.evaluation.throttle_sources import contender
+from experiments.evaluation.throttle_sources import throttle_source
 from experiments.runs.run_directory import RunDirectory
 from experiments.runs.trained_policy import load_trained_policy
 from tests.controller import bundle_maker
@@ -66,7 +66,7 @@ def test_control_without_torch_gives_the_outcomes_of_evaluate_on_the_trained_mod
 ) -> None:
     task = Task("mixed", tuple(scenarios), tuple(range(SEED, SEED + len(scenarios))))
     evaluation = evaluate(
-        [contender(str(per_vcpu_run))],
+        [throttle_source(str(per_vcpu_run))],
         [task],
         [PREFERENCE],
         lambda slots: ModelBackend(vcpu_slots=slots),
@@ -106,8 +106,7 @@ def test_control_takes_the_actions_of_the_trained_model(
     control(
         per_vcpu_bundle,
         scenarios,
-        preference=PREFERENCE,
-        seed=SEED,
+        ControlOptions(preference=PREFERENCE, seed=SEED),
         observer=lambda _, command, __: commanded[1].append(command.dirty_limit_bytes_per_s),
     )
 
@@ -129,9 +128,9 @@ def test_a_policy_with_a_fixed_number_of_slots_controls_smaller_machines(tmp_pat
             backend, smaller, Guard(throttle, make_throttle("dirty-quota")), range(SEED, SEED + len(smaller))
         )
 
-    report = control(export_run(run, observations=5), smaller, preference=PREFERENCE, seed=SEED)
+    report = control(export_run(run, observations=5), smaller, ControlOptions(preference=PREFERENCE, seed=SEED))
 
-    assert not any("policy failed" in reason for one in report.migrations for reason in one.interventions)
+    assert not any("policy failed" in reason for one in report.migrations for reason in one.takeovers)
     assert [one.total_time_s for one in report.migrations] == pytest.approx(outcomes.total_time_s.tolist(), rel=1e-4)
 
 
@@ -146,7 +145,8 @@ def test_a_wrong_checksum_ends_with_a_message_and_an_exit_code(broken_bundle: Pa
 def test_an_invalid_bundle_can_hand_over_to_the_fallback_with_the_reason_recorded(
     broken_bundle: Path, scenarios: list[Scenario]
 ) -> None:
-    report = control(broken_bundle, scenarios, seed=SEED, fallback="stop-and-copy", fallback_on_error=True)
+    options = ControlOptions(seed=SEED, fallback="stop-and-copy", fallback_on_error=True)
+    report = control(broken_bundle, scenarios, options)
 
     with closing(ModelBackend()) as backend:
         outcomes = run_migrations(
@@ -166,12 +166,13 @@ def test_without_that_an_invalid_bundle_is_an_error(broken_bundle: Path, scenari
 def test_the_guard_takes_over_from_a_policy_that_says_nan(tmp_path: Path, scenarios: list[Scenario]) -> None:
     faulty = bundle_maker.write(tmp_path / "faulty", content=bundle_maker.network(gain=float("nan")))
 
-    report = control(faulty, [one for one in scenarios if one.vcpus <= bundle_maker.MOST_VCPUS], seed=SEED)
+    served = [one for one in scenarios if one.vcpus <= bundle_maker.MOST_VCPUS]
+    report = control(faulty, served, ControlOptions(seed=SEED))
 
     assert report.fallback_reason is None
     assert all(one.converged for one in report.migrations)
-    assert all(len(one.interventions) == 1 for one in report.migrations)
-    assert all(reason.startswith("invalid command at 0 s") for one in report.migrations for reason in one.interventions)
+    assert all(len(one.takeovers) == 1 for one in report.migrations)
+    assert all(reason.startswith("invalid command at 0 s") for one in report.migrations for reason in one.takeovers)
 
 
 def test_a_scenario_with_more_vcpus_than_the_policy_serves_is_refused(

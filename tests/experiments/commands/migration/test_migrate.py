@@ -155,7 +155,7 @@ def test_without_kvm_every_command_says_so_in_one_line_with_the_remedy(arguments
         (["calibrate", "--backend", "qemu"], "unknown backend 'qemu'"),
         (["calibrate", "--results", "x"], "--results and --policy go with --backend kvm"),
         (["calibrate", "--backend", "kvm", "--fit"], "go with --backend model"),
-        (["calibrate", "--backend", "kvm", "--results", "nowhere"], "cannot read nowhere/results.json"),
+        (["calibrate", "--backend", "kvm", "--results", "nowhere"], "nowhere: has neither results.csv"),
     ],
 )
 def test_bad_input_is_one_message(arguments, message, monkeypatch):

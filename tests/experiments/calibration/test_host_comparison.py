@@ -3,7 +3,7 @@
 import json
 import math
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
@@ -11,12 +11,11 @@ from dqgym.backends.kvm.host.measure import FREE_BYTES_PER_S, HostCosts, LimitMe
 from dqgym.backends.kvm.host.probe_guest import Rates
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
-from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_PARAMETERS, load_parameters, save_parameters
 from dqgym.scenario.suites import get_suite
-from experiments.calibration.host import HostCalibration, compare, read_rows
-from experiments.evaluation.throttle_sources import contender
-from experiments.results.rows import json_safe, rows_from_outcomes
+from experiments.calibration.host_comparison import HostCalibration, host_comparison
+from experiments.evaluation.throttle_sources import throttle_source
+from experiments.results.rows import rows_from_outcomes
 
 MIB = 2.0**20
 RATES = Rates(
@@ -41,7 +40,7 @@ def real_rows(throttle, slower=1.0, repetitions=2):
     scenarios = get_suite("kvm-lab").scenarios() * repetitions
     seeds = list(range(len(scenarios)))
     with closing(ModelBackend(vcpu_slots=8)) as backend:
-        outcomes = run_all(backend, scenarios, contender(throttle).make(0.2), seeds).outcomes
+        outcomes = run_all(backend, scenarios, throttle_source(throttle).make(0.2), seeds).outcomes
     names = [scenario.name for scenario in scenarios]
     rows = rows_from_outcomes(outcomes, "kvm-lab", names, throttle, seeds, [0.2])
     return [
@@ -52,7 +51,7 @@ def real_rows(throttle, slower=1.0, repetitions=2):
 def calibration(*throttles, **changes):
     rows = [row for throttle in throttles for row in real_rows(throttle, **changes)]
     return HostCalibration(
-        DEFAULT_PARAMETERS, None, *compare(rows, list(map(contender, throttles)), DEFAULT_PARAMETERS)
+        DEFAULT_PARAMETERS, None, *host_comparison(rows, list(map(throttle_source, throttles)), DEFAULT_PARAMETERS)
     )
 
 
@@ -67,7 +66,7 @@ def test_errors_are_those_that_were_put_in():
 
 def test_a_migration_that_converges_in_one_of_the_two_only_is_a_wrong_verdict():
     rows = [replace(row, converged=False) if row.scenario == "quiet-guest" else row for row in real_rows("none")]
-    pairs, _ = compare(rows, [contender("none")], DEFAULT_PARAMETERS)
+    pairs, _ = host_comparison(rows, [throttle_source("none")], DEFAULT_PARAMETERS)
     bent = HostCalibration(DEFAULT_PARAMETERS, None, pairs)
     assert bent.summary().wrong_verdicts == ("quiet-guest under none",)
     assert any(math.isinf(pair.time_s) for pair in pairs)
@@ -80,7 +79,8 @@ def test_rankings_go_by_mean_cost_on_either_side():
     assert same[0].host == same[0].model
     assert set(same[0].host) == {"dirty-quota", "none", "auto-converge"}
     dear = [replace(row, cost=row.cost * 100) for row in real_rows("dirty-quota")]
-    pairs, _ = compare([*dear, *real_rows("none")], list(map(contender, ("dirty-quota", "none"))), DEFAULT_PARAMETERS)
+    rows, throttles = [*dear, *real_rows("none")], [throttle_source("dirty-quota"), throttle_source("none")]
+    pairs, _ = host_comparison(rows, throttles, DEFAULT_PARAMETERS)
     (ranking,) = HostCalibration(DEFAULT_PARAMETERS, None, pairs).rankings()
     assert ranking.host == ("none", "dirty-quota")
     assert ranking.model == ("dirty-quota", "none")
@@ -89,25 +89,10 @@ def test_rankings_go_by_mean_cost_on_either_side():
 
 def test_throttles_that_nobody_named_are_left_out_and_said():
     rows = [*real_rows("none"), *(replace(row, throttle="a-policy") for row in real_rows("none"))]
-    pairs, left_out = compare(rows, [contender("none")], DEFAULT_PARAMETERS)
+    pairs, left_out = host_comparison(rows, [throttle_source("none")], DEFAULT_PARAMETERS)
     assert left_out == ("a-policy",)
     assert {pair.throttle for pair in pairs} == {"none"}
     assert "a-policy" in HostCalibration(DEFAULT_PARAMETERS, None, pairs, left_out).tables()[0].notes[-1]
-
-
-def test_rows_are_read_as_evaluate_writes_them(tmp_path):
-    rows = [replace(real_rows("none")[0], downtime_s=math.nan, converged=False)]
-    (tmp_path / "results.json").write_text(json.dumps({"rows": json_safe([asdict(row) for row in rows])}))
-    (read,) = read_rows(tmp_path)
-    assert math.isnan(read.downtime_s)
-    assert replace(read, downtime_s=0.0) == replace(rows[0], downtime_s=0.0)
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"rows": [{"suite": 1}]}', '{"rows": [1]}', "not json"])
-def test_other_files_are_refused(tmp_path, content):
-    (tmp_path / "results.json").write_text(content)
-    with pytest.raises(BadInputError, match=r"not what `dqgym evaluate` writes|results\.json: not valid JSON"):
-        read_rows(tmp_path)
 
 
 def test_parameters_follow_from_what_was_measured(tmp_path):

@@ -6,33 +6,27 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 from scipy.stats import kendalltau
 
 from dqgym.backends.kvm.host.measure import HostCosts
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
-from dqgym.documents import read_json
 from dqgym.errors import BadInputError
 from dqgym.model.parameters import ModelParameters
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.units import MIB
-from experiments.errors import describe_validation_error
 from experiments.evaluation.scenario_sources import IN_SMALL, in_small
-from experiments.evaluation.throttle_sources import Contender
+from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.reporting.tables import Table
-from experiments.results.rows import Row, grouped, json_safe, revived_row, rows_from_outcomes
-
-RESULTS_FILE = "results.json"
+from experiments.results.rows import Row, grouped, json_safe, rows_from_outcomes
 
 
 @dataclass(frozen=True)
-class Pair:
+class HostPair:
     """One scenario under one throttle at one preference, on the host and on the model: medians over repetitions.
 
     Attributes:
@@ -100,7 +94,7 @@ class HostCalibration:
 
     parameters: ModelParameters
     costs: HostCosts | None
-    pairs: tuple[Pair, ...]
+    pairs: tuple[HostPair, ...]
     left_out: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
@@ -127,9 +121,9 @@ class HostCalibration:
         )
         return document
 
-    def summary(self) -> Summary | None:
+    def summary(self) -> HostSummary | None:
         """None where nothing was compared."""
-        return Summary.of(self.pairs) if self.pairs else None
+        return HostSummary.of(self.pairs) if self.pairs else None
 
     def rankings(self) -> tuple[Ranking, ...]:
         """One for each suite and preference."""
@@ -147,7 +141,7 @@ class HostCalibration:
 
 
 @dataclass(frozen=True)
-class Summary:
+class HostSummary:
     """Errors over all pairs; times where both converge."""
 
     pairs: int
@@ -158,7 +152,7 @@ class Summary:
     wrong_verdicts: tuple[str, ...]
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> Summary:
+    def of(cls, pairs: Sequence[HostPair]) -> HostSummary:
         """Of at least one pair. A baseline counts once, not at each preference."""
         once = [same[0] for same in _same_migrations(pairs)]
         times = np.abs([pair.time_error for pair in once if not math.isnan(pair.time_error)])
@@ -173,43 +167,25 @@ class Summary:
         )
 
 
-def read_rows(folder: Path) -> list[Row]:
-    """The rows of a folder that ``dqgym evaluate`` wrote.
-
-    Raises:
-        BadInputError: there is no such file, or it is not one of evaluate's.
-    """
-    path = folder / RESULTS_FILE
-    content = read_json(path)
-    try:
-        return TypeAdapter(list[Row]).validate_python([revived_row(row) for row in content["rows"]])
-    except ValidationError as error:
-        raise BadInputError(
-            f"{path}: not what `dqgym evaluate` writes: {describe_validation_error(error)[0]}"
-        ) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadInputError(f"{path}: not what `dqgym evaluate` writes: {error!r}") from error
-
-
-def compare(
-    rows: Sequence[Row], contenders: Sequence[Contender], parameters: ModelParameters
-) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """The rows beside the same migrations on the model, and the throttles that no contender stands for.
+def host_comparison(
+    rows: Sequence[Row], sources: Sequence[ThrottleSource], parameters: ModelParameters
+) -> tuple[tuple[HostPair, ...], tuple[str, ...]]:
+    """The rows beside the same migrations on the model, and the throttles that none of the sources stands for.
 
     Raises:
         BadInputError: a suite of the results is a sampler, or no longer has a scenario.
     """
-    by_name = {contender.name: contender for contender in contenders}
-    pairs: list[Pair] = []
+    by_name = {source.name: source for source in sources}
+    pairs: list[HostPair] = []
     for (suite, throttle, preference), own in grouped(rows, lambda r: (r.suite, r.throttle, r.preference)).items():
         if throttle not in by_name:
             continue
         scenarios = _scenarios(suite, own)
-        contender = by_name[throttle]
-        slots = contender.vcpu_slots or max(scenario.vcpus for scenario in scenarios)
+        source = by_name[throttle]
+        slots = source.vcpu_slots or max(scenario.vcpus for scenario in scenarios)
         with closing(ModelBackend(parameters, slots)) as backend:
             seeds = [row.seed for row in own]
-            run = run_all(backend, scenarios, contender.ready(preference, scenarios, seeds), seeds)
+            run = run_all(backend, scenarios, source.ready(preference, scenarios, seeds), seeds)
         names = [scenario.name for scenario in scenarios]
         model = rows_from_outcomes(run.outcomes, suite, names, throttle, seeds, [preference])
         replayed = grouped(model, lambda row: row.scenario)
@@ -238,9 +214,9 @@ def _scenarios(suite: str, rows: Iterable[Row]) -> list[Scenario]:
     return [scenarios[row.scenario] for row in rows]
 
 
-def _pair(real: Sequence[Row], model: Sequence[Row]) -> Pair:
+def _pair(real: Sequence[Row], model: Sequence[Row]) -> HostPair:
     first, times = real[0], [row.total_time_s for row in real]
-    return Pair(
+    return HostPair(
         suite=first.suite,
         scenario=first.scenario,
         throttle=first.throttle,
@@ -266,7 +242,7 @@ def _median_time_s(rows: Sequence[Row]) -> float:
     return float(np.median([row.total_time_s if row.converged else math.inf for row in rows]))
 
 
-def _ranking(suite: str, preference: float, pairs: Sequence[Pair]) -> Ranking:
+def _ranking(suite: str, preference: float, pairs: Sequence[HostPair]) -> Ranking:
     costs = {
         throttle: (np.mean([pair.cost for pair in own]), np.mean([pair.model_cost for pair in own]))
         for throttle, own in _grouped(pairs, lambda pair: pair.throttle).items()
@@ -276,15 +252,15 @@ def _ranking(suite: str, preference: float, pairs: Sequence[Pair]) -> Ranking:
     return Ranking(suite, preference, host, model, float(tau))
 
 
-def _same_migrations(pairs: Iterable[Pair]) -> list[list[Pair]]:
+def _same_migrations(pairs: Iterable[HostPair]) -> list[list[HostPair]]:
     """The pairs of each set of migrations: a baseline's ran once, and are there for each preference."""
     return list(
         _grouped(pairs, lambda pair: (pair.suite, pair.scenario, pair.throttle, pair.time_s, pair.runtime)).values()
     )
 
 
-def _grouped(pairs: Iterable[Pair], key: Any) -> dict[Any, list[Pair]]:
-    groups: dict[Any, list[Pair]] = {}
+def _grouped(pairs: Iterable[HostPair], key: Any) -> dict[Any, list[HostPair]]:
+    groups: dict[Any, list[HostPair]] = {}
     for pair in pairs:
         groups.setdefault(key(pair), []).append(pair)
     return groups

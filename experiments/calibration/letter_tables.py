@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dqgym.cost.definition import FAST
+from dqgym.cost import FAST
 from dqgym.scenario.suites import get_suite
 from dqgym.scenario.suites.cover_letter import LetterRow
 from dqgym.scenario.suites.guest_runtime import recorded_runtimes
 from experiments.calibration.settings import Settings
-from experiments.reporting.letter_rows import LETTER_TIME_S, SUITE, Comparison, ModelError, compare
+from experiments.reporting.letter_rows import LETTER_TIME_S, SUITE, LetterComparison, ModelDeviation, letter_comparison
 from experiments.results.rows import Row, rows_from_outcomes
 
 RUNTIME_SUITE = "guest-runtime"
@@ -51,7 +51,7 @@ class LetterTable:
     """Table A under one throttle."""
 
     times: tuple[LetterTime, ...]
-    summary: ModelError
+    summary: ModelDeviation
 
     @property
     def structure_ok(self) -> bool:
@@ -99,7 +99,7 @@ def table_a(settings: Settings) -> dict[str, LetterTable]:
     for throttle in LETTER_TIME_S:
         outcomes = settings.migrate(scenarios, settings.throttle(throttle))
         rows += rows_from_outcomes(outcomes, SUITE, names, throttle, seeds, [FAST])
-    comparison = compare(rows, learned=())
+    comparison = letter_comparison(rows, learned=())
     return {error.throttle: _letter_table(comparison, error) for error in comparison.errors}
 
 
@@ -121,7 +121,7 @@ def table_b(settings: Settings) -> RuntimeTable:
     return RuntimeTable(tuple(pairs))
 
 
-def _letter_table(comparison: Comparison, error: ModelError) -> LetterTable:
+def _letter_table(comparison: LetterComparison, error: ModelDeviation) -> LetterTable:
     measured, model = (
         next(column for column in comparison.columns if column.throttle == error.throttle and column.measured is wanted)
         for wanted in (True, False)

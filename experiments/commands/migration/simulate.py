@@ -1,0 +1,29 @@
+"""``dqgym simulate``: migrate one scenario under one throttle on the model."""
+
+from __future__ import annotations
+
+from experiments.commands.options import (
+    AsJson,
+    OnePreference,
+    OneThrottle,
+    PlotFile,
+    ScenarioSource,
+    Seed,
+    TraceFile,
+)
+
+
+def simulate_command(
+    scenario: ScenarioSource,
+    throttle: OneThrottle = "dirty-quota",
+    preference: OnePreference = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    trace: TraceFile = None,
+    plot: PlotFile = None,
+) -> None:
+    """Migrate one scenario under one throttle on the model."""
+    from experiments.evaluation.one_migration import Order, Shown, migrate_and_show
+    from experiments.evaluation.scenario_sources import find_scenario
+
+    migrate_and_show(Order(find_scenario(scenario), throttle, preference, seed), Shown(as_json, trace, plot))
