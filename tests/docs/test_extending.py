@@ -199,7 +199,8 @@ def test_a_new_pattern_is_played_alike_by_the_model_and_by_its_reference(extende
 
 
 @pytest.mark.slow
-def test_a_new_feature_is_observed_and_a_policy_without_it_refused(tmp_path):
+def test_a_new_feature_is_observed_and_a_policy_without_it_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # for a few steps, compiling takes longer than it saves
     root = copy_of_checkout(tmp_path / "checkout")
     for change in changes(FEATURE):
         change.make(root)
