@@ -1,4 +1,4 @@
-"""What a command raises and how it is shown: one clear message for what a user can mend, an exit code that says which.
+"""The errors of commands and how they are shown: one message for what a user can mend, and an exit code.
 
 Anything else is a bug of the project and keeps its traceback.
 """
@@ -55,7 +55,7 @@ def is_interruption(error: BaseException) -> bool:
 
 
 def message(error: BaseException) -> str:
-    """What to tell the user about an expected error; nothing where it was stopped, and that is all."""
+    """The message about an expected error; empty where the command was stopped, and that is all."""
     if is_interruption(error) and not _is(error, "RunInterruptedError"):
         return ""
     return str(error) or type(error).__name__

@@ -14,7 +14,7 @@ from importlib import metadata
 from dqgym.errors import BadInputError
 
 MODULES = {"export": ("onnx", "onnxscript"), "tune": ("optuna",)}
-"""What is imported of the packages of each extra; they are called like their modules."""
+"""The modules of each extra; packages and modules have the same names."""
 
 
 def require_extra(extra: str, command: str) -> None:
@@ -35,7 +35,7 @@ def require_extra(extra: str, command: str) -> None:
 
 
 def requirements(extra: str) -> dict[str, str]:
-    """What pip is to install for each module of an extra: its name and the versions that dqgym takes."""
+    """Requirements for pip, one for each module of an extra: its name and the versions that dqgym takes."""
     wanted = {module: module for module in MODULES[extra]}
     try:
         required = metadata.requires("dqgym") or []

@@ -27,7 +27,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 @dataclass(frozen=True)
 class FolderKind:
-    """What a folder holds: a name for messages, and the files by which such a folder is known (one will do)."""
+    """A kind of folder: a name for messages, and the files by which such a folder is known (one is enough)."""
 
     name: str
     marks: tuple[str, ...]

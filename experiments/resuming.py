@@ -1,4 +1,4 @@
-"""What a long command has done so far, kept until all is done: ``--resume`` goes on with it.
+"""Records of the work that a long command has done, kept until all is done: ``--resume`` continues from them.
 
 A journal is a file with a line for the setting and one for each record. Half a line at its end is dropped.
 """

@@ -19,7 +19,7 @@ PolicyChoice = tuple[type[BasePolicy] | str, dict[str, Any]]
 
 
 class Features(Protocol):
-    """What the networks need to know of an encoder."""
+    """The sizes of an encoder's observations, as the networks need them."""
 
     @property
     def global_features(self) -> Sized:

@@ -1,4 +1,4 @@
-"""What outcomes need of all control intervals: run times, the cost of stalls, the hardest cap.
+"""The sums over control intervals that outcomes need: run times, the cost of stalls, the hardest cap.
 
 For backends that play one interval after another in Python; the model keeps the same in its kernel.
 """

@@ -1,4 +1,4 @@
-"""What ``info`` holds: of each step its reward terms, of the last step the outcome.
+"""The content of ``info``: the reward terms of each step, and the outcome in the last step.
 
 A vector has each number as an array [N], beside a mask ``_name`` [N] of the environments that it is of; where an
 environment ended and began anew in the same step, what the old episode had to say is in ``final_info``, masked alike.

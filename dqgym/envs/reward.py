@@ -25,7 +25,7 @@ from dqgym.names import did_you_mean
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 
 TERM_KEYS = tuple(f"reward_{name}" for name in TERMS)
-"""What ``info`` calls the terms of a step."""
+"""Keys of a step's terms in ``info``."""
 
 
 def weights_of(given: Mapping[str, float] | None) -> FloatArray:

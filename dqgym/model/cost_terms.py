@@ -1,4 +1,4 @@
-"""What a control interval adds to the cost of a migration (``dqgym.cost.definition``)."""
+"""The terms that a control interval adds to the cost of a migration (``dqgym.cost.definition``)."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def _uniform(ranges: Sequence[tuple[float, float]], shape: tuple[int, ...], rng:
 
 
 def recorded_observations(policy: TrainedPolicy, count: int, rng: np.random.Generator) -> ObservationSet:
-    """What the trained policy meets in some migrations of the suites it was trained on."""
+    """Observations of the trained policy in some migrations of the suites that it was trained on."""
     met: list[Float32Array] = []
 
     def recording_act(observation: Float32Array) -> Float32Array:

@@ -36,15 +36,15 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "contention": (1e-3, 0.3),
     "ratio": (1.0, 3.0),
 }
-"""What is fitted, and between which values: speeds of one core, a fault between a cache miss and what row 13 allows."""
+"""Bounds of the fitted parameters: speeds of one core, a fault between a cache miss and what row 13 allows."""
 HOST = ("write_bytes_per_s", "fault_s")
-"""What matters without a dirty-rate limit: nothing exits then. The first ones of ``BOUNDS``."""
+"""The parameters that matter without a dirty-rate limit: nothing exits then. The first ones of ``BOUNDS``."""
 _OF_MODEL = tuple(BOUNDS)[:-1]
 MOST_STEPS = 8
 LOSS_SCALE = 0.05
 """Deviations above this weigh less than their square: rows of the letter that should be alike differ by that much."""
 PRIOR_DEVIATION = 0.1
-"""What a parameter weighs that is one standard deviation from the middle of its bounds (of logarithms; the bounds are
+"""Weight of a parameter that is one standard deviation from the middle of its bounds (of logarithms; the bounds are
 two away): as much as a row that is off by this. Without the rows of 512 GB, contention would run to its bound."""
 DIFFERENCE = 0.05
 """Change of a parameter's logarithm for its derivative."""

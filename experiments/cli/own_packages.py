@@ -9,12 +9,12 @@ import importlib.util
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""What holds ``experiments``, and must hold the others."""
+"""The folder that holds ``experiments``, and must hold the others."""
 NAMES = ("dqgym", "agents")
 
 
 def shadowed() -> str | None:
-    """What to tell the user where another package would be imported in place of one of ours; None where all is well."""
+    """A message where another package would be imported in place of one of ours; None where all is well."""
     for name in NAMES:
         places = _places(name)
         if ROOT / name not in places:

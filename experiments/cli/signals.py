@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
-"""What each signal is called in the one line that says what happened."""
+"""The word for each signal in the line that says how a command ended."""
 SAME_REQUEST_S = 0.5
 """A signal so soon after another is the same request: shells and wrappers pass on what their child has got already."""
 

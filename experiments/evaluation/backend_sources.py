@@ -1,4 +1,4 @@
-"""What a command line may name as a backend, and what it makes of it."""
+"""Backends by their names on the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from experiments.evaluation.evaluation import MakeBackend
 
 BACKEND_HELP = f"Where migrations happen: {', '.join(BACKENDS)}."
-DESTINATION_HELP = "Of kvm: HOST:PORT where `dqgym receive` listens; else a process of this host."
+DESTINATION_HELP = "With --backend kvm: HOST:PORT where `dqgym receive` listens; else a process on this host."
 
 
 def backend_maker(name: str, destination: str | None = None) -> MakeBackend:

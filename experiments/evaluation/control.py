@@ -46,7 +46,7 @@ class ControlledMigration:
 
 @dataclass(frozen=True)
 class ControlReport:
-    """What became of all migrations, and who controlled them."""
+    """The outcomes of all migrations, and the throttle that controlled them."""
 
     throttle: str
     fallback: str
@@ -72,7 +72,7 @@ class ControlOptions:
 
     Attributes:
         backend: where they happen.
-        destination: of kvm: ``host:port``; None: a process of this host.
+        destination: with the KVM backend, ``host:port``; None: a process on this host.
         preference: what guest runtime is worth against time; None takes the bundle's default.
         survey: length of a survey before each migration; None for none.
         seed: of the first migration; each next one has the next seed.

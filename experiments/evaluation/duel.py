@@ -173,7 +173,7 @@ def _pairs(comparisons: Comparisons, own: str, other: str) -> list[DuelPair]:
 
 
 def _sign(standing: Standing) -> int:
-    """-1: surely cheaper; 1: surely dearer; 0: neither can be shown."""
+    """-1: surely costs less; 1: surely costs more; 0: neither can be shown."""
     return (standing.mean_ratio.low > 1) - (standing.mean_ratio.high < 1)
 
 
@@ -181,9 +181,9 @@ def _verdict(one: Standing) -> str:
     value, low, high = (100 * (ratio - 1) for ratio in one.mean_ratio)
     match _sign(one):
         case -1:
-            return f"{one.throttle} is cheaper than {one.opponent} by {-value:.1f} % [{-high:.1f}, {-low:.1f}]."
+            return f"{one.throttle} costs {-value:.1f} % [{-high:.1f}, {-low:.1f}] less than {one.opponent}."
         case 1:
-            return f"{one.throttle} is dearer than {one.opponent} by {value:.1f} % [{low:.1f}, {high:.1f}]."
+            return f"{one.throttle} costs {value:.1f} % [{low:.1f}, {high:.1f}] more than {one.opponent}."
         case _:
             return (
                 f"No difference can be shown: {one.throttle} costs {value:+.1f} % [{low:+.1f}, {high:+.1f}] against"

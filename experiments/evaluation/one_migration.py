@@ -36,7 +36,7 @@ class Order:
         preference: asked of the throttle; None: its own default.
         seed: decides all that is random.
         backend: where.
-        destination: of kvm: ``host:port``; None: a process of this host.
+        destination: with the KVM backend, ``host:port``; None: a process on this host.
     """
 
     scenario: Scenario
@@ -99,7 +99,7 @@ def migrate_once(order: Order, show_progress: bool) -> tuple[dict[str, Any], Tim
 
 
 def describe_outcome(outcomes: Outcomes, order: Order, throttle: str) -> dict[str, Any]:
-    """What became of the one migration, as JSON; ``cost`` is by preference."""
+    """The outcome of the one migration, as JSON; ``cost`` is by preference."""
     preferences = sorted({FAST, GENTLE} | ({order.preference} if order.preference is not None else set()))
     costs = {f"{value:g}": outcomes.cost(value)[0] for value in preferences}
     described: dict[str, Any] = json_safe(
@@ -125,7 +125,7 @@ def describe_outcome(outcomes: Outcomes, order: Order, throttle: str) -> dict[st
 
 
 def describe_evidence(backend: Backend) -> dict[str, Any]:
-    """What a real migration was proven to have done, as JSON; nothing for a model."""
+    """The proof of a real migration, as JSON; empty for a model."""
     if not isinstance(backend, KvmBackend) or backend.final is None:
         return {}
     final = backend.final

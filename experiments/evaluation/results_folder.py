@@ -34,7 +34,7 @@ RESULTS = FolderKind("folder of `dqgym evaluate`", ("summary.json", "results.jso
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: the tables of ``report.md``, the content of ``results.json``."""
+    """The written report: the tables of ``report.md``, the content of ``results.json``."""
 
     tables: list[Table]
     document: dict[str, Any]

@@ -45,7 +45,7 @@ def draw_scenarios(
     scaled: bool = False,
     of_sampler: int = DEFAULT_COUNT,
 ) -> list[Scenario]:
-    """What a command takes of a suite: the same scenarios for the same arguments.
+    """The scenarios that a command takes from a suite: the same for the same arguments.
 
     Args:
         suite: its name.

@@ -1,4 +1,4 @@
-"""What a command line may name as a throttle: a baseline, a training run or a policy bundle.
+"""Throttles by their names on the command line: a baseline, a training run or a policy bundle.
 
 ``evaluate``, ``simulate`` and ``control`` all make their throttles here, so that a policy is guarded in the same way
 wherever it runs.

@@ -18,7 +18,7 @@ BEGIN, END = "<!-- begin: notes -->", "<!-- end: notes -->"
 
 
 def kept_notes(page: Path) -> str:
-    """What was written by hand on the page; nothing where there is no page.
+    """The notes on the page that were written by hand; empty where there is no page.
 
     Raises:
         BadInputError: the page does not have the two marks, and would be lost.
@@ -54,8 +54,9 @@ def results_page(stored: Sequence[Stored], command: str, notes: str) -> str:
     )
     return "\n".join(
         (
-            f"# Results\n\nWritten by the command below; only what stands between the marks for notes is written by"
-            f" hand.\n\n```\n{command}\n```\n\n{BEGIN}{notes}{END}\n",
+            "# Results\n\nWhich throttle wins where, by how much and how surely, in stored evaluations. The command"
+            " below wrote this page; only the notes between the marks are written by hand.\n\n"
+            f"```\n{command}\n```\n\n{BEGIN}{notes}{END}\n",
             _section("The evaluations", [results_tables.sources_table(stored)]),
             *sections,
             READING,
@@ -78,10 +79,10 @@ def _section(title: str, tables: Sequence[Table], otherwise: str = "") -> str:
 
 READING = f"""## How to read this
 
-- J is the cost that README.md defines; c is what guest runtime is worth against time. All throttles migrate the same
+- [J](cost.md) is the cost of a migration; c is what guest runtime is worth against time. All throttles migrate the same
   scenarios with the same seeds.
 - Ratio: J over the opponent's J; below 1 is better. Mean ratio: its mean, migration by migration; ratio of means: mean
-  J over mean J, in which dear migrations weigh more.
+  J over mean J, in which expensive migrations weigh more.
 - `0.950 [0.940 0.960]`: a number and its 95 % interval, by a bootstrap over training seeds and, within each suite,
   scenarios (Agarwal et al., NeurIPS 2021). With one training seed it does not cover the chance of another training.
 - IQM: interquartile mean. P(better): the probability of a lower J on the same migration; ties (J within {TIE:f}) count

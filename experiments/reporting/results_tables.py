@@ -137,7 +137,7 @@ def no_gain_table(stored: Sequence[Stored]) -> Table:
                 standing.throttle,
                 standing.opponent,
                 interval(standing.mean_ratio),
-                "dearer" if standing.mean_ratio.low > 1 else "no difference that can be shown",
+                "costs more" if standing.mean_ratio.low > 1 else "no difference that can be shown",
             )
             for one in stored
             for standing in one.standings(one.policies)

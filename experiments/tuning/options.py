@@ -48,7 +48,7 @@ def tune_options(tuning: Tuning) -> list[Table]:
 
 
 def _setting(tuning: Tuning) -> dict[str, Any]:
-    """What decides the cost of options."""
+    """The settings that decide the cost of options."""
     distribution = tuning.distribution
     return {
         "throttle": tuning.throttle, "preferences": list(tuning.preferences), "suites": dict(distribution.suites),

@@ -100,7 +100,7 @@ def preferences_of(given: PreferenceChoice) -> tuple[float, float]:
 
 
 def action_spec_of(given: ActionSpec | Mapping[str, float] | None) -> ActionSpec:
-    """What actions mean."""
+    """The meaning of actions."""
     if given is None or isinstance(given, ActionSpec):
         return given or ActionSpec()
     parts = mapping("action_spec", given)

@@ -1,4 +1,4 @@
-"""What an environment is made of: the keyword arguments of ``gym.make`` and ``gym.make_vec``, checked and resolved."""
+"""The keyword arguments of ``gym.make`` and ``gym.make_vec``, checked and resolved."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class JsonableSpec:
 
     @property
     def spec(self) -> EnvSpec | None:
-        """What Gymnasium made the environment from."""
+        """The spec that Gymnasium made the environment from."""
         return self._spec
 
     @spec.setter

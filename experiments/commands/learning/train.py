@@ -11,7 +11,7 @@ import typer
 from dqgym.errors import BadInputError
 
 DEVICE_KEY = "algorithm.device"
-"""What alone a run that goes on may change of its config; its ``config.yaml`` stays as it is."""
+"""The only key of the config that a resumed run may change; its ``config.yaml`` stays as it is."""
 
 
 def train_command(

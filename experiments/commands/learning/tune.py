@@ -15,7 +15,7 @@ TUNABLE = ("tuned-rule", CONTEXTUAL, "dirty-limit", "dirty-quota", "auto-converg
 DEFAULT_PREFERENCES = [0.05, FAST, GENTLE, 2.0]
 TUNING_SEED = 7_000_003
 EVALUATION_SEEDS = (0, 1_000_003)
-"""What ``dqgym evaluate`` and the evaluations of a training draw from, unless told otherwise."""
+"""Default seeds of ``dqgym evaluate`` and of the evaluations of a training."""
 
 
 def tune_command(

@@ -27,8 +27,8 @@ def costs(ratio, noise=0.01, migrations=40):
 @pytest.mark.parametrize(
     ("ratio", "noise", "verdict"),
     [
-        (0.982, 0.001, r"main is cheaper than rule by 1\.8 % \[1\.8, 1\.8\]\."),
-        (1.25, 0.001, r"main is dearer than rule by 25\.\d % \[2\d\.\d, 25\.\d\]\."),
+        (0.982, 0.001, r"main costs 1\.8 % \[1\.8, 1\.8\] less than rule\."),
+        (1.25, 0.001, r"main costs 25\.\d % \[2\d\.\d, 25\.\d\] more than rule\."),
         (1.0, 0.1, r"No difference can be shown: main costs [+-]\d\.\d % \[-\d\.\d, \+\d\.\d\] against rule\."),
     ],
 )
@@ -43,8 +43,8 @@ def test_the_verdict_names_suites_on_which_it_is_otherwise():
         row for suite, ratio in (("u", 0.7), ("v", 0.8), ("w", 1.1)) for row in make_rows(costs(ratio), suite=suite)
     ]
     text = duel_of(rows, "main", "rule").verdict()
-    assert text.startswith("main is cheaper than rule by 13.")
-    assert " w: main is dearer than rule by 9." in text
+    assert text.startswith("main costs 13.")
+    assert " w: main costs 9." in text
     assert " u: " not in text
     assert " v: " not in text
 
@@ -90,7 +90,7 @@ def test_without_json_there_are_tables_and_the_verdict_last(tmp_path):
     write_rows(tmp_path, make_rows(costs(0.9)))
     lines = run("main", "rule", "--from", tmp_path).stdout.strip().splitlines()
     assert lines[0].startswith("A = main against B = rule")
-    assert lines[-1].startswith("main is cheaper than rule by")
+    assert lines[-1].startswith("main costs ")
 
 
 @pytest.mark.parametrize(
