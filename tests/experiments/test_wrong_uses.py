@@ -21,7 +21,7 @@ WRONG_USES = [
     ("control default --suite mixed --decision-deadline-s=-1", "--decision-deadline-s -1 must be a positive number"),
     ("control default --suite mixed --survey 3x", "survey '3x'"),
     ("control default --suite mixed --destination a:1", "--destination goes with --backend kvm"),
-    ("control default --suite mixed --fallback oracle", "unknown throttle: 'oracle'"),
+    ("control default --suite mixed --fallback oracle", "fallback 'oracle' has to know the future"),
     ("evaluate --suite mixd", "did you mean 'mixed'?"),
     ("evaluate {deep}", "manifest.json: not valid JSON: nested too deep"),
     ("evaluate none --resume", "--resume needs the --out"),
