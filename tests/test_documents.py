@@ -10,6 +10,7 @@ def test_plain_yaml_is_read() -> None:
     assert parse_yaml("a: {b: [1, 2.5, text], c: null}", "file") == {"a": {"b": [1, 2.5, "text"], "c": None}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -82,6 +82,7 @@ def test_train_a_policy_lowers_the_cost_and_leaves_its_evaluations(tmp_path):
     assert [entry["cost"] for entry in history] == pytest.approx([before, after], abs=5e-4)
 
 
+@pytest.mark.slow
 def test_policy_in_own_loop_ends_the_migration_without_the_guard_and_needs_no_torch(tmp_path):
     path = example("policy_in_own_loop")
     code = f"import runpy, sys; runpy.run_path({path!r}); print('torch' in sys.modules)"
@@ -95,6 +96,7 @@ def test_policy_in_own_loop_ends_the_migration_without_the_guard_and_needs_no_to
     assert torch_is_loaded == "False"
 
 
+@pytest.mark.slow
 def test_read_results_prints_what_the_summary_holds(tmp_path):
     printed = output_of(tmp_path, example("read_results"))
     means = json.loads((ROOT / "docs/evaluations/kvm-lab/summary.json").read_text())["means"]
@@ -106,6 +108,7 @@ def test_read_results_prints_what_the_summary_holds(tmp_path):
     assert any(line.startswith("kvm-lab          tuned-rule     1.000 ") for line in printed)
 
 
+@pytest.mark.slow
 def test_read_results_says_what_is_wrong_with_a_folder_without_any(tmp_path):
     done = subprocess.run(
         [sys.executable, example("read_results"), "nowhere"], cwd=tmp_path, capture_output=True, text=True, check=False

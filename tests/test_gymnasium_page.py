@@ -37,6 +37,7 @@ def test_the_page_has_a_snippet_for_each_library():
     assert set(LIBRARIES) < set(snippets())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heading", list(snippets()))
 def test_a_snippet_runs(heading, tmp_path, monkeypatch):
     module = LIBRARIES.get(heading, "gymnasium")

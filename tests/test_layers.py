@@ -88,6 +88,7 @@ def test_every_module_has_a_layer_and_every_layer_modules():
     assert [name for name in named if name not in modules() and not (ROOT / name.replace(".", "/")).is_dir()] == []
 
 
+@pytest.mark.slow
 def test_imports_go_down_the_layers():
     upward = [
         f"{module} imports {other}"
@@ -98,6 +99,7 @@ def test_imports_go_down_the_layers():
     assert upward == []
 
 
+@pytest.mark.slow
 def test_imports_form_no_circle():
     assert circles({module: set(imported(module)) - {module} for module in modules()}) == []
 

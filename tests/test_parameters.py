@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("dqgym", "agents", "experiments")
 COMMANDS = ROOT / "experiments" / "commands"
@@ -30,6 +32,7 @@ def too_long(source: str) -> Iterator[tuple[str, int]]:
             yield node.name, parameters(node)
 
 
+@pytest.mark.slow
 def test_functions_take_at_most_ten_parameters():
     found = {
         f"{path.relative_to(ROOT)}: {name}"

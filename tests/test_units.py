@@ -146,6 +146,7 @@ def _letters(unit: str) -> str:
     return re.sub(r"[^a-z]", "", unit.casefold())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 def test_a_hint_has_the_letters_that_were_written(dimension: str) -> None:
     """Every unit in every case: what is offered is that unit, or all units which differ from it in case alone."""

@@ -100,6 +100,7 @@ def run(installation):
     return "run"
 
 
+@pytest.mark.slow
 def test_it_is_installed_outside_of_the_checkout_where_nothing_can_be_written(installation):
     script = (
         "import dqgym, experiments, pathlib, sys\n"
@@ -115,6 +116,7 @@ def test_it_is_installed_outside_of_the_checkout_where_nothing_can_be_written(in
     assert refused == ["refused", "refused"]
 
 
+@pytest.mark.slow
 def test_commands_that_need_no_kernel(installation):
     assert "simulate" in installation.dqgym("--help")
     assert "cover-letter" in installation.dqgym("suites")
@@ -123,6 +125,7 @@ def test_commands_that_need_no_kernel(installation):
     assert all(Path(one["path"]).is_relative_to(installation.venv) for one in listed)
 
 
+@pytest.mark.slow
 def test_a_policy_is_trained_exported_run_and_compared(installation, run):
     assert json.loads(installation.dqgym("export", run, "--observations", 8, "--json"))["name"] == "quickstart"
     controlled = json.loads(installation.dqgym("control", f"{run}/bundle", "--scenario", "batch-job", "--json"))
@@ -132,6 +135,7 @@ def test_a_policy_is_trained_exported_run_and_compared(installation, run):
     assert (installation.work / "report" / "results.json").is_file()
 
 
+@pytest.mark.slow
 def test_kernels_are_compiled_once_though_neither_package_nor_home_can_keep_them(installation):
     assert json.loads(installation.dqgym("simulate", "batch-job", "--json"))["scenario"] == "batch-job"
     kept = {path: path.stat().st_mtime_ns for path in installation.temporary.rglob("*.nb?")}

@@ -13,6 +13,7 @@ from tests.agents.conftest import small_config
 G, F = len(GLOBAL_FEATURES), len(VCPU_FEATURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 @pytest.mark.parametrize("policy", ["mlp", "per-vcpu"])
 def test_acts_as_the_trained_algorithm_predicts(make_small, tmp_path, algorithm: str, policy: str) -> None:

@@ -118,6 +118,7 @@ def test_rewards_are_divided_by_the_unit_of_the_observation_that_was_acted_on() 
         acted_on = obs.copy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preference", [0.05, 0.2, 2.0])
 def test_the_cost_of_stop_and_copy_is_read_off_the_observation(preference: float) -> None:
     backend = ModelBackend()

@@ -25,6 +25,7 @@ def assert_same(outcomes, others, rows=slice(None)):
         np.testing.assert_array_equal(getattr(outcomes, name)[rows], getattr(others, name), err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_migrations():
     assert_same(run(MIXED, SEEDS), run(MIXED, SEEDS))
 
@@ -51,6 +52,7 @@ def test_a_migration_is_the_same_wherever_it_stands_in_a_batch():
     assert_same(together, backwards, slice(None, None, -1))
 
 
+@pytest.mark.slow
 def test_what_is_commanded_for_absent_slots_has_no_effect():
     case = scenario(writers(vcpus=2, set_mb=100.0, rate_mb_per_s=0.3))
     plain = migrate(case, throttle=Constant([0.1 * MB, 0.2 * MB, np.inf, np.inf], run_share_cap=[0.9, 0.8, 1.0, 1.0]))
@@ -84,6 +86,7 @@ def test_telemetry_is_not_overwritten_by_later_steps():
     np.testing.assert_array_equal(begun.vm, vm)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     cap=st.floats(0.0, 1.0),

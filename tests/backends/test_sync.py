@@ -25,6 +25,7 @@ def ask(backend, sync: bool, length_s: float):
     return backend.step(command, np.array([length_s]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make_backend", [ModelBackend, ReferenceBackend])
 def test_a_sync_on_request_finds_what_is_dirty_and_ends_no_round(make_backend):
     """At random over all pages, of which a quarter is sent: what lies in that part is dirty again."""

@@ -200,6 +200,7 @@ def test_a_file_entry_is_what_the_reader_checks(tmp_path: Path) -> None:
     assert entry.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
+@pytest.mark.slow
 def test_reading_and_running_a_bundle_imports_neither_torch_nor_stable_baselines3(path: Path) -> None:
     code = """
 import sys

@@ -209,6 +209,7 @@ def test_a_decision_after_the_deadline_of_the_loop_is_the_last() -> None:
     assert guard.takeovers[0].detail == "0.06 s instead of 0.055 s"
 
 
+@pytest.mark.slow
 def test_a_migration_without_progress_goes_to_the_fallback_which_ends_it_in_time() -> None:
     guard, _, outcome = guarded(Policy(free), [FAST, writers(20)])
     assert outcome.converged.all(), "free vCPUs alone would never converge"
@@ -218,6 +219,7 @@ def test_a_migration_without_progress_goes_to_the_fallback_which_ends_it_in_time
     assert takeover.time_s == pytest.approx((1 + 0.4 * 20) * t0, abs=t0)
 
 
+@pytest.mark.slow
 def test_progress_that_comes_too_slowly_ends_near_the_deadline() -> None:
     # Of what is sent, 4 to 5 % less comes back: more than 20 pass times.
     slow = Policy(limit_of(0.98))
@@ -285,10 +287,12 @@ def throttled_from_a_tenth_on(link_share: float) -> NDArray[np.bool_]:
     return np.array(backend.throttled[1:])[np.array(backend.sent_share[:-1]) >= 0.1]
 
 
+@pytest.mark.slow
 def test_a_workload_slower_than_the_link_is_not_throttled() -> None:
     assert not throttled_from_a_tenth_on(0.03).any()
 
 
+@pytest.mark.slow
 def test_a_workload_that_is_not_is_throttled_in_the_first_round_already() -> None:
     # When a tenth of the memory is sent, a tenth of the stores counts: 3 % of the link.
     assert throttled_from_a_tenth_on(0.3).all()
@@ -304,6 +308,7 @@ def test_a_throttled_workload_is_not_mistaken_for_a_slow_one() -> None:
     assert throttled_share(FAST, Policy(capped)) == 1
 
 
+@pytest.mark.slow
 def test_a_writer_that_saturates_a_small_working_set_is_not_mistaken_for_a_slow_one() -> None:
     # It dirties 24 MiB, more than the downtime limit allows, in the first tenth of a second of each round; the other
     # vCPU makes the rounds last, so that the fast one looks idle most of the time.

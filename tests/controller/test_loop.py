@@ -15,6 +15,7 @@ from tests.controller.fakes import FakeBackend, writers
 from tests.model.migrations import READERS, scenario
 
 
+@pytest.mark.slow
 def test_it_ends_when_all_migrations_have_and_returns_the_backend_s_outcomes() -> None:
     outcome = run_migrations(FakeBackend(), [writers(20), writers(500)], NoThrottle(), [0, 1])
     assert outcome.converged.tolist() == [True, False]

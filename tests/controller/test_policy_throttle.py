@@ -90,6 +90,7 @@ def test_a_policy_for_another_number_of_vcpus_is_an_error() -> None:
         run_migrations(FakeBackend(), [writers(20, vcpus=3)], throttle_of(FakePolicy(1.0), FakeEncoder), [0])
 
 
+@pytest.mark.slow
 def test_with_the_real_encoder_the_first_decision_sees_the_observation_of_the_reset() -> None:
     policy = FakePolicy(action_for(0.25))
     throttle = throttle_of(policy, Encoder)

@@ -46,6 +46,7 @@ def test_it_adds_up_to_the_outcome_of_the_migration_it_follows(index: int) -> No
     assert sent == pytest.approx(outcome.bytes_sent[index], rel=0.02)
 
 
+@pytest.mark.slow
 def test_it_shows_the_commands_and_the_dirty_rate() -> None:
     timeline, _ = timeline_of(1, "dirty-quota")
     assert timeline.dirty_limit_bytes_per_s[5] == pytest.approx([SHARE * 64 * MIB / 3] * 3)
@@ -56,6 +57,7 @@ def test_it_shows_the_commands_and_the_dirty_rate() -> None:
     assert caps[-1, 0] < 0.5
 
 
+@pytest.mark.slow
 def test_its_export_is_json_without_infinities() -> None:
     timeline, _ = timeline_of(2, "none")
     parsed = json.loads(json.dumps(timeline.to_dict(), allow_nan=False))

@@ -102,6 +102,7 @@ def test_a_real_vcpu_may_take_a_moment_to_stop():
     assert lenient.paused_s == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

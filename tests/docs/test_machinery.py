@@ -95,6 +95,7 @@ def test_commands_that_migrate_real_guests_are_known(command, needs):
     assert needs_kvm(command) is needs
 
 
+@pytest.mark.slow
 def test_items_are_run_parsed_or_refused_and_each_leaves_an_entry(tmp_path):
     folder = tmp_path / "page"
     folder.mkdir()

@@ -121,6 +121,7 @@ def test_open_loop_demand_that_stalls_kept_waiting_shows():
     assert named(free)[1]["BACKLOG"][0] == pytest.approx(0.0, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["mixed", "phases", "noisy-neighbour", "cover-letter"])
 def test_it_lies_within_its_space(suite):
     env = MigrationVectorEnv(16, **{**WORLD, "suite": suite, "max_vcpus": 64, "vcpu_slots": 64}, hidden_state=True)

@@ -1,6 +1,7 @@
 """The final info: both that write it, against the table of its numbers."""
 
 import numpy as np
+import pytest
 
 from dqgym.backends.model import ModelBackend
 from dqgym.cost import TERMS
@@ -15,6 +16,7 @@ def _written(tile, state, out, slots):
     write_final_info(tile, state, out, slots)
 
 
+@pytest.mark.slow
 def test_the_kernel_writes_every_number():
     tile, state = np.zeros((len(Vcpu), 2), np.float32), np.ones(len(Vm))
     tile[Vcpu.PRESENT] = 1.0
@@ -23,6 +25,7 @@ def test_the_kernel_writes_every_number():
     assert dict(zip(FINAL_INFO, out != -1.0, strict=True)) == dict.fromkeys(FINAL_INFO, True)
 
 
+@pytest.mark.slow
 def test_outcomes_give_every_number_under_its_name():
     backend = ModelBackend()
     backend.start(get_suite("guest-runtime").scenarios(1), [0])

@@ -63,6 +63,7 @@ def test_to_survey_always_or_never_draws_the_same_episodes():
         np.testing.assert_array_equal(always, never)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("survey", [None, "0.02 T0", "1 s"])
 @pytest.mark.parametrize("interval", ["0.2 T0", "50 ms"])
 def test_the_environment_is_backend_encoder_and_action_one_after_another(interval, survey):

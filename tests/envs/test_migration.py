@@ -59,6 +59,7 @@ def episode(env: MigrationEnv, seed: int, actions_seed: int = 0):
     raise AssertionError("the migration did not end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("render_mode", [None, "rgb_array"])
 def test_the_checkers_pass_without_a_warning(render_mode):
     keywords = {**WORLD, "render_mode": render_mode}
@@ -196,6 +197,7 @@ def test_gymnasium_makes_it_and_makes_it_again_from_its_spec(name):
     np.testing.assert_array_equal(restored.reset(seed=3)[0], env.reset(seed=3)[0])
 
 
+@pytest.mark.slow
 def test_naming_the_package_is_enough_to_make_it():
     script = "import gymnasium as gym; print(gym.make('dqgym:dqgym/Migration-v0', suite='guest-runtime').spec.id)"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -291,6 +293,7 @@ def test_an_unlimited_action_stays_at_full_guest_runtime_where_the_guest_only_re
     assert info["cost"] == pytest.approx(1.0, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_frames_show_the_migration_so_far():
     env = one_writer(render_mode="rgb_array")
     env.reset(seed=0)

@@ -55,6 +55,7 @@ def test_a_reset_takes_a_scenario_and_a_preference_for_one_episode():
     np.testing.assert_array_equal(env.reset()[0], again.reset()[0])  # the draws of later episodes are as without
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [scenario_to_yaml, lambda case: case])
 @pytest.mark.parametrize("keywords", [{}, {"randomisation": {"calibration": 0.2, "measurement_noise": 0.1}}])
 def test_a_scenario_that_a_reset_is_given_is_the_one_that_the_environment_is_made_with(form, keywords):
@@ -156,6 +157,7 @@ def test_an_action_that_is_no_number_is_refused(make):
         env.step("fast")
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 @pytest.mark.parametrize("keywords", [{}, {"render_mode": "rgb_array", "randomisation": {"late_commands": 0.3}}])

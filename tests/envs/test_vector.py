@@ -74,6 +74,7 @@ def test_the_single_environment_has_the_single_spaces():
     assert many.action_spec == single.action_spec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize("seed", [0, 17, 2024])
 def test_a_vector_is_single_environments_side_by_side(mode, seed):
@@ -86,6 +87,7 @@ def test_a_vector_with_surveys_is_single_environments_side_by_side(chance, surve
     assert_side_by_side(AutoresetMode.SAME_STEP, seed=5, survey=survey, survey_chance=chance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "randomisation",
     [

@@ -156,6 +156,7 @@ def test_a_bridge_tells_truncation_from_an_end():
     assert {True, False} == set(truncated)
 
 
+@pytest.mark.slow
 @MODES
 def test_frames_of_a_vector_are_those_of_single_environments(mode):
     ours, theirs = vector(mode, render_mode="rgb_array"), MigrationEnv(**WORLD, render_mode="rgb_array")
@@ -259,6 +260,7 @@ def make_by_name() -> gym.Env:
     return gym.make("dqgym:dqgym/Migration-v0", **WORLD)
 
 
+@pytest.mark.slow
 def test_spawned_processes_make_the_environment_by_its_long_name():
     apart, here = SubprocVecEnv([make_by_name] * 2, start_method="spawn"), DummyVecEnv([make_by_name] * 2)
     try:

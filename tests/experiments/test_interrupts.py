@@ -11,6 +11,7 @@ SHORT = [command for command in COMMANDS if command.name != "calibrate"]
 """Calibrate takes long, and ``test_calibrate`` interrupts it; ``python -m tests.interrupts`` has all."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SHORT, ids=lambda command: command.name)
 def test_a_command_that_is_stopped_at_any_moment_ends_well_and_goes_on(command, tmp_path, request):
     interrupter = Interrupter(command, tmp_path)
@@ -19,6 +20,7 @@ def test_a_command_that_is_stopped_at_any_moment_ends_well_and_goes_on(command, 
         assert not finding.anomalies, finding
 
 
+@pytest.mark.slow
 def test_help_that_is_stopped_is_stopped(tmp_path):
     """It runs no command, but imports much."""
     codes = set()

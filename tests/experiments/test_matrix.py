@@ -68,6 +68,7 @@ def run(*arguments: object) -> dict:
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 @backends
 @policies
 def test_control(backend, policy, bundles):
@@ -78,6 +79,7 @@ def test_control(backend, policy, bundles):
     assert all(0.0 < one["worst_vcpu_runtime"] <= one["guest_runtime"] <= 1.0 for one in migrations)
 
 
+@pytest.mark.slow
 @backends
 def test_control_by_the_fallback_of_a_bundle_that_is_missing(backend, tmp_path):
     report = run(
@@ -88,6 +90,7 @@ def test_control_by_the_fallback_of_a_bundle_that_is_missing(backend, tmp_path):
     assert [one["converged"] for one in report["migrations"]] == [True] * len(WIDTHS)
 
 
+@pytest.mark.slow
 @backends
 def test_evaluate_then_read_what_it_wrote(backend, bundles, tmp_path):
     throttles = [*bundles.values(), RULE]
@@ -116,6 +119,7 @@ def test_evaluate_then_read_what_it_wrote(backend, bundles, tmp_path):
         assert len(beside["pairs"]) == len(WIDTHS) * len(throttles)
 
 
+@pytest.mark.slow
 @backends
 @pytest.mark.parametrize("throttle", ["per-vcpu", "mlp", RULE])
 def test_migrate_the_widest(backend, throttle, bundles):
@@ -124,6 +128,7 @@ def test_migrate_the_widest(backend, throttle, bundles):
     assert len(outcome["guest_runtime_per_vcpu"]) == WIDTHS["four"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("throttle", "scenario"),  # the model is compiled for each number of slots: as few of them as will do
     [("per-vcpu", "four"), ("mlp", "one"), ("mlp", "two"), ("mlp", "four"), (RULE, "four"), ("oracle", "four")],
@@ -134,6 +139,7 @@ def test_simulate(scenario, throttle, bundles):
     assert len(outcome["guest_runtime_per_vcpu"]) == WIDTHS[scenario]
 
 
+@pytest.mark.slow
 def test_compare_runs_both_on_the_model(bundles):
     duel = run("compare", bundles["per-vcpu"], bundles["mlp"], "--suite", "widths", "--preference", 0.2)
     assert duel["standings"][0]["migrations"] == len(WIDTHS)

@@ -72,6 +72,7 @@ def test_the_planted_pickles_do_execute_where_they_are_unpickled(run, tmp_path) 
     assert (tmp_path / "executed").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "export", "simulate"])
 def test_no_command_executes_what_lies_in_the_data_of_a_model(run, tmp_path, command) -> None:
     plant_in_data(run.best_model_path, tmp_path / "executed")
@@ -82,6 +83,7 @@ def test_no_command_executes_what_lies_in_the_data_of_a_model(run, tmp_path, com
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "export", "simulate", "resume"])
 def test_no_command_executes_what_lies_among_the_weights(run, tmp_path, command) -> None:
     plant_in_data(run.best_model_path, tmp_path / "executed")
@@ -196,6 +198,7 @@ def use(run: RunDirectory, checkpoint: Path, env: Sb3VecEnv) -> None:
     load_algorithm(config("per-vcpu").algorithm, checkpoint, env, seed=3)
 
 
+@pytest.mark.slow
 def test_damaged_files_end_in_our_own_errors_alone(run, tmp_path) -> None:
     env = Sb3VecEnv(FakeMigrationVectorEnv(2))
     checkpoint = run.checkpoints_path / "checkpoint-000000000064.zip"

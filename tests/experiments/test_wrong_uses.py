@@ -75,6 +75,7 @@ def places(tmp_path_factory):
     return folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "said"), WRONG_USES, ids=[line for line, _ in WRONG_USES])
 def test_a_wrong_use_is_one_message_and_exit_code_2(line, said, places, monkeypatch):
     monkeypatch.setattr(probe, "require_kvm", lambda kernel=None: None)

@@ -33,6 +33,7 @@ def row_of_item(array, n, index, slots):
     return row(at(array, n), index, slots).copy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_row_is_a_view_of_the_tile(slots, dtype):

@@ -54,6 +54,7 @@ def test_neighbouring_seeds_are_unrelated():
     assert len(np.unique(streams(range(20_000)))) == 20_000
 
 
+@pytest.mark.slow
 def test_a_stream_depends_on_its_seed_alone():
     @njit
     def in_turns(states, count):

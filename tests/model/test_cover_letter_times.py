@@ -11,6 +11,7 @@ from dqgym.scenario.suites.guest_runtime import recorded_runtimes
 from dqgym.throttles.registry import make_throttle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("throttle", "recorded", "median", "largest"),
     [("current", "current_time_s", 0.04, 0.10), ("dirty-quota", "dirty_quota_time_s", 0.04, 0.18)],
@@ -27,6 +28,7 @@ def test_the_model_reproduces_table_a(throttle, recorded, median, largest):
     assert error.max() < largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("throttle", "recorded", "points"),
     [("current", "current_percent", 8.0), ("dirty-quota", "dirty_quota_percent", 8.0)],

@@ -163,6 +163,7 @@ def test_a_limit_above_the_demand_changes_nothing():
     assert limited.vcpu[0, VcpuField.QUOTA_EXITS, 0] == 0.0
 
 
+@pytest.mark.slow
 def test_a_run_share_cap_scales_run_time_and_writes():
     group = writers("uniform", set_mb=300.0, rate_mb_per_s=1.0, vcpus=3)
     telemetry = first_writes(scenario(group), 1.0, Constant(run_share_cap=[0.1, 0.5, 1.0]))
@@ -260,6 +261,7 @@ def test_schedules_average_out():
 MIXED = get_suite("mixed").scenarios(48, seed=5, max_vcpus=SLOTS)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(shares=st.lists(st.floats(1e-3, 3.0), min_size=SLOTS, max_size=SLOTS), pass_times=st.floats(0.01, 0.5))
 def test_a_limit_holds_and_never_raises_what_a_vcpu_dirties(shares, pass_times):
@@ -279,6 +281,7 @@ def test_a_limit_holds_and_never_raises_what_a_vcpu_dirties(shares, pass_times):
     assert (limited <= limit * (interval_s[:, None] + 0.02) + DEFAULT_PARAMETERS.overshoot_bytes + 4096.0).all()
 
 
+@pytest.mark.slow
 def test_a_lower_cap_never_makes_a_migration_longer():
     cases = get_suite("working-sets").scenarios(60, seed=2, max_vcpus=SLOTS)
     times = np.array(

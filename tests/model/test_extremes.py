@@ -113,6 +113,7 @@ def check(scenario: Scenario, throttle_name: str, seed: int, intervals: int = IN
     assert outcomes.total_time_s[0] <= scenario.deadline_s * (1.0 + 1e-9) + scenario.limits.downtime_s * MAX_STALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("throttle", ["none", "auto-converge", "dirty-quota"])
 def test_every_scenario_within_the_bounds_goes_on_with_finite_numbers(throttle: str) -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + SCENARIOS):

@@ -28,6 +28,7 @@ def case_of(draw: int):
     return draw_case(np.random.default_rng(draw))
 
 
+@pytest.mark.slow
 @BACKENDS
 @FEW
 @given(draw=draws)
@@ -43,6 +44,7 @@ def test_bytes_are_conserved(make_backend, draw):
     np.testing.assert_allclose(kept, memory, rtol=1e-9 if make_backend is ReferenceBackend else 1e-6)
 
 
+@pytest.mark.slow
 @BACKENDS
 @FEW
 @given(draw=draws)
@@ -60,6 +62,7 @@ def test_run_and_stall_times_add_up_and_absent_vcpus_do_nothing(make_backend, dr
     assert not run.vcpu(VcpuField.DIRTIED_BYTES)[:, 0, ~present].any()
 
 
+@pytest.mark.slow
 @BACKENDS
 @FEW
 @given(draw=draws)
@@ -79,6 +82,7 @@ def test_what_is_sent_takes_the_bandwidth_its_time(make_backend, draw):
     assert outcomes.bytes_sent[0] >= scenario.vm.memory_bytes * 0.999 or not outcomes.converged[0]
 
 
+@pytest.mark.slow
 @BACKENDS
 @FEW
 @given(

@@ -110,6 +110,7 @@ def comparison() -> Comparison:
     return result
 
 
+@pytest.mark.slow
 def test_the_sample_has_something_of_everything(comparison):
     cases = comparison.cases
     for values in (
@@ -130,6 +131,7 @@ def test_the_sample_has_something_of_everything(comparison):
     assert 0.5 < converged.mean() < 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["total_time_s", "bytes_sent"])
 def test_times_and_bytes_are_those_of_the_reference(comparison, what):
     error = comparison.error(what)
@@ -138,11 +140,13 @@ def test_times_and_bytes_are_those_of_the_reference(comparison, what):
     assert error.max() <= 0.05, comparison.summary()
 
 
+@pytest.mark.slow
 def test_what_converges_in_the_reference_converges_in_the_kernel(comparison):
     wrong = np.flatnonzero(~comparison.same_verdict())
     assert not wrong.size, [f"number {k}: {comparison.cases[k].kind}" for k in wrong]
 
 
+@pytest.mark.slow
 def test_ranges_are_narrow_but_for_a_few_migrations(comparison):
     """Otherwise the distance to a range would say nothing. Random links and bursts have wide ones by their nature."""
     is_random = np.array(
@@ -156,12 +160,14 @@ def test_ranges_are_narrow_but_for_a_few_migrations(comparison):
     assert wide[~is_random].mean() < 0.05
 
 
+@pytest.mark.slow
 def test_vcpus_run_as_long_as_in_the_reference(comparison):
     apart = np.abs(comparison.kernel["guest_runtime"].mean(axis=0) - comparison.reference["guest_runtime"].mean(axis=0))
     assert np.median(apart) < 0.005
     assert np.quantile(apart, 0.95) < 0.08
 
 
+@pytest.mark.slow
 def test_a_zipf_law_in_two_classes_is_near_the_exact_one():
     """The kernel writes hot and cold pages, the reference page by page: mostly alike, but no bound holds for all."""
     rng = np.random.default_rng(SAMPLE)
@@ -188,6 +194,7 @@ def _with_zipf(case: Case, skew: float) -> Case:
     return replace(case, scenario=case.scenario.model_copy(update={"workload": tuple(groups)}))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(draw=st.tuples(st.integers(0, 99), st.integers(0, 2**32 - 1)))
 @example(draw=(7, 181))  # limit and cap: quota that is refilled while the vCPU sleeps is lost

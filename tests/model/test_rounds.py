@@ -122,6 +122,7 @@ def test_a_migration_that_never_converges_ends_at_its_deadline():
     assert run.outcomes.bytes_sent[0] == pytest.approx(3000.0 * MB, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_times", [0.003, 0.02, 0.11, 1.7])
 def test_what_happens_does_not_depend_on_the_control_interval(pass_times):
     """Rounds end when they end, not at the border of an interval."""

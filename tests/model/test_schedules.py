@@ -113,6 +113,7 @@ def busy_begins_s(dirtied: np.ndarray, step_s: float) -> np.ndarray:
     return (np.flatnonzero(np.diff(busy.astype(int)) == 1) + 1) * step_s
 
 
+@pytest.mark.slow
 def test_the_reference_draws_the_same_periods_in_step():
     mean_s, jitter, step_s = 0.5, 0.4, 0.01
     schedule = Phased(period_s=mean_s, duty=0.5, jitter=jitter)
@@ -130,6 +131,7 @@ def test_the_reference_draws_the_same_periods_in_step():
         assert drawn.std() == pytest.approx(mean_s * jitter / np.sqrt(3.0), rel=0.1)
 
 
+@pytest.mark.slow
 def test_kernel_and_reference_take_as_long_in_the_mean():
     """Busy for longer than usual near the end, a migration needs another round; on average both say the same."""
     schedule = Phased(period_s=6.0, duty=0.5, offset=0.2, jitter=0.5)

@@ -134,6 +134,7 @@ def test_a_sync_waits_for_a_vcpu_that_sleeps_in_its_time_slice(log, cap, sync_s)
 
 
 # Three quarters of 10 MB/s: at a line of 40 MB/s a quarter of each window is enough to send its budget.
+@pytest.mark.slow
 @pytest.mark.parametrize(("cap", "sync_s", "made_up_for_s"), [(0.1, 9.79, 0.09), (0.01, 9.99, 0.1)])
 def test_after_a_wait_the_idle_time_of_at_most_one_window_is_made_up_for_at_line_speed(cap, sync_s, made_up_for_s):
     link = ConstantLink(bandwidth_bytes_per_s=10.0 * MB, line_speed_bytes_per_s=40.0 * MB)

@@ -252,6 +252,7 @@ def test_the_link_goes_on_meanwhile():
     np.testing.assert_allclose(bandwidths_mb(link, 1.0, 1.0), [3.0, 1.0], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "link",
     [

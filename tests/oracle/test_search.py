@@ -63,6 +63,7 @@ def test_the_same_seed_finds_the_same_schedules():
     np.testing.assert_array_equal(one.schedules.log_fraction, two.schedules.log_fraction)
 
 
+@pytest.mark.slow
 def test_an_oracle_is_cheaper_than_every_baseline_in_the_mean():
     best = costs(OracleThrottle(C)).mean()
     assert all(best < costs(make_throttle(name)).mean() for name in ("none", "dirty-quota", "stop-and-copy"))

@@ -111,6 +111,7 @@ def _number(text: str) -> float:
     raise AssertionError(text)
 
 
+@pytest.mark.slow
 def test_tables_have_100000_entries_at_most() -> None:
     times_s = [float(number) for number in range(bounds.MOST_ENTRIES + 1)]
     for field, change in (

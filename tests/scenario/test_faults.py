@@ -55,6 +55,7 @@ def assert_one_message(run: subprocess.CompletedProcess[str], *parts: str) -> No
         assert part in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
@@ -77,6 +78,7 @@ def traced(folder: Path, trace: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_trace_of_next_to_nothing_is_refused(tmp_path: Path) -> None:
     assert_one_message(simulate(traced(tmp_path, FAULTS / "only-zeros.csv")), "1e-320", "from 1 B/s to 1 PB/s")
 
@@ -97,6 +99,7 @@ def test_a_pipe_and_a_device_are_no_traces(tmp_path: Path) -> None:
             load_scenario(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -183,6 +183,7 @@ def test_what_has_no_dimension_stays(some: Scenario, size: int, slowing: int) ->
         assert ours.schedule.kind == theirs.schedule.kind
 
 
+@pytest.mark.slow
 @given(some=scenarios(), size=st.integers(1, 10))
 def test_there_and_back_is_the_same_but_for_rounding_and_rings(some: Scenario, size: int) -> None:
     memory_bytes, bandwidth_bytes_per_s = some.vm.memory_bytes, some.bandwidth_bytes_per_s
@@ -194,6 +195,7 @@ def test_there_and_back_is_the_same_but_for_rounding_and_rings(some: Scenario, s
         assert ours.working_set_bytes == pytest.approx(theirs.working_set_bytes, abs=2**size * PAGE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("throttle", ["none", "dirty-quota"])
 def test_a_migration_in_small_takes_as_many_pass_times_on_the_model(throttle: str) -> None:
     reader = VcpuGroup(vcpus=1, pattern="read-only")

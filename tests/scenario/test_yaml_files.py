@@ -36,6 +36,7 @@ def errors_of(text: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(scenarios())
 def test_yaml_round_trips_are_exact(scenario: Scenario) -> None:

@@ -23,6 +23,7 @@ def facts(vcpus: tuple[int, ...], slots: int = 4) -> Facts:
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(action=st.floats(-1.0, 1.0, width=32), bandwidth=st.floats(1e3, 1e12), vcpus=st.integers(1, 4))
 def test_limits_are_fair_shares_of_the_writers_on_a_logarithmic_scale(action, bandwidth, vcpus):

@@ -112,6 +112,7 @@ def test_steps_follow_qemu_s_integers(percent: int, trigger_bytes: int, tail_slo
     assert step.tolist() == [expected]
 
 
+@pytest.mark.slow
 def test_migrations_of_a_batch_do_not_disturb_each_other() -> None:
     scenarios = [writers(500), writers(20), writers(200, vcpus=2)]
     together = run_migrations(FakeBackend(), scenarios, AutoConverge(), [0, 1, 2])
@@ -121,6 +122,7 @@ def test_migrations_of_a_batch_do_not_disturb_each_other() -> None:
         assert alone.max_throttle_percent[0] == together.max_throttle_percent[i]
 
 
+@pytest.mark.slow
 def test_reset_forgets_the_last_migration() -> None:
     throttle = AutoConverge()
     first, second = (run_migrations(FakeBackend(), [writers(500)], throttle, [0]) for _ in range(2))
@@ -128,6 +130,7 @@ def test_reset_forgets_the_last_migration() -> None:
 
 
 # Recorded with QEMU 10.0.2: total time in s and highest throttle percentage.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scenario", "options", "total_time_s", "max_percent"),
     [

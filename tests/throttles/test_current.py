@@ -9,6 +9,7 @@ from dqgym.throttles.current import current
 from tests.controller.fakes import FakeBackend, writers
 
 
+@pytest.mark.slow
 def test_the_run_share_about_halves_with_each_round() -> None:
     backend = FakeBackend()
     recorder = TimelineRecorder(lambda: backend.facts)
@@ -23,6 +24,7 @@ def test_the_run_share_about_halves_with_each_round() -> None:
     assert ((halving > 0.3) & (halving < 0.55))[: np.argmax(caps[1:] < 0.06)].all()
 
 
+@pytest.mark.slow
 def test_it_stops_at_99_percent_and_so_never_ends_a_migration_that_dirties_more_in_one_percent() -> None:
     fast = writers(64_000, memory_mib=256, deadline_pass_times=12)  # 1 % of it is 640 MiB/s, the link has 64
     outcome = run_migrations(FakeBackend(), [fast, writers(500)], current(), [0, 1])

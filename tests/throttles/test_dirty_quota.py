@@ -65,6 +65,7 @@ def test_a_writer_gets_what_readers_leave_and_the_readers_keep_running() -> None
     assert runtime[0] == pytest.approx(SHARE * 64 / 500, rel=0.1)
 
 
+@pytest.mark.slow
 def test_it_bounds_the_time_for_any_dirty_rate_where_a_time_throttle_does_not() -> None:
     scenarios = [writers(rate, memory_mib=1024) for rate in (100, 1000, 64_000)]
     outcome = run_migrations(FakeBackend(), scenarios, DirtyQuota(), [0, 1, 2])

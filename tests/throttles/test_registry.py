@@ -22,6 +22,7 @@ def test_the_bound_is_made_by_name_but_is_no_baseline() -> None:
     assert ORACLE not in throttle_names()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", throttle_names())
 def test_each_is_a_throttle_of_its_name_with_commands_of_the_right_shape(name: str) -> None:
     throttle = make_throttle(name)
@@ -37,6 +38,7 @@ def test_each_is_a_throttle_of_its_name_with_commands_of_the_right_shape(name: s
         assert command.share_unclaimed.shape == command.sync.shape == (2,)
 
 
+@pytest.mark.slow
 def test_what_they_do_to_a_workload_faster_than_the_link() -> None:
     outcomes = {
         name: run_migrations(FakeBackend(), [writers(500)], make_throttle(name), [0]) for name in throttle_names()

@@ -22,6 +22,7 @@ def weights(algorithm) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in algorithm.policy.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "policy"), ALL)
 def test_the_same_seed_gives_exactly_the_same_weights(make_small, algorithm: str, policy: str) -> None:
     runs = [weights(make_small(algorithm, policy, seed=seed).learn(512)) for seed in (5, 5, 6)]
@@ -29,6 +30,7 @@ def test_the_same_seed_gives_exactly_the_same_weights(make_small, algorithm: str
     assert not all(torch.equal(runs[0][name], runs[2][name]) for name in runs[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "policy"), ALL)
 def test_goes_on_from_a_checkpoint(make_small, tmp_path, algorithm: str, policy: str) -> None:
     first = make_small(algorithm, policy).learn(512)
@@ -50,6 +52,7 @@ def test_goes_on_from_a_checkpoint(make_small, tmp_path, algorithm: str, policy:
     assert not all(torch.equal(tensor, weights(second)[name]) for name, tensor in weights(first).items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_a_per_vcpu_policy_goes_on_with_another_number_of_slots(make_small, tmp_path, algorithm: str) -> None:
     path = save_checkpoint(make_small(algorithm, "per-vcpu").learn(128), tmp_path, keep=1)
@@ -65,6 +68,7 @@ def test_an_mlp_policy_says_that_another_number_of_slots_does_not_fit(make_small
         load_algorithm(small_config("ppo", "mlp"), path, Sb3VecEnv(FakeMigrationVectorEnv(8, 9)), seed=1)
 
 
+@pytest.mark.slow
 def test_ppo_learns_what_each_vcpu_should_do() -> None:
     # An action decides the next reward and nothing after it.
     config = PpoConfig(policy=PolicyConfig(width=32), n_steps=16, batch_size=128, n_epochs=4, gamma=0.5, gae_lambda=0)

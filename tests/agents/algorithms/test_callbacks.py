@@ -98,6 +98,7 @@ def test_keeps_the_model_with_the_lowest_cost(make_small, tmp_path) -> None:
     assert '"frames": 256' in (tmp_path / "best.json").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 @pytest.mark.parametrize("policy", ["mlp", "per-vcpu"])
 def test_weights_that_turn_nan_end_the_training_and_are_not_saved(make_small, tmp_path, algorithm, policy) -> None:

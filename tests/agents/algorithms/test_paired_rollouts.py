@@ -51,6 +51,7 @@ def rollout_of(algorithm: PairedRollouts) -> Rollout:
     return kept[0]
 
 
+@pytest.mark.slow
 def test_the_two_of_a_pair_are_the_same_migration_with_opposite_deviations() -> None:
     rollout = rollout_of(made())
     first = rollout.observations[:16]  # the first decisions of all
@@ -60,6 +61,7 @@ def test_the_two_of_a_pair_are_the_same_migration_with_opposite_deviations() -> 
     np.testing.assert_array_equal(rollout.deviations[:8], -rollout.deviations[8:16])
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_the_migrations_that_ended_in_units_of_the_reward() -> None:
     algorithm = made()
     outcomes = []
@@ -99,12 +101,14 @@ def test_a_decision_is_charged_with_what_came_after_it() -> None:
     assert rollout.differences(0.8) == pytest.approx([0.8, -0.8, 0.75, 0.8])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_exactly_the_same_weights() -> None:
     one, same, other = (made(seed).learn(2000) for seed in (3, 3, 4))
     assert equal(one, same)
     assert not equal(one, other)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path: Path) -> None:
     whole = made()
     train(whole, 4000, [CheckpointCallback(tmp_path, 1000, keep=9)])
@@ -129,6 +133,7 @@ class StopAt(BaseCallback):
         return self.model.num_timesteps < self.frames
 
 
+@pytest.mark.slow
 def test_frames_of_a_rollout_that_was_not_finished_are_repeated(tmp_path: Path) -> None:
     whole = made()
     train(whole, 4000)
@@ -143,6 +148,7 @@ def test_frames_of_a_rollout_that_was_not_finished_are_repeated(tmp_path: Path) 
     assert equal(whole, resumed)
 
 
+@pytest.mark.slow
 def test_where_time_counts_it_learns_to_hand_out_less() -> None:
     # The best constant quota is 0.05 of the bandwidth here; a network that has learned nothing hands out 0.3.
     algorithm = made(n=64, suite="working-sets", preference=0.05)

@@ -120,6 +120,7 @@ def test_packed_and_padded_gradients_agree(actor: ActorNetwork) -> None:
         torch.testing.assert_close(packed, padded, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_exports_with_free_numbers_of_migrations_and_vcpus(actor: ActorNetwork) -> None:
     batch, slots = Dim("migrations", min=1), Dim("vcpus", min=1)
     program = export(actor, (observations(3, 5),), dynamic_shapes=({0: batch, 1: F * slots + G},)).module()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, TanhTransform, TransformedDistribution
 
@@ -67,6 +68,7 @@ def test_a_shared_deviation_is_the_normal_distribution_of_that_covariance() -> N
         torch.testing.assert_close(sharing().entropy()[index], expected.entropy())
 
 
+@pytest.mark.slow
 def test_vcpus_vary_together_by_the_shared_sd() -> None:
     torch.manual_seed(0)
     samples = torch.stack([sharing().sample() for _ in range(8000)])[:, 1]

@@ -80,6 +80,7 @@ def _hello(changed: dict[str, Any] | None = None, **others: Any) -> bytes:
     return frame(FrameType.HELLO, encode_json(document | others))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
@@ -117,6 +118,7 @@ def test_a_greeting_that_cannot_be_used_is_refused_with_a_reason(
     assert kernel.asked_for == []
 
 
+@pytest.mark.slow
 def test_a_destination_without_kvm_says_so() -> None:
     require_refused(received(SimulatedKernel(open_errno=2), HELLO), "No such file or directory")
 
@@ -249,6 +251,7 @@ def test_devices_that_want_to_write_everything_at_once_are_held_to_what_a_host_c
     assert got == Received("small", resumed=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

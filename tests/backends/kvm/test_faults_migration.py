@@ -99,6 +99,7 @@ class Storm(threading.Thread):
         self.join()
 
 
+@pytest.mark.slow
 def test_a_storm_of_kicks_during_the_migration_loses_no_page_and_no_store(attempt: int) -> None:
     CountingKernel.interrupted = CountingKernel.resets = 0
     with migration(SLOW, attempt, kernel=CountingKernel) as under_way:
@@ -115,6 +116,7 @@ def test_a_storm_of_kicks_during_the_migration_loses_no_page_and_no_store(attemp
     assert CountingKernel.resets > 20
 
 
+@pytest.mark.slow
 def test_a_storm_of_kicks_during_the_survey_loses_no_page_and_no_store(
     attempt: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ class Connecting(threading.Thread):
         return self.error
 
 
+@pytest.mark.slow
 def test_a_guest_whose_migration_is_called_off_while_the_destination_is_slow_to_accept_runs_on(attempt: int) -> None:
     with running_guest(attempt) as machine, listen("127.0.0.1", 0) as silent:
         connecting = Connecting(machine, silent.getsockname(), attempt)
@@ -197,6 +200,7 @@ def test_a_guest_whose_migration_is_called_off_while_the_destination_is_slow_to_
         require_runs_on_exactly_once(machine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", BEFORE_IT_MOVED)
 def test_a_guest_whose_migration_is_called_off_runs_on(moment: Moment, attempt: int) -> None:
     with migration(FAST, attempt, moment) as under_way:
@@ -212,6 +216,7 @@ def test_a_guest_whose_migration_is_called_off_runs_on(moment: Moment, attempt: 
     assert received.reason == "the source has called the migration off"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [Moment.FIRST_ROUND, Moment.STATE_SENT])
 def test_a_migration_whose_destination_does_nothing_can_be_called_off(moment: Moment) -> None:
     with migration(FAST, 0, moment) as under_way:
@@ -227,6 +232,7 @@ def test_a_migration_whose_destination_does_nothing_can_be_called_off(moment: Mo
     assert not received.resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [Moment.AFTER_RESUME, Moment.PROVING])
 def test_calling_off_a_guest_that_was_handed_over_has_no_effect(
     moment: Moment, attempt: int, monkeypatch: pytest.MonkeyPatch
@@ -267,6 +273,7 @@ def test_a_guest_whose_destination_is_killed_before_it_accepts_runs_on(attempt: 
         require_runs_on_exactly_once(machine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [*BEFORE_IT_MOVED, Moment.AFTER_RESUME])
 def test_a_guest_whose_destination_is_killed_runs_on(moment: Moment, attempt: int) -> None:
     before = never_start_the_guest if moment is Moment.AFTER_RESUME else None
@@ -280,6 +287,7 @@ def test_a_guest_whose_destination_is_killed_runs_on(moment: Moment, attempt: in
     assert "connection" in final.reason
 
 
+@pytest.mark.slow
 def test_a_guest_that_moved_stays_stopped_here_though_its_destination_is_killed(attempt: int) -> None:
     with migration(FAST, attempt, Moment.PROVING) as under_way:
         under_way.await_moment()
@@ -290,6 +298,7 @@ def test_a_guest_that_moved_stays_stopped_here_though_its_destination_is_killed(
         under_way.require_stopped_here()
 
 
+@pytest.mark.slow
 def test_a_guest_that_may_run_on_another_host_stays_stopped_here(attempt: int) -> None:
     with migration(FAST, attempt, Moment.AFTER_RESUME, before=never_start_the_guest, on_this_host=False) as under_way:
         under_way.await_moment()
@@ -300,6 +309,7 @@ def test_a_guest_that_may_run_on_another_host_stays_stopped_here(attempt: int) -
     assert final.ending is Ending.UNKNOWN
 
 
+@pytest.mark.slow
 def test_a_guest_that_a_living_destination_may_run_stays_stopped_here() -> None:
     with migration(FAST, 0, Moment.AFTER_RESUME, before=never_start_the_guest) as under_way:
         under_way.await_moment()
@@ -313,6 +323,7 @@ def test_a_guest_that_a_living_destination_may_run_stays_stopped_here() -> None:
 # --- the link fails --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_migration_survives_a_link_that_stands_still_for_two_seconds(attempt: int) -> None:
     moment = Moment.LAST_STAGE if attempt % 4 == 3 else Moment.FIRST_ROUND
     with closing(Relay()) as relay, migration(FAST, attempt, moment, via=relay.toward) as under_way:
@@ -330,6 +341,7 @@ def test_a_migration_survives_a_link_that_stands_still_for_two_seconds(attempt: 
     assert (final.downtime_s > 2.0) == (moment is Moment.LAST_STAGE)
 
 
+@pytest.mark.slow
 def test_a_migration_survives_a_link_that_is_cut_to_a_tenth(attempt: int) -> None:
     cut_s, bandwidth = 0.25, FAST.bandwidth_bytes_per_s
     path = BandwidthPath(np.array([0.0, cut_s]), np.array([bandwidth, bandwidth / 10]))

@@ -134,6 +134,7 @@ def step_to_the_end(backend: KvmBackend) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_source_that_is_told_to_end_takes_everything_with_it(
     number: signal.Signals, family: Family, attempt: int
@@ -152,6 +153,7 @@ def test_a_source_that_is_told_to_end_takes_everything_with_it(
     family.require_gone()
 
 
+@pytest.mark.slow
 def test_a_source_that_is_told_to_end_in_the_midst_of_a_survey_takes_everything_with_it(family: Family) -> None:
     """It has no time to answer: whatever it is doing, it is gone within two seconds."""
 
@@ -171,6 +173,7 @@ def test_a_source_that_is_told_to_end_in_the_midst_of_a_survey_takes_everything_
     family.require_gone()
 
 
+@pytest.mark.slow
 def test_a_destination_that_is_told_to_end_leaves_the_guest_where_it_is(family: Family) -> None:
     with closing(KvmBackend()) as backend:
         backend.start([LONG], [0])
@@ -204,6 +207,7 @@ def migrating_process(family: Family, destination: tuple[str, int] | None = None
         process.join()
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_backend_whose_process_is_killed(family: Family, fork_server: None, attempt: int) -> None:
     with migrating_process(family):
         family.await_migrating()
@@ -211,6 +215,7 @@ def test_nothing_outlives_a_backend_whose_process_is_killed(family: Family, fork
     family.require_gone()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "line"), [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "terminated\n")]
 )
@@ -280,6 +285,7 @@ def with_destination(fork_server: None, monkeypatch: pytest.MonkeyPatch) -> Iter
         destination.close()
 
 
+@pytest.mark.slow
 def test_a_guest_that_moved_to_a_destination_that_dies_is_an_error(
     with_destination: Callable[..., Destination], family: Family
 ) -> None:
@@ -293,6 +299,7 @@ def test_a_guest_that_moved_to_a_destination_that_dies_is_an_error(
     wait_until(lambda: not family.pids(), "the source has ended", ENDS_WITHIN_S)
 
 
+@pytest.mark.slow
 def test_a_guest_whose_fate_is_unknown_is_an_error(
     with_destination: Callable[..., Destination], family: Family
 ) -> None:
@@ -305,6 +312,7 @@ def test_a_guest_whose_fate_is_unknown_is_an_error(
     assert family.pids() == []
 
 
+@pytest.mark.slow
 def test_a_source_that_waits_for_a_proof_ends_soon_when_told_to(
     with_destination: Callable[..., Destination], family: Family
 ) -> None:
@@ -321,6 +329,7 @@ def test_a_source_that_waits_for_a_proof_ends_soon_when_told_to(
     assert family.pids() == []
 
 
+@pytest.mark.slow
 def test_a_source_that_waits_for_a_silent_destination_ends_soon_when_nobody_wants_it(
     family: Family, fork_server: None
 ) -> None:

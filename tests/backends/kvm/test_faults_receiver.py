@@ -79,6 +79,7 @@ def session(quick: None) -> bytes:
 # --- bytes that no source would send ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_garbage_is_refused(kernel: SimulatedKernel, attempt: int) -> None:
     rng = random.Random(attempt)
     for _ in range(TRIES):
@@ -89,12 +90,14 @@ def test_garbage_is_refused(kernel: SimulatedKernel, attempt: int) -> None:
         assert replies == []  # it does not even know the session
 
 
+@pytest.mark.slow
 def test_garbage_after_a_greeting_is_refused(kernel: SimulatedKernel, attempt: int) -> None:
     rng = random.Random(attempt)
     for _ in range(TRIES):
         require_refused(received(kernel, HELLO + rng.randbytes(rng.randrange(32, 5000))), "a frame begins with")
 
 
+@pytest.mark.slow
 def test_a_session_that_ends_anywhere_is_given_up(kernel: SimulatedKernel, session: bytes, attempt: int) -> None:
     rng = random.Random(attempt)
     ends = [end + shift for _, _, end in frames_of(session)[:3] for shift in (-1, 0, 1, 16, 31, 32)]
@@ -114,6 +117,7 @@ def test_a_session_that_falls_silent_is_given_up(
     require_refused(received(kernel, session[: end + beyond]), "nothing for" if beyond == 0 else "stalled")
 
 
+@pytest.mark.slow
 def test_one_flipped_bit_anywhere_is_found(kernel: SimulatedKernel, session: bytes, attempt: int) -> None:
     rng = random.Random(attempt)
     found = frames_of(session)

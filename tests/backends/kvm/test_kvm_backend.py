@@ -80,6 +80,7 @@ def migrate(scenario, throttle, seed=0):
         return outcomes, backend.final, seen
 
 
+@pytest.mark.slow
 def test_every_kind_of_workload_moves_and_is_proven_identical_and_exactly_once():
     scenario = guest(
         writer(12, 20, "sequential", position=0.5),
@@ -102,6 +103,7 @@ def test_every_kind_of_workload_moves_and_is_proven_identical_and_exactly_once()
     assert outcomes.bytes_sent[0] >= scenario.vm.memory_bytes
 
 
+@pytest.mark.slow
 def test_a_guest_that_outruns_the_link_misses_its_deadline_and_runs_on_at_the_source():
     outcomes, final, seen = migrate(guest(writer(60, 200), deadline_pass_times=3.0), make_throttle("none"))
     assert not outcomes.converged[0]
@@ -112,6 +114,7 @@ def test_a_guest_that_outruns_the_link_misses_its_deadline_and_runs_on_at_the_so
     assert seen[-1].done[0]
 
 
+@pytest.mark.slow
 def test_a_limit_holds_the_hot_vcpu_and_leaves_the_light_one_alone():
     limit_bytes_per_s = 12.0 * MIB
     outcomes, final, seen = migrate(HOT_AND_LIGHT, Constant([limit_bytes_per_s, np.inf]))
@@ -124,6 +127,7 @@ def test_a_limit_holds_the_hot_vcpu_and_leaves_the_light_one_alone():
     assert dirtied / took_s == pytest.approx(limit_bytes_per_s, rel=0.25)  # a granule is 0.75 MiB of about 20
 
 
+@pytest.mark.slow
 def test_telemetry_adds_up():
     outcomes, _, seen = migrate(HOT_AND_LIGHT, make_throttle("dirty-quota"))
     for one in seen:
@@ -145,6 +149,7 @@ def test_telemetry_adds_up():
     assert sum(one.vcpu[0, VcpuField.QUOTA_EXITS, 0] for one in seen) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [0.5, 0.1])
 def test_a_run_share_cap_holds_writers_and_readers_alike(cap):
     outcomes, final, seen = migrate(guest(writer(40, 20), READER), Constant(run_share_cap=cap))
@@ -155,6 +160,7 @@ def test_a_run_share_cap_holds_writers_and_readers_alike(cap):
     assert outcomes.max_throttle_percent[0] == pytest.approx(100.0 * (1.0 - cap), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_stop_and_copy_sends_the_memory_once():
     outcomes, _, _ = migrate(HOT_AND_LIGHT, make_throttle("stop-and-copy"))
     assert outcomes.converged[0]
@@ -163,6 +169,7 @@ def test_stop_and_copy_sends_the_memory_once():
     assert outcomes.downtime_s[0] > 0.8 * outcomes.total_time_s[0]  # it stood still from the command on
 
 
+@pytest.mark.slow
 def test_a_cancelled_migration_leaves_the_guest_at_the_source():
     with closing(KvmBackend()) as backend:
         backend.start([HOT_AND_LIGHT], [0])
@@ -177,6 +184,7 @@ def test_a_cancelled_migration_leaves_the_guest_at_the_source():
         assert not outcomes.converged[0]
 
 
+@pytest.mark.slow
 def test_an_episode_of_the_environment_is_a_real_migration():
     env = gym.make("dqgym/Migration-v0", backend="kvm", scenario=HOT_AND_LIGHT, preference=0.2, vcpu_slots=4)
     with closing(env):
@@ -194,6 +202,7 @@ def test_an_episode_of_the_environment_is_a_real_migration():
         assert total == pytest.approx(-info["cost"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind():
     before = _descriptors()
     migrate(HOT_AND_LIGHT, make_throttle("dirty-quota"))
@@ -228,6 +237,7 @@ def source_in_this_process(scenario):
             assert not serving.is_alive()
 
 
+@pytest.mark.slow
 def test_a_page_that_the_sender_forgets_is_found_by_the_proof(monkeypatch):
     take = PageLog.take
     monkeypatch.setattr(PageLog, "take", lambda self, most: take(self, most)[1:] if most > 1 else take(self, most))
@@ -235,6 +245,7 @@ def test_a_page_that_the_sender_forgets_is_found_by_the_proof(monkeypatch):
         source.finish()
 
 
+@pytest.mark.slow
 def test_rings_that_are_not_protected_again_are_found_at_once(monkeypatch):
     from dqgym.backends.kvm.machine.vm import Vm
 

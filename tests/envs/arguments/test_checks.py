@@ -51,6 +51,7 @@ def assert_alike(first, second) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keywords", EVERY_ARGUMENT, ids=lambda keywords: ",".join(keywords))
 def test_a_spec_goes_through_json_with_every_argument(keywords):
     env = gym.make(ID, **keywords)

@@ -75,6 +75,7 @@ def test_a_survey_is_text_or_an_interval_with_a_chance():
     assert resolve_options(scenario=THREE, survey=ControlInterval(0.5, 0.01)).survey == (0.5, 0.01, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [

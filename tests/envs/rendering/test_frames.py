@@ -35,6 +35,7 @@ def make_trace(steps, vcpus=4, limit_share=None, dirty_share=0.5):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(800, 600), (640, 480)])
 def test_frame_has_the_size_asked_for(size):
     frame = draw_migration(make_trace(50), size)
@@ -48,6 +49,7 @@ def test_a_migration_that_has_hardly_started_can_be_drawn(steps):
     assert 0.3 < (frame == 255).mean() < 1.0
 
 
+@pytest.mark.slow
 def test_frames_do_not_share_memory_and_the_same_trace_gives_the_same_frame():
     first = draw_migration(make_trace(50))
     kept = first.copy()
@@ -57,6 +59,7 @@ def test_frames_do_not_share_memory_and_the_same_trace_gives_the_same_frame():
     np.testing.assert_array_equal(draw_migration(make_trace(50)), kept)
 
 
+@pytest.mark.slow
 def test_each_quantity_shows_in_the_picture():
     base = draw_migration(make_trace(50))
     limited = draw_migration(make_trace(50, limit_share=0.01))

@@ -79,6 +79,7 @@ def errors_of(settings: Settings) -> np.ndarray:
     return np.abs(np.array(ratios) - 1.0)
 
 
+@pytest.mark.slow
 def test_the_times_behind_a_table_are_found_again(table):
     table()
     seen = []
@@ -91,6 +92,7 @@ def test_the_times_behind_a_table_are_found_again(table):
     assert seen[-1][1] < 0.1 * seen[0][1]
 
 
+@pytest.mark.slow
 def test_a_shape_held_out_does_not_pull_at_the_fit(table):
     table({"row-04": 3.0})  # the only row with 48 GB and 8 threads
     fitter = TableFit(MadeUp())
@@ -102,6 +104,7 @@ def test_a_shape_held_out_does_not_pull_at_the_fit(table):
         assert without.errors[throttle] == {"row-04": pytest.approx(1 / 3 - 1, abs=0.02)}
 
 
+@pytest.mark.slow
 def test_every_converged_row_is_held_out_once_and_row_9_in_the_reading_that_fits(table):
     table()
     fitter = TableFit(MadeUp())

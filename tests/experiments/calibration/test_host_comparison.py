@@ -55,6 +55,7 @@ def calibration(*throttles, **changes):
     )
 
 
+@pytest.mark.slow
 def test_errors_are_those_that_were_put_in():
     summary = calibration("dirty-quota", "none", slower=1.25).summary()
     assert summary.pairs == 16
@@ -64,6 +65,7 @@ def test_errors_are_those_that_were_put_in():
     assert summary.wrong_verdicts == ()
 
 
+@pytest.mark.slow
 def test_a_migration_that_converges_in_one_of_the_two_only_is_a_wrong_verdict():
     rows = [replace(row, converged=False) if row.scenario == "quiet-guest" else row for row in real_rows("none")]
     pairs, _ = host_comparison(rows, [throttle_source("none")], DEFAULT_PARAMETERS)

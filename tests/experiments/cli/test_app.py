@@ -33,6 +33,7 @@ def failing(monkeypatch):
     return install
 
 
+@pytest.mark.slow
 def test_help_of_every_command_loads_no_heavy_library():
     script = f"""
 import json, sys
@@ -131,6 +132,7 @@ def test_wrong_usage_and_asked_for_exit_codes_pass_through(failing):
     assert run("suites").exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading_ends_the_command_without_a_word():
     script = "from experiments.cli.entry import main; import sys; sys.argv = ['dqgym', 'suites']; main()"
     readable, writable = os.pipe()

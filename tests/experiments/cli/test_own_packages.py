@@ -35,6 +35,7 @@ def foreign(tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["agents", "dqgym"])
 def test_a_package_that_comes_before_ours_is_named_in_one_message(foreign, name):
     folder = foreign(name)
@@ -46,12 +47,14 @@ def test_a_package_that_comes_before_ours_is_named_in_one_message(foreign, name)
     assert str(folder / name) in result.stderr
 
 
+@pytest.mark.slow
 def test_an_installed_package_that_comes_before_ours_is_named_too(foreign, tmp_path_factory):
     result = dqgym(tmp_path_factory.mktemp("elsewhere"), foreign("agents"), CHECKOUT)
     assert result.returncode == 2
     assert "needs its own package 'agents'" in result.stderr
 
 
+@pytest.mark.slow
 def test_folders_that_are_no_packages_do_no_harm(tmp_path):
     for name in ("agents", "configs", "dqgym"):  # the folder that holds a checkout has one called dqgym
         (tmp_path / name).mkdir()
@@ -60,6 +63,7 @@ def test_folders_that_are_no_packages_do_no_harm(tmp_path):
     assert "cover-letter" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_distribution_with_a_package_agents_can_be_installed_over_ours_and_below(tmp_path):
     """As `openai-agents` is: its files and ours lie in one folder, whichever came last."""
     assert not (CHECKOUT / "agents" / "__init__.py").exists()  # ours would take the place of theirs

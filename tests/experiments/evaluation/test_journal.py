@@ -92,6 +92,7 @@ def evaluate(*arguments):
                                     "--suite", "kvm-lab", "--count", "2", *map(str, arguments)])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on_where_it_stopped(tmp_path, monkeypatch):
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert evaluate("--out", whole).exit_code == 0
@@ -122,6 +123,7 @@ def test_resuming_needs_the_folder():
     assert "--resume needs the --out" in result.stderr
 
 
+@pytest.mark.slow
 def test_an_evaluation_with_another_survey_does_not_go_on(tmp_path, monkeypatch):
     out, run_all, runs = tmp_path / "out", evaluation.run_all, []
 

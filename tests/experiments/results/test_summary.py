@@ -55,6 +55,7 @@ def test_policies_and_the_rule_are_compared_with_every_baseline_over_all_prefere
     assert {(one.suite, one.preference) for one in alone} == {("suite-number-0", 0.1)}
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_large_evaluation_is_below_200_kb():
     content = summary(suites=6, preferences=8, methods=3, baselines=7).compact()
     assert len(content.encode()) < 200_000

@@ -42,6 +42,7 @@ def test_adam_goes_downhill_to_the_lowest_point():
     np.testing.assert_allclose(state.weights, lowest, atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_gradient_says_that_a_quota_far_too_small_should_grow():
     pool = draw_distribution(SUITES, None, 200, 6).scenarios
     search = Evolution(SUITES, 5, TUNED, pairs=200)
@@ -52,6 +53,7 @@ def test_the_gradient_says_that_a_quota_far_too_small_should_grow():
     np.testing.assert_array_equal(gradient, estimated_gradient(search, first_state(5), pool))
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_that_goes_on_ends_like_one_that_was_not(tmp_path, monkeypatch):
     whole = evolve(SMALL, 4, tmp_path / "whole.npz", False, ignored)
     gradients = []

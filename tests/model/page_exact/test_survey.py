@@ -30,6 +30,7 @@ def found_pages(*workload, length_s=LENGTH_S, seed=0, **others) -> np.ndarray:
 # --- counted ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", ["bitmap", "ring", "software"])
 def test_a_writer_in_order_dirties_one_page_after_another_until_it_has_been_around(log):
     """However often its ring was emptied meanwhile: a page counts once."""
@@ -39,6 +40,7 @@ def test_a_writer_in_order_dirties_one_page_after_another_until_it_has_been_arou
     assert (found == found.round()).all()
 
 
+@pytest.mark.slow
 def test_a_random_writer_hits_pages_again():
     found = np.mean([found_pages(writer("uniform", 300, 200.0), seed=seed)[:, 0] for seed in range(20)], axis=0)
     expected = 300.0 * (1.0 - (1.0 - 1.0 / 300.0) ** (200.0 * MARKS_S))
@@ -149,6 +151,7 @@ def _draws_no_periods(case) -> bool:
     return all(group.schedule.kind != "bursty" for group in case.scenario.workload)
 
 
+@pytest.mark.slow
 def test_surveyed_migrations_of_the_model_take_as_long_as_the_reference_s(cases):
     """As in ``test_kernel_against_reference``, which has the single cases; here it is the survey that might be off."""
     some = [case for case in cases if case.host == "ideal" and _draws_no_periods(case)][:40]

@@ -60,6 +60,7 @@ def test_the_kth_scenario_depends_on_suite_seed_and_k_only(name: str) -> None:
     assert len(shapes) == 40
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_scenarios() -> None:
     code = (
         "from dqgym.scenario import scenario_to_yaml; from dqgym.scenario.suites import get_suite;"
@@ -69,6 +70,7 @@ def test_another_process_draws_the_same_scenarios() -> None:
     assert there == "".join(map(scenario_to_yaml, get_suite("mixed").scenarios(3, seed=5)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_are_valid_and_within_the_documented_ranges(name: str) -> None:
     low, high = PRESSURES[name]
@@ -83,6 +85,7 @@ def test_samples_are_valid_and_within_the_documented_ranges(name: str) -> None:
         assert low * 0.999 <= pressure(scenario) <= high * 1.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cap_restricts_the_number_of_vcpus(name: str) -> None:
     for cap in (1, 5):
@@ -147,6 +150,7 @@ def level_of(link: Link) -> float:
     return link.low_bandwidth_bytes_per_s / link.high_bandwidth_bytes_per_s
 
 
+@pytest.mark.slow
 def test_other_links_are_none_that_mixed_has() -> None:
     known = [scenario.link for scenario in get_suite("mixed").scenarios(300, seed=0)]
     other = [scenario.link for scenario in get_suite("other-links").scenarios(300, seed=0)]
@@ -168,6 +172,7 @@ def test_a_recorded_link_wanders_around_the_bandwidth_drawn_for_it() -> None:
         assert 64 * 2**20 * 0.999 <= link.nominal_bandwidth_bytes_per_s <= 2560 * 2**20 * 1.001
 
 
+@pytest.mark.slow
 def test_other_patterns_are_none_that_mixed_has() -> None:
     def periods(name: str) -> list[float]:
         return [

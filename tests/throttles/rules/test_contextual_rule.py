@@ -44,6 +44,7 @@ def run(throttle):
     return outcome.total_time_s, np.array([command.dirty_limit_bytes_per_s for command in backend.commands])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("preference", "between"), [(0.1, 0.0), (10**-0.5, 0.5), (1.0, 1.0), (5.0, 1.0)])
 def test_outputs_of_zero_leave_the_tuned_rule(preference, between):
     values = TUNED[0] + between * (TUNED[1] - TUNED[0])
@@ -79,6 +80,7 @@ def test_the_network_is_two_layers_for_one_set_of_weights_and_for_one_each():
     np.testing.assert_allclose(network_outputs(weights[1], features)[1], expected[1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_with_weights_of_its_own_each_migration_runs_as_it_does_alone():
     weights = RNG.normal(0, 0.3, size=(len(MIGRATIONS), WEIGHTS))
     together, _ = run(ContextualRule(network(weights), np.array([0.1, 0.5, 1.0])))
@@ -115,6 +117,7 @@ def test_features_at_the_start_are_finite_and_tell_of_a_survey_only_where_there_
         assert (features["survey_rate"] > 0) == (survey is not None)
 
 
+@pytest.mark.slow
 def test_the_shipped_network_serves_every_preference_and_makes_a_survey_when_asked():
     for preference in (0.05, 0.2, 2.0):
         time_s, _ = run(make_throttle("contextual-rule", preference))

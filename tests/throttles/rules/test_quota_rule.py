@@ -140,6 +140,7 @@ def test_rounds_done_counts_the_bytes_of_the_round_that_are_sent():
     assert rounds_done(third_round_half_sent) == pytest.approx([2.5])
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(0, 20), min_size=1, max_size=7),
     bound=st.integers(-1, 60),
@@ -167,6 +168,7 @@ def test_a_writer_of_little_runs_free_beside_one_that_is_held_down():
     assert small > 0.75 > 0.3 > large
 
 
+@pytest.mark.slow
 def test_it_converges_sooner_with_a_smaller_quota():
     times = [
         run_migrations(

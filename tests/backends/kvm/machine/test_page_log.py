@@ -242,6 +242,7 @@ def test_a_reset_that_protects_fewer_pages_ends_a_survey(one: Guest, simulated: 
 _pages = st.lists(st.integers(0, PAGES - 1), max_size=300)
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["store 0", "store 1", "mark"]), _pages)

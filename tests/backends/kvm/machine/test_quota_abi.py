@@ -226,6 +226,7 @@ def settled_rate(count: Callable[[], int], wanted: float) -> float:
     return rates[-1]
 
 
+@pytest.mark.slow
 @BYTES_AND_LIFETIME
 def test_a_vcpu_dirties_at_its_limit_and_is_kept_out_meanwhile(abi: QuotaAbi) -> None:
     kernel = SimulatedKernel(quota=abi)
@@ -242,6 +243,7 @@ def test_a_vcpu_dirties_at_its_limit_and_is_kept_out_meanwhile(abi: QuotaAbi) ->
         assert abi.exit_reason not in kernel.exits(1)
 
 
+@pytest.mark.slow
 @BYTES_AND_LIFETIME
 def test_a_limit_above_the_demand_keeps_nobody_out(abi: QuotaAbi) -> None:
     kernel = SimulatedKernel(quota=abi)
@@ -256,6 +258,7 @@ def test_a_limit_above_the_demand_keeps_nobody_out(abi: QuotaAbi) -> None:
         assert after.accesses - before.accesses > 0.3 * (after.demanded - before.demanded)
 
 
+@pytest.mark.slow
 @BYTES_AND_LIFETIME
 def test_a_vcpu_without_a_limit_never_exits_and_a_limit_is_met_afterwards(abi: QuotaAbi) -> None:
     kernel = SimulatedKernel(quota=abi)
@@ -270,6 +273,7 @@ def test_a_vcpu_without_a_limit_never_exits_and_a_limit_is_met_afterwards(abi: Q
         assert settled_rate(kernel.dirtied_pages, 2000.0) == pytest.approx(2000.0, rel=0.1)
 
 
+@pytest.mark.slow
 @BYTES_AND_LIFETIME
 def test_a_vcpu_pays_for_what_it_overshot(abi: QuotaAbi) -> None:
     kernel = SimulatedKernel(quota=abi, modification_log_entries=64)

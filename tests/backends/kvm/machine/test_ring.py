@@ -110,6 +110,7 @@ def test_a_slot_that_is_left_over_from_long_ago_does_not_matter(kernel: KernelSi
     assert ring.harvest().tolist() == [1]
 
 
+@pytest.mark.slow
 @given(
     size=st.sampled_from([1, 2, 4, 16]),
     steps=st.lists(st.integers(0, 20) | st.sampled_from(["harvest", "reset"]), max_size=60),

@@ -80,6 +80,7 @@ def test_batches_are_small_beside_the_first_mark_where_the_host_can(
     assert _tick_s(length_s, vcpus) == pytest.approx(expected_s)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm", "blocked_signals")
 def test_after_a_survey_batches_come_as_before() -> None:
     with running(guest(writer(8, 30))) as machine:
@@ -121,6 +122,7 @@ class Watched:
             self.written_pages = [np.isin(written, each._access.region).sum() if each.writes else 0 for each in traces]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm", "blocked_signals")
 def test_a_survey_counts_the_pages_that_the_guest_was_given(attempt: int) -> None:
     """All of them, each once, but for what came in the milliseconds after it."""
@@ -160,6 +162,7 @@ def expected_mib(case: Scenario, length_s: float, seed: int = 0) -> np.ndarray:
     return model.facts.survey.dirtied_bytes[0].astype(float) / MIB
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_rates_and_working_sets_of_known_guests_are_found(attempt: int) -> None:
     """A small set that is full at once, a random and a looping writer, and one that never comes around."""
@@ -182,6 +185,7 @@ def test_rates_and_working_sets_of_known_guests_are_found(attempt: int) -> None:
     np.testing.assert_allclose(expected_mib(case, took_s)[:, :4], expected, rtol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_a_phase_is_found_where_it_is() -> None:
     """Quiet for half a second, then busy; the workload's time begins with the survey."""
@@ -192,6 +196,7 @@ def test_a_phase_is_found_where_it_is() -> None:
     assert found[3, 0] == pytest.approx(20.0 * (took_s - 0.5), abs=20.0 * 0.1)  # the warm-up is not to the millisecond
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 @pytest.mark.parametrize("ring_entries", [256, 4096, 65536])
 def test_what_is_found_does_not_depend_on_the_ring(ring_entries: int) -> None:
@@ -218,6 +223,7 @@ def with_survey(throttle, length_s: float):
     return throttle
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_a_surveyed_migration_under_a_quota_is_proven(attempt: int) -> None:
     """Identical memory, and every store exactly once: no page is lost between the survey and the first round."""
@@ -236,6 +242,7 @@ def test_a_surveyed_migration_under_a_quota_is_proven(attempt: int) -> None:
     assert outcomes.bytes_sent[0] >= case.vm.memory_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_a_survey_is_on_the_clock_and_the_guest_runs_in_it() -> None:
     length_s = 0.6
@@ -254,6 +261,7 @@ def test_a_survey_is_on_the_clock_and_the_guest_runs_in_it() -> None:
     assert (ran_s - in_rounds_s <= took_s + 1e-6).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_a_deadline_counts_from_the_beginning_of_the_survey() -> None:
     case = guest(writer(60, 200, demand="closed"), memory_mib=64).model_copy(
@@ -265,6 +273,7 @@ def test_a_deadline_counts_from_the_beginning_of_the_survey() -> None:
     assert outcomes.bytes_sent[0] < 1.5 * 60 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_nobody_pays_for_what_was_dirtied_in_the_survey() -> None:
     """The largest ring holds 256 MiB: a vCPU that had to pay for it would stand still for the rest of its life."""
@@ -277,6 +286,7 @@ def test_nobody_pays_for_what_was_dirtied_in_the_survey() -> None:
     assert ran > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_an_episode_with_a_survey_costs_what_it_says_and_shows_it() -> None:
     case = guest(writer(8, 60, "sequential", demand="closed"), READER, memory_mib=64)
@@ -305,6 +315,7 @@ def test_too_long_a_survey_is_refused() -> None:
 # --- syncs on request ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_kvm")
 def test_a_sync_on_request_is_made_at_the_start_of_the_interval_and_ends_no_round() -> None:
     case = guest(writer(16, 20), memory_mib=64, bandwidth_mib_per_s=20)

@@ -222,6 +222,7 @@ def run_under(slices: TimeSlices, lengths_s: list[float], cap: float) -> float:
     return run_s / now_s
 
 
+@pytest.mark.slow
 @given(
     cap=st.floats(0.01, 0.99),
     lengths_s=st.lists(st.floats(1.01 * TIMESLICE_S, 10 * TIMESLICE_S), min_size=20, max_size=60),

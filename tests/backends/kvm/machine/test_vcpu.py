@@ -19,6 +19,7 @@ WRITER = VcpuGroup(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [WRITER, VcpuGroup(vcpus=1, pattern="read-only")], ids=lambda group: group.pattern)
 def test_a_vcpu_runs_a_batch_a_tick_and_leaves_its_processor_alone_in_between(group: VcpuGroup) -> None:
     kernel = SimulatedKernel()

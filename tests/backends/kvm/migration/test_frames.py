@@ -246,6 +246,7 @@ def test_a_stall_without_a_timeout_ends_too(monkeypatch: pytest.MonkeyPatch) -> 
             destination.receive(None, ALL)
 
 
+@pytest.mark.slow
 def test_a_peer_that_crawls_is_an_error() -> None:
     with wired() as (peer, destination):
 

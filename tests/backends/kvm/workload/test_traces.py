@@ -175,6 +175,7 @@ def test_the_seed_decides_everything(pattern: str) -> None:
     assert (first != other).mean() > 0.9
 
 
+@pytest.mark.slow
 @given(takes=st.lists(st.integers(0, 60), max_size=30))
 @pytest.mark.parametrize(
     "hot", [{"pattern": "sequential"}, {"pattern": "uniform"}, {"pattern": "hot-cold", "zipf_skew": 0.9}]
@@ -329,6 +330,7 @@ def test_a_recording_holds_its_last_factor_or_repeats() -> None:
     assert demanded_at(repeats, [3.0, 5.0, 6.0, 10.0, 50.5]) == pytest.approx([2.0, 3.0, 5.0, 6.0, 31.0])
 
 
+@pytest.mark.slow
 def test_a_bursty_period_is_drawn_anew_and_the_quiet_part_stretches_with_it() -> None:
     schedule = Bursty(period_s=0.5, duty=0.4)
     step_s, steps = 0.001, 400_000
@@ -350,6 +352,7 @@ def test_a_bursty_period_is_drawn_anew_and_the_quiet_part_stretches_with_it() ->
     assert periods_s.std() == pytest.approx(periods_s.mean(), rel=0.15)  # as an exponential distribution has it
 
 
+@pytest.mark.slow
 def test_a_jittered_period_is_drawn_anew_within_its_bounds() -> None:
     schedule = Phased(period_s=0.5, duty=0.4, jitter=0.3)
     step_s, steps = 0.001, 200_000
@@ -413,6 +416,7 @@ def some_schedules(draw: st.DrawFn) -> Schedule:
     return Bursty(period_s=period_s, **fields)
 
 
+@pytest.mark.slow
 @given(schedule=some_schedules(), spans_s=st.lists(st.floats(0.0, 2.0), min_size=1, max_size=20))
 def test_the_demand_does_not_depend_on_how_time_is_cut(schedule: Schedule, spans_s: list[float]) -> None:
     times_s = (np.cumsum(spans_s) - 1.0).tolist()
@@ -455,6 +459,7 @@ def play(trace: PageTrace, begin_s: float, steps: Steps) -> tuple[float, list[li
     return begin_s, taken
 
 
+@pytest.mark.slow
 @given(group=some_groups(), before=STEPS, after=STEPS, seed=st.integers(0, 2**64))
 @settings(deadline=None)
 def test_a_restored_trace_goes_on_number_for_number(group: VcpuGroup, before: Steps, after: Steps, seed: int) -> None:
@@ -524,12 +529,14 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(state=_json)
 def test_what_is_no_state_is_refused(state: object) -> None:
     with pytest.raises(ValueError, match="trace state: "):
         trace_of(writer(3)).restore(state)
 
 
+@pytest.mark.slow
 @given(group=some_groups(), name=st.sampled_from(list(GOOD)), value=_json)
 @settings(deadline=None)
 def test_a_state_with_one_wrong_field_is_refused_or_harmless(group: VcpuGroup, name: str, value: object) -> None:

@@ -46,6 +46,7 @@ def test_rates_count_every_step_of_every_environment(monkeypatch):
     assert all(action in env.action_space for action in env.actions)
 
 
+@pytest.mark.slow
 def test_env_command_prints_every_size_beside_cartpole():
     arguments = [
         "bench",
@@ -71,6 +72,7 @@ def test_env_command_prints_every_size_beside_cartpole():
     assert "CartPoleVectorEnv" in table.stdout
 
 
+@pytest.mark.slow
 def test_training_rates_cover_ppo_with_both_policies_and_paired_rollouts():
     document = measure_training_rates([2], vcpus=8, repeats=1, shape=UpdateShape(n_steps=8, epochs=1, minibatches=2))
     assert [(result["algorithm"], result["policy"], result["n_envs"]) for result in document["results"]] == [

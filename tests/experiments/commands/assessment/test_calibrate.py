@@ -46,6 +46,7 @@ def rows_of(document, throttle):
     return [row for row in document["table_a"][throttle]["rows"] if row["counts"] and row["error"] is not None]
 
 
+@pytest.mark.slow
 def test_json_holds_every_row_and_its_summary(document):
     for throttle, converged in (("current", 11), ("dirty_quota", 15)):
         table = document["table_a"][throttle]
@@ -69,12 +70,14 @@ def test_json_holds_every_row_and_its_summary(document):
     assert document["parameters"] == DEFAULT_PARAMETERS._asdict()
 
 
+@pytest.mark.slow
 def test_the_misprinted_row_is_shown_in_both_readings_and_counts_in_one(document):
     readings = [row for row in document["table_a"]["current"]["rows"] if row["row"] == 9]
     assert [(row["scenario"], row["counts"]) for row in readings] == [("row-09", False), ("row-09-misprint", True)]
     assert readings[0]["error"] < -0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("throttle", "median", "largest"), [("current", 0.04, 0.10), ("dirty_quota", 0.04, 0.18)])
 def test_the_model_is_close_to_table_a(document, throttle, median, largest):
     table = document["table_a"][throttle]
@@ -83,11 +86,13 @@ def test_the_model_is_close_to_table_a(document, throttle, median, largest):
     assert table["max_error"] <= largest
 
 
+@pytest.mark.slow
 def test_the_model_is_close_to_table_b(document):
     assert document["table_b"]["max_points"] <= 8
     assert document["table_b"]["rmse_points"] <= 6
 
 
+@pytest.mark.slow
 def test_the_model_is_close_to_recorded_auto_converge(document):
     qemu = document["qemu"]
     assert qemu["median_error"] <= 0.03
@@ -95,12 +100,14 @@ def test_the_model_is_close_to_recorded_auto_converge(document):
     assert qemu["wrong_verdicts"] == []
 
 
+@pytest.mark.slow
 def test_the_model_is_close_to_recorded_dirty_limit(document):
     dirty_limit = document["qemu"]["dirty_limit"]
     assert dirty_limit["max_error"] <= 0.20
     assert dirty_limit["wrong_verdicts"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [one for one in read_qemu_runs() if one.host == "quiet"], ids=lambda one: one.id)
 def test_throttle_and_guest_runtime_are_those_of_a_recorded_run(document, recorded):
     one = next(each for each in document["qemu"]["runs"] if each["id"] == recorded.id)
@@ -110,6 +117,7 @@ def test_throttle_and_guest_runtime_are_those_of_a_recorded_run(document, record
     assert max(abs(model - measured) for model, measured in runtimes) <= 0.05
 
 
+@pytest.mark.slow
 def test_files_hold_tables_numbers_and_a_picture(tmp_path, one_run):
     out = tmp_path / "out"
     shown = run("--runs", one_run, "--out", out).stdout
@@ -126,6 +134,7 @@ def test_files_hold_tables_numbers_and_a_picture(tmp_path, one_run):
     assert json.loads((out / "calibration.json").read_text())["qemu"]["runs"][0]["id"] == "Q01"
 
 
+@pytest.mark.slow
 def test_a_page_is_updated_between_its_marks_and_nowhere_else(tmp_path, one_run):
     page = tmp_path / "model.md"
     page.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
@@ -138,6 +147,7 @@ def test_a_page_is_updated_between_its_marks_and_nowhere_else(tmp_path, one_run)
         assert text.count("**Recorded QEMU migrations**") == 1
 
 
+@pytest.mark.slow
 def test_another_file_of_parameters_changes_the_result(tmp_path, one_run, document):
     path = tmp_path / "slow.yaml"
     sources = {"dirty-quota.ratio": "a guess"}
@@ -152,6 +162,7 @@ def test_another_file_of_parameters_changes_the_result(tmp_path, one_run, docume
         assert (after < before - 1).any() == is_slower
 
 
+@pytest.mark.slow
 def test_fit_writes_the_parameters_that_it_reports(tmp_path, one_run, monkeypatch):
     monkeypatch.setattr(fit, "MOST_STEPS", 1)
     monkeypatch.setattr(fit, "MOST_TRIALS", 8)
@@ -169,6 +180,7 @@ def test_fit_writes_the_parameters_that_it_reports(tmp_path, one_run, monkeypatc
     assert left_out["current"]["max_error"] == pytest.approx(max(errors))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "content", "message"),
     [
@@ -202,6 +214,7 @@ def test_an_option_that_a_throttle_does_not_have_is_an_error(tmp_path):
     assert "'ration'" in result.output
 
 
+@pytest.mark.slow
 def test_an_interruption_leaves_nothing_behind(tmp_path, one_run, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt

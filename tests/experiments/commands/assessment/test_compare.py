@@ -117,6 +117,7 @@ def test_throttles_of_other_migrations_are_not_compared(tmp_path):
         duel_of(rows, "a", "b")
 
 
+@pytest.mark.slow
 def test_two_baselines_run_on_the_model_and_differ_as_in_an_evaluation(tmp_path):
     options = [*map(str, ("--suite", "kvm-lab", "--count", 2, "--seed", 3, "--preference", 0.2)), "--json"]
     document = json.loads(run("none", "stop-and-copy", *options).stdout)

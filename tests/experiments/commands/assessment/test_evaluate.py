@@ -74,6 +74,7 @@ def test_a_baseline_runs_once_and_is_costed_at_each_preference_and_a_policy_runs
     assert baseline_gentle.cost - baseline_fast.cost == pytest.approx(0.4 * 5.3, rel=0.05)
 
 
+@pytest.mark.slow
 def test_all_throttles_migrate_the_same_scenarios_with_the_same_seeds():
     task = draw_task("noisy-neighbour", 3, 5)
     evaluation = evaluate([throttle_source("none"), throttle_source("stop-and-copy")], [task], [0.2], model, quiet)
@@ -108,6 +109,7 @@ def test_a_policy_that_does_not_serve_a_scenario_is_refused_before_anything_runs
     assert len(served.rows) == 1
 
 
+@pytest.mark.slow
 def test_trace_of_a_migration_ends_when_the_migration_does():
     task = small_task("row-02", "row-08")
     trace = trace_migration(throttle_source("current"), task, 1, 0.2, model)
@@ -150,6 +152,7 @@ def test_a_policy_named_like_a_baseline_does_not_pass_for_it(monkeypatch):
     assert [one.name for one in line_up(["run", "none"], False)] == ["none", "none (2)"]
 
 
+@pytest.mark.slow
 def test_training_seeds_of_runs_and_bundles_come_from_their_configs(per_vcpu_run, per_vcpu_bundle):
     for source in (per_vcpu_run, per_vcpu_bundle):
         one = throttle_source(str(source))
@@ -182,6 +185,7 @@ def test_a_guarded_policy_is_behind_the_guard():
     assert isinstance(POLICY.make(0.2), Guard)
 
 
+@pytest.mark.slow
 def test_command_writes_rows_report_and_pictures_and_prints_the_same_as_json(tmp_path):
     out = tmp_path / "new" / "results"
     result = run("--suite", "cover-letter", "--count", "2", "--out", out, "--json")
@@ -207,6 +211,7 @@ def test_command_writes_rows_report_and_pictures_and_prints_the_same_as_json(tmp
     assert read_summary(out).opponent == "tuned-rule"
 
 
+@pytest.mark.slow
 def test_same_seed_same_rows(tmp_path):
     arguments = ("none", "--no-baselines", "--suite", "noisy-neighbour", "--count", 3, "--json")
     documents = [
@@ -256,6 +261,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where", ["experiments.evaluation.evaluation.run_migrations", "experiments.evaluation.pictures.tradeoff_figure"]
 )
@@ -271,6 +277,7 @@ def test_an_interruption_after_a_run_leaves_that_run_alone_and_says_how_to_go_on
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_takes_another_folder_or_replaces_all_of_the_first(tmp_path):
     out = tmp_path / "out"
     arguments = ("--no-baselines", "--count", 2, "--out", out)
@@ -297,6 +304,7 @@ def test_what_is_no_evaluation_is_not_replaced_even_by_force(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_replacement_is_gone_on_with_and_leaves_the_old_folder_until_then(tmp_path, monkeypatch):
     out = tmp_path / "out"
     arguments = ("none", "--no-baselines", "--suite", "cover-letter", "--count", 2, "--out", out)
@@ -311,6 +319,7 @@ def test_an_interrupted_replacement_is_gone_on_with_and_leaves_the_old_folder_un
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_scenarios_with_more_vcpus_are_left_out_so_that_a_policy_of_few_slots_can_run(monkeypatch, tmp_path):
     narrow = ThrottleSource("narrow", True, POLICY.make, VcpuSpec(low=1, high=4, slots=4))
     of_a_name = throttle_sources.throttle_source
@@ -332,6 +341,7 @@ def test_a_suite_without_small_scenarios_says_from_how_many_vcpus_it_has_some():
     assert "suite 'guest-runtime' has no scenario with 4 vCPUs or fewer, only from 7" in result.stderr
 
 
+@pytest.mark.slow
 def test_rows_that_are_many_are_in_the_compressed_file_alone(tmp_path, monkeypatch):
     arguments = ["none", "stop-and-copy", "--no-baselines", "--suite", "cover-letter", "--count", 2]
     arguments += ["--out", tmp_path, "--force"]

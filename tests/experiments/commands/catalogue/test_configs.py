@@ -70,6 +70,7 @@ def test_a_name_that_no_file_can_have_is_one_message(command):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_commands_take_names():
     assert "name: quickstart" in run("train", "quickstart", "--show-config").stdout
     assert json.loads(run("simulate", "streaming", "--json").stdout)["scenario"] == "streaming"

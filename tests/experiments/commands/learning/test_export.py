@@ -23,6 +23,7 @@ from tests.experiments.conftest import OBSERVATIONS
 from tests.experiments.made_runs import EVALUATION, MLP_SLOTS, config, make_run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 8, 33, 64])
 def test_the_bundle_acts_as_the_trained_policy(per_vcpu_run: Path, per_vcpu_bundle: Path, slots: int) -> None:
     observations = random_observations(slots, 50, np.random.default_rng(7))
@@ -36,6 +37,7 @@ def test_the_bundle_acts_as_the_trained_policy(per_vcpu_run: Path, per_vcpu_bund
         np.testing.assert_allclose(actions, module(torch.from_numpy(observations)).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_manifest_tells_what_the_policy_is_and_where_it_comes_from(per_vcpu_bundle: Path) -> None:
     manifest = read_bundle(per_vcpu_bundle).manifest
 
@@ -50,6 +52,7 @@ def test_the_manifest_tells_what_the_policy_is_and_where_it_comes_from(per_vcpu_
     assert names == [feature.name for feature in GLOBAL_FEATURES]
 
 
+@pytest.mark.slow
 def test_parity_is_measured_over_random_and_recorded_observations(per_vcpu_bundle: Path) -> None:
     figures = read_bundle(per_vcpu_bundle).manifest.parity
 
@@ -58,6 +61,7 @@ def test_parity_is_measured_over_random_and_recorded_observations(per_vcpu_bundl
     assert all(figure.observations == OBSERVATIONS and figure.max_abs_difference <= 1e-5 for figure in figures)
 
 
+@pytest.mark.slow
 def test_the_network_is_plain_onnx_that_tells_nothing_about_the_exporting_machine(per_vcpu_bundle: Path) -> None:
     content = (per_vcpu_bundle / NETWORK_FILE).read_bytes()
 
@@ -66,6 +70,7 @@ def test_the_network_is_plain_onnx_that_tells_nothing_about_the_exporting_machin
     assert {file.name for file in per_vcpu_bundle.iterdir()} == {NETWORK_FILE, MANIFEST_FILE}
 
 
+@pytest.mark.slow
 def test_an_mlp_policy_keeps_its_number_of_slots(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mlp", "mlp")
 
@@ -108,6 +113,7 @@ def test_a_parity_figure_is_the_largest_difference() -> None:
     assert figure.max_abs_difference == 0.25
 
 
+@pytest.mark.slow
 def test_an_unfaithful_export_leaves_nothing_behind(
     per_vcpu_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +133,7 @@ def untouched_export(monkeypatch: pytest.MonkeyPatch, per_vcpu_bundle: Path) -> 
     monkeypatch.setattr(export, "_parity", lambda *_: list(bundle.manifest.parity))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untouched_export")
 def test_a_bundle_is_replaced_only_when_asked_to(per_vcpu_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
@@ -142,6 +149,7 @@ def test_a_bundle_is_replaced_only_when_asked_to(per_vcpu_run: Path, tmp_path: P
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untouched_export")
 def test_a_directory_that_is_no_bundle_is_never_replaced(per_vcpu_run: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
@@ -151,6 +159,7 @@ def test_a_directory_that_is_no_bundle_is_never_replaced(per_vcpu_run: Path, tmp
     assert (tmp_path / "thesis.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untouched_export")
 @pytest.mark.parametrize("moment", ["while writing", "between the renames"])
 def test_an_interruption_leaves_the_old_bundle(
@@ -183,6 +192,7 @@ def test_an_interruption_leaves_the_old_bundle(
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_trained_policy_is_refused(per_vcpu_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -193,6 +203,7 @@ def test_a_run_without_a_trained_policy_is_refused(per_vcpu_run: Path, tmp_path:
         export_run(run, tmp_path / "bundle")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untouched_export")
 def test_the_command_prints_files_and_parity(per_vcpu_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"

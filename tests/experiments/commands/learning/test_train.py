@@ -115,6 +115,7 @@ def test_learning_curves_are_logged(finished):
     assert {"eval/cost", "eval/stationary/c=0.2/guest_runtime"} <= set(events.Tags()["scalars"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_config_give_the_same_weights(finished, tmp_path):
     again, other = RunDirectory(tmp_path / "again"), RunDirectory(tmp_path / "other")
     train(RECIPE, again.path, *SHORT_PPO, *SCHEDULE)
@@ -126,6 +127,7 @@ def test_the_same_seed_and_config_give_the_same_weights(finished, tmp_path):
     assert not all(torch.equal(expected[name], different[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_tells_how_to_resume_it_and_is_resumed(tmp_path, monkeypatch):
     run = RunDirectory(tmp_path / "run")
     with monkeypatch.context() as patch:
@@ -152,6 +154,7 @@ def test_a_finished_run_says_so_and_is_left_as_it_is(finished):
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_reuse_keeps_a_finished_run_and_sets_aside_one_of_another_config(tmp_path):
     path = tmp_path / "run"
     arguments = ["train", RECIPE, "--run-dir", path, "--reuse", *sets([*SHORT_PPO, *SCHEDULE])]

@@ -53,6 +53,7 @@ def test_tuned_options_are_no_worse_than_the_defaults_and_the_file_says_how_they
     assert [path.name for path in out.parent.iterdir()] == ["tuned.yaml"]
 
 
+@pytest.mark.slow
 def test_results_go_beside_what_the_file_holds_in_place_of_the_same(tmp_path):
     out = tmp_path / "tuned.yaml"
     for extra in (("--preference", 0.6), ("--preference", 0.2, "--name", "mine"), ("--preference", 0.2),
@@ -65,6 +66,7 @@ def test_results_go_beside_what_the_file_holds_in_place_of_the_same(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_says_how_to_go_on_and_then_ends_like_one_that_was_not(tmp_path, monkeypatch):
     migrate, calls = Distribution.migrate, []
 

@@ -61,6 +61,7 @@ def dqgym(*arguments: object, without: tuple[str, ...] = ()) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_control_without_torch_gives_the_outcomes_of_evaluate_on_the_trained_model(
     per_vcpu_run: Path, per_vcpu_bundle: Path, scenarios: list[Scenario]
 ) -> None:
@@ -88,6 +89,7 @@ def test_control_without_torch_gives_the_outcomes_of_evaluate_on_the_trained_mod
             assert one[name] == pytest.approx(getattr(row, name), rel=1e-4), name
 
 
+@pytest.mark.slow
 def test_control_takes_the_actions_of_the_trained_model(
     per_vcpu_run: Path, per_vcpu_bundle: Path, scenarios: list[Scenario]
 ) -> None:
@@ -119,6 +121,7 @@ def test_control_takes_the_actions_of_the_trained_model(
     assert actions_apart.max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_policy_with_a_fixed_number_of_slots_controls_smaller_machines(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "mlp")
     smaller = [one for one in get_suite("mixed").scenarios(8, SEED, MLP_SLOTS) if one.vcpus < MLP_SLOTS]
@@ -134,6 +137,7 @@ def test_a_policy_with_a_fixed_number_of_slots_controls_smaller_machines(tmp_pat
     assert [one.total_time_s for one in report.migrations] == pytest.approx(outcomes.total_time_s.tolist(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_wrong_checksum_ends_with_a_message_and_an_exit_code(broken_bundle: Path) -> None:
     result = dqgym("control", broken_bundle, "--suite", "cover-letter")
 
@@ -142,6 +146,7 @@ def test_a_wrong_checksum_ends_with_a_message_and_an_exit_code(broken_bundle: Pa
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_an_invalid_bundle_can_hand_over_to_the_fallback_with_the_reason_recorded(
     broken_bundle: Path, scenarios: list[Scenario]
 ) -> None:
@@ -158,6 +163,7 @@ def test_an_invalid_bundle_can_hand_over_to_the_fallback_with_the_reason_recorde
     assert [one.total_time_s for one in report.migrations] == outcomes.total_time_s.tolist()
 
 
+@pytest.mark.slow
 def test_without_that_an_invalid_bundle_is_an_error(broken_bundle: Path, scenarios: list[Scenario]) -> None:
     with pytest.raises(BundleError, match="SHA-256"):
         control(broken_bundle, scenarios)
@@ -187,6 +193,7 @@ def test_a_scenario_with_more_vcpus_than_the_policy_serves_is_refused(
         control(narrow, [wide])
 
 
+@pytest.mark.slow
 def test_a_scenario_file_gives_a_table(per_vcpu_bundle: Path, tmp_path: Path, scenarios: list[Scenario]) -> None:
     save_scenario(scenarios[0], tmp_path / "one.yaml")
 
@@ -197,6 +204,7 @@ def test_a_scenario_file_gives_a_table(per_vcpu_bundle: Path, tmp_path: Path, sc
     assert scenarios[0].name in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -40,6 +40,7 @@ def small(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @needs_kvm
 def test_the_result_of_a_real_migration_has_its_proof(small, tmp_path):
     trace = tmp_path / "trace.json"
@@ -54,6 +55,7 @@ def test_the_result_of_a_real_migration_has_its_proof(small, tmp_path):
     assert json.loads(trace.read_text())["time_s"][-1] == pytest.approx(outcome["total_time_s"])
 
 
+@pytest.mark.slow
 @needs_kvm
 def test_the_panel_says_what_was_proven(small):
     result = run("migrate", small, "--throttle", "none")
@@ -62,6 +64,7 @@ def test_the_panel_says_what_was_proven(small):
     assert "stores exactly once" in result.stdout
 
 
+@pytest.mark.slow
 @needs_kvm
 def test_a_policy_controls_a_real_guest(small, per_vcpu_bundle):
     result = run("control", per_vcpu_bundle, "--backend", "kvm", "--scenario", small, "--json")
@@ -71,6 +74,7 @@ def test_a_policy_controls_a_real_guest(small, per_vcpu_bundle):
     assert [one["converged"] for one in report["migrations"]] == [True]
 
 
+@pytest.mark.slow
 @needs_kvm
 def test_throttles_are_compared_on_real_guests_one_after_another(tmp_path):
     out = tmp_path / "results"
@@ -91,6 +95,7 @@ def test_throttles_are_compared_on_real_guests_one_after_another(tmp_path):
     assert all(abs(pair["time_error"]) < 0.2 for pair in pairs)
 
 
+@pytest.mark.slow
 @needs_kvm
 def test_another_process_receives_what_is_sent_to_its_address(small):
     command = [sys.executable, "-m", "experiments.cli.entry", "receive", "--listen", "127.0.0.1:0", "--once"]
@@ -103,6 +108,7 @@ def test_another_process_receives_what_is_sent_to_its_address(small):
     assert receiver.returncode == 0
 
 
+@pytest.mark.slow
 @needs_kvm
 def test_a_destination_that_does_not_listen_is_one_message(small):
     result = run("migrate", small, "--destination", "127.0.0.1:1")
@@ -119,6 +125,7 @@ def test_a_scenario_that_is_too_large_is_refused_with_the_way_out():
     assert "--scale" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -27,6 +27,7 @@ def test_result_is_one_object_with_the_outcome():
     assert set(result["cost"]) == {"0.2", "0.6"}
 
 
+@pytest.mark.slow
 def test_an_unconverged_migration_has_no_downtime_and_ends_at_its_deadline():
     result = json.loads(run("cover-letter:row-12", "--throttle", "none", "--json").stdout)
     assert result["converged"] is False
@@ -43,6 +44,7 @@ def test_a_file_gives_what_the_suite_gives(tmp_path):
     assert run(path, "--json").stdout == run("cover-letter:row-02", "--json").stdout
 
 
+@pytest.mark.slow
 def test_trace_and_plot_are_written(tmp_path):
     trace, plot = tmp_path / "trace.json", tmp_path / "plot.png"
     result = json.loads(run("cover-letter:row-02", "--json", "--trace", trace, "--plot", plot).stdout)
@@ -53,6 +55,7 @@ def test_trace_and_plot_are_written(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"trace.json", "plot.png"}
 
 
+@pytest.mark.slow
 def test_panel_says_what_happened():
     text = run("cover-letter:row-12", "--throttle", "none").stdout
     assert "row-12 under none" in text
