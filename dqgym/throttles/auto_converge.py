@@ -23,6 +23,7 @@ from dqgym.errors import BadInputError
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
+from dqgym.throttles.options import Described
 from dqgym.throttles.trigger import SyncTrigger, TriggerOptions, whole_ms
 
 LEAST_PERCENT, MOST_PERCENT = 1, 99
@@ -30,25 +31,25 @@ LEAST_PERCENT, MOST_PERCENT = 1, 99
 PERIODIC_SYNC_MS = 5000.0
 """QEMU's CPU_THROTTLE_DIRTY_SYNC_TIMESLICE_MS."""
 
-ThrottlePercent = Annotated[int, Field(ge=LEAST_PERCENT, le=MOST_PERCENT)]
+_Percent = Annotated[int, Field(ge=LEAST_PERCENT, le=MOST_PERCENT)]
+InitialPercent = Annotated[_Percent, Described("the first step", qemu="cpu-throttle-initial")]
+IncrementPercent = Annotated[_Percent, Described("what each later step adds", qemu="cpu-throttle-increment")]
+TailSlow = Annotated[
+    bool,
+    Described("near the end add no more than would bring the dirty bytes to the trigger", qemu="cpu-throttle-tailslow"),
+]
 
 
 class AutoConvergeOptions(TriggerOptions):
-    """Parameters of the ladder; the defaults are QEMU's.
+    """Parameters of the ladder; the defaults are QEMU's."""
 
-    Attributes:
-        initial_percent: the first step (QEMU: cpu-throttle-initial).
-        increment_percent: what each later step adds (cpu-throttle-increment).
-        max_percent: where the ladder ends (max-cpu-throttle).
-        tail_slow: near the end add no more than would bring the dirty bytes to the trigger (cpu-throttle-tailslow).
-        periodic_sync: from the second round on, sync when no sync was made between two 5 s ticks (QEMU 9.2 and later).
-    """
-
-    initial_percent: ThrottlePercent = 20
-    increment_percent: ThrottlePercent = 10
-    max_percent: ThrottlePercent = 99
-    tail_slow: bool = False
-    periodic_sync: bool = False
+    initial_percent: InitialPercent = 20
+    increment_percent: IncrementPercent = 10
+    max_percent: Annotated[_Percent, Described("where the ladder ends", qemu="max-cpu-throttle")] = 99
+    tail_slow: TailSlow = False
+    periodic_sync: Annotated[
+        bool, Described("from the second round on, sync when two 5 s ticks saw none (QEMU 9.2 and later)")
+    ] = False
 
     @model_validator(mode="after")
     def _ladder_goes_up(self) -> AutoConvergeOptions:

@@ -8,21 +8,24 @@ In effect the run share halves with each round.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions, ThrottlePercent
+from dqgym.throttles.auto_converge import (
+    AutoConverge,
+    AutoConvergeOptions,
+    IncrementPercent,
+    InitialPercent,
+    TailSlow,
+)
+from dqgym.throttles.trigger import HitsPerStep, LeastPeriod
 
 
 class CurrentOptions(AutoConvergeOptions):
     """The options of auto-converge with the letter's values as defaults."""
 
-    initial_percent: ThrottlePercent = 30
-    increment_percent: ThrottlePercent = 35
-    hits_per_step: Annotated[int, Field(ge=1)] = 1
-    least_period_s: Annotated[float, Field(ge=0)] = 0.0
-    tail_slow: bool = True
+    initial_percent: InitialPercent = 30
+    increment_percent: IncrementPercent = 35
+    hits_per_step: HitsPerStep = 1
+    least_period_s: LeastPeriod = 0.0
+    tail_slow: TailSlow = True
 
 
 def current(options: CurrentOptions | None = None) -> AutoConverge:

@@ -26,6 +26,7 @@ from dqgym.arrays import BoolArray, FloatArray
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
+from dqgym.throttles.options import Described
 from dqgym.throttles.trigger import SyncTrigger, TriggerOptions
 from dqgym.units import MIB
 
@@ -38,19 +39,25 @@ MOST_RING_FULL_TIMES = 99
 
 
 class DirtyLimitOptions(TriggerOptions):
-    """Parameters of dirty limit; the defaults are QEMU's, but for the limit itself (QEMU: 1 MiB/s, which the dead band
-    makes anything up to 26).
+    """Parameters of dirty limit; the defaults are QEMU's. The limit's is 1 MiB/s, which the dead band makes anything up
+    to 26.
 
-    Attributes:
-        limit_mib_per_s: what each vCPU may dirty (vcpu-dirty-limit), whole MiB/s.
-        bandwidth_share: in its place the share of the migration's configured bandwidth that the vCPUs may dirty
-            together, each an equal part of it, in whole MiB/s of at least 1: what an operator who knows both would set.
-        period_s: how often the rates are measured (x-vcpu-dirty-limit-period).
+    ``bandwidth_share`` is what an operator who knows link and vCPUs would set: each vCPU has an equal part of it, in
+    whole MiB/s of at least 1.
     """
 
-    limit_mib_per_s: Annotated[int, Field(ge=1)] = 1
-    bandwidth_share: Annotated[float, Field(gt=0)] | None = None
-    period_s: Annotated[float, Field(ge=0.001, le=1)] = 1.0
+    limit_mib_per_s: Annotated[
+        int, Field(ge=1), Described("what each vCPU may dirty, in whole MiB/s", qemu="vcpu-dirty-limit")
+    ] = 1
+    bandwidth_share: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        Described("in its place: share of the configured bandwidth that the vCPUs may dirty together"),
+    ] = None
+    period_s: Annotated[
+        float,
+        Field(ge=0.001, le=1),
+        Described("how often the rates are measured", qemu="x-vcpu-dirty-limit-period", qemu_scale=0.001),
+    ] = 1.0
 
 
 class DirtyLimit:

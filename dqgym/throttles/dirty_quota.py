@@ -23,20 +23,20 @@ from pydantic import Field
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
-from dqgym.throttles.options import ThrottleOptions
+from dqgym.throttles.options import Described, ThrottleOptions
 
 
 class DirtyQuotaOptions(ThrottleOptions):
     """Parameters of the reference scheme.
 
-    Attributes:
-        ratio: bandwidth over the rate at which the VM may dirty. The RFC says 2; the cover letter's migration times
-            fit 1.89, which is the default.
-        assumed_bandwidth_bytes_per_s: the bandwidth before the first measurement (the RFC's 1 Gbit/s).
+    The RFC's ratio is 2; the cover letter's migration times fit 1.89. Its bandwidth before the first measurement is
+    1 Gbit/s.
     """
 
-    ratio: Annotated[float, Field(gt=0)] = 1.89
-    assumed_bandwidth_bytes_per_s: Annotated[float, Field(gt=0)] = 1e9 / 8
+    ratio: Annotated[float, Field(gt=0), Described("bandwidth over the rate at which the VM may dirty")] = 1.89
+    assumed_bandwidth_bytes_per_s: Annotated[
+        float, Field(gt=0), Described("the bandwidth before the first measurement")
+    ] = 1e9 / 8
 
 
 class DirtyQuota:

@@ -1,12 +1,15 @@
-"""The base of every throttle's options: frozen, validated, no unknown names."""
+"""The base of every throttle's options: frozen, validated, no unknown names; each says what it is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dqgym.cost import FAST
+
+OptionValue = bool | int | float | str
 
 
 class ThrottleOptions(BaseModel):
@@ -15,11 +18,29 @@ class ThrottleOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class Described:
+    """Of an option, beside its type, default and bounds.
+
+    Attributes:
+        meaning: one line, which lists of options show.
+        qemu: the name of QEMU's parameter; empty where there is none.
+        qemu_scale: the unit of QEMU's parameter, in that of the option.
+    """
+
+    meaning: str
+    qemu: str = ""
+    qemu_scale: float = 1.0
+
+
 class NoOptions(ThrottleOptions):
     """For a throttle that leaves nothing to choose."""
+
+
+Preference = Annotated[float, Field(gt=0), Described("what guest runtime is worth against time")]
 
 
 class PreferenceOptions(ThrottleOptions):
     """For a throttle that is told what guest runtime is worth against time, and nothing else."""
 
-    preference: Annotated[float, Field(gt=0)] = FAST
+    preference: Preference = FAST

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dqgym.errors import BadInputError
@@ -20,7 +21,7 @@ from dqgym.throttles.dirty_limit import DirtyLimit, DirtyLimitOptions
 from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
 from dqgym.throttles.none import NoThrottle
 from dqgym.throttles.options import NoOptions, PreferenceOptions, ThrottleOptions
-from dqgym.throttles.rules.contextual_weights import ContextualRuleOptions, contextual_rule
+from dqgym.throttles.rules.contextual_weights import ContextualRuleOptions, contextual_rule, contextual_rule_of
 from dqgym.throttles.rules.tuned_rule import TunedRule, TunedRuleOptions
 from dqgym.throttles.stop_and_copy import StopAndCopy
 from dqgym.throttles.styles import Style, spare_style
@@ -50,6 +51,9 @@ class ThrottleRow(Generic[Options]):
         style: how it is drawn; None: a spare style, always the same one.
         roles: what it stands for.
         tuned: without options it takes those that it was tuned to, which depend on the preference.
+        read: makes it of a file that ``dqgym tune`` wrote for it alone, and a preference; None: its options stand in
+            such a file, beside those of others.
+        source: where its algorithm comes from.
     """
 
     name: str
@@ -59,6 +63,8 @@ class ThrottleRow(Generic[Options]):
     style: Style | None = None
     roles: tuple[Role, ...] = ()
     tuned: bool = False
+    read: Callable[[Path, float], Throttle] | None = None
+    source: str = "dqgym"
 
     @property
     def takes_preference(self) -> bool:
@@ -75,6 +81,7 @@ THROTTLES: tuple[ThrottleRow[Any], ...] = (
         AutoConverge,
         Style("#E69F00", "^"),
         roles=(Role.MAINLINE, Role.USUAL),
+        source="QEMU 10.0: migration/ram.c, system/cpu-throttle.c",
     ),
     ThrottleRow(
         "current",
@@ -82,6 +89,7 @@ THROTTLES: tuple[ThrottleRow[Any], ...] = (
         CurrentOptions,
         current,
         Style("#D55E00", "v"),
+        source="cover letter of KVM's dirty-quota patches v10 (February 2024)",
     ),
     ThrottleRow(
         "dirty-limit",
@@ -90,6 +98,7 @@ THROTTLES: tuple[ThrottleRow[Any], ...] = (
         DirtyLimit,
         Style("#5D3FD3", "<"),
         roles=(Role.MAINLINE,),
+        source="QEMU 10.0: system/dirtylimit.c, migration/ram.c",
     ),
     ThrottleRow(
         "dirty-quota",
@@ -98,6 +107,7 @@ THROTTLES: tuple[ThrottleRow[Any], ...] = (
         DirtyQuota,
         Style("#0072B2", "s"),
         roles=(Role.FALLBACK, Role.MAINLINE),
+        source="RFC for QEMU (November 2022), repaired; cover letter v10",
     ),
     ThrottleRow(
         "tuned-rule",
@@ -114,6 +124,7 @@ THROTTLES: tuple[ThrottleRow[Any], ...] = (
         ContextualRuleOptions,
         contextual_rule,
         Style("#00CED1", (4, 1, 0)),
+        read=contextual_rule_of,
     ),
     ThrottleRow(
         "stop-and-copy",

@@ -19,21 +19,22 @@ from pydantic import Field
 
 from dqgym.arrays import BoolArray, FloatArray
 from dqgym.telemetry.telemetry import Telemetry, VmField
-from dqgym.throttles.options import ThrottleOptions
+from dqgym.throttles.options import Described, ThrottleOptions
+
+HitsPerStep = Annotated[int, Field(ge=1), Described("hits that fire")]
+LeastPeriod = Annotated[float, Field(ge=0), Described("an evaluation covers more than this time")]
 
 
 class TriggerOptions(ThrottleOptions):
-    """Parameters of the trigger; the defaults are QEMU's.
+    """Parameters of the trigger; the defaults are QEMU's."""
 
-    Attributes:
-        trigger_percent: dirty bytes above this share of sent bytes are a hit (throttle-trigger-threshold).
-        hits_per_step: hits that fire.
-        least_period_s: an evaluation covers more than this time.
-    """
-
-    trigger_percent: Annotated[int, Field(ge=1, le=100)] = 50
-    hits_per_step: Annotated[int, Field(ge=1)] = 2
-    least_period_s: Annotated[float, Field(ge=0)] = 1.0
+    trigger_percent: Annotated[
+        int,
+        Field(ge=1, le=100),
+        Described("dirty bytes above this share of sent bytes are a hit", qemu="throttle-trigger-threshold"),
+    ] = 50
+    hits_per_step: HitsPerStep = 2
+    least_period_s: LeastPeriod = 1.0
 
 
 class SyncTrigger:

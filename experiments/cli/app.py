@@ -75,6 +75,9 @@ COMMANDS = {
     "suites": CommandEntry(
         "experiments.commands.catalogue.suites", "suites_command", "List and describe the suites of scenarios."
     ),
+    "throttles": CommandEntry(
+        "experiments.commands.catalogue.throttles", "throttles_command", "List the throttles and their options."
+    ),
     "configs": CommandEntry(
         "experiments.commands.catalogue.configs",
         "configs_command",

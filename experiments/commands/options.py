@@ -45,7 +45,8 @@ ScenarioSource = Annotated[
 OneThrottle = Annotated[
     str,
     typer.Option(
-        metavar="NAME|RUN|BUNDLE", help="A baseline, a training run or a policy bundle; on the model also `oracle`."
+        metavar="NAME[:OPTIONS]|RUN|BUNDLE",
+        help="A baseline, with options if wanted (`dqgym throttles` lists them), a training run or a policy bundle.",
     ),
 ]
 OnePreference = Annotated[

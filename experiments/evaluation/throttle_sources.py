@@ -19,7 +19,7 @@ from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
-from dqgym.throttles.registry import heeds_preference, make_throttle, throttle_names
+from dqgym.throttles.registry import heeds_preference, make_throttle, options_file, throttle_names
 from dqgym.throttles.roles import FALLBACK, OPPONENTS, ORACLE
 from dqgym.throttles.table import rows
 
@@ -38,7 +38,7 @@ class ThrottleSource:
         serves: how many vCPUs it can throttle; None: any number.
         tuned: a baseline that heeds the preference, as policies do; the others run once for all preferences.
         training_seed: of a policy: policies of one name that differ in it are one method, trained several times.
-        digest: of a policy: of the file that says which weights it has.
+        digest: of the file with a policy's weights, or with a throttle's options; empty where there is none.
         model_only: it knows the future of the model's migrations, and of no others.
     """
 
@@ -96,11 +96,13 @@ def throttle_source(source: str, survey: ControlInterval | None = None) -> Throt
     name = source.partition(":")[0]
     if name in [row.name for row in rows()]:
         make_throttle(source)  # what is wrong with a name shows here
+        file = options_file(source)
         return ThrottleSource(
             source,
             False,
             lambda preference: make_throttle(source, preference),
             tuned=heeds_preference(source),
+            digest="" if file is None else sha256(file.read_bytes()),
             model_only=name == ORACLE,
         )
     path = bundle_folder(source)

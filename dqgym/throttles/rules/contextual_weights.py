@@ -13,20 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from dqgym.documents import read_yaml
 from dqgym.errors import BadInputError
 from dqgym.telemetry.interval import parse_survey
-from dqgym.throttles.options import PreferenceOptions
+from dqgym.throttles.options import Described, PreferenceOptions
 from dqgym.throttles.rules.contextual_rule import OUTPUTS, WEIGHTS, ContextualNetwork, ContextualRule
 from dqgym.throttles.rules.rule_features import FEATURES
 from dqgym.throttles.rules.tuned import TunedEntry
 
 
 class ContextualRuleOptions(PreferenceOptions):
-    """Options of the contextual rule.
+    """Options of the contextual rule."""
 
-    Attributes:
-        survey: length of a survey before each migration, like '0.005 T0' or '2 s'; None for none.
-    """
-
-    survey: str | None = None
+    survey: Annotated[
+        str | None, Described("length of a survey before each migration, like '0.005 T0' or '2 s'; else none")
+    ] = None
 
     @field_validator("survey")
     @classmethod
@@ -41,6 +39,11 @@ def contextual_rule(options: ContextualRuleOptions | None = None) -> ContextualR
     chosen = options or ContextualRuleOptions()
     survey = None if chosen.survey is None else parse_survey(chosen.survey)
     return ContextualRule(shipped_network(), chosen.preference, survey)
+
+
+def contextual_rule_of(path: Path, preference: float) -> ContextualRule:
+    """The rule with the network of a file that ``dqgym tune contextual-rule`` wrote."""
+    return ContextualRule(read_contextual(path).network(), preference, None)
 
 
 CONTEXTUAL_FILE = Path(__file__).parent / "data" / "contextual_rule.yaml"

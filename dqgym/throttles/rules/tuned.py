@@ -1,4 +1,4 @@
-"""Options of throttles that were tuned: found by ``dqgym tune``, kept in ``data/tuned.yaml``.
+"""Options of throttles that were tuned: found by ``dqgym tune``, kept in ``data/tuned.yaml`` or a file of the user's.
 
 For each throttle and each distribution of migrations there are options for some preferences; between these they are
 interpolated over the preference's logarithm, beyond them the nearest hold. An entry says how it came about.
@@ -87,6 +87,30 @@ def tuned_entries(throttle: str, distribution: str) -> list[TunedEntry]:
             f" it is for: {', '.join(known) or 'nothing'}"
         )
     return known[distribution]
+
+
+def entries_of(path: Path, throttle: str, distribution: str | None = None) -> list[TunedEntry]:
+    """The entries of a throttle in a file that ``dqgym tune`` wrote, in the order of the preferences.
+
+    Raises:
+        BadInputError: it has none, or none for that distribution, or for several while none is named.
+    """
+    content = read_tuned(path)
+    if throttle not in content:
+        raise BadInputError(
+            f"{path}: has no options of {throttle!r}; it has those of: {', '.join(content) or 'nothing'}"
+        )
+    of_throttle = content[throttle]
+    if distribution is None and len(of_throttle) == 1:
+        (distribution,) = of_throttle
+    if distribution not in of_throttle:
+        problem = "is tuned for several" if distribution is None else f"is not tuned for {distribution!r}"
+        hint = "" if distribution is None else did_you_mean(distribution, of_throttle)
+        known = ", ".join(f"{throttle}:{path}:{name}" for name in of_throttle)
+        raise BadInputError(f"{path}: {throttle!r} {problem}{hint}; write one of: {known}")
+    if not of_throttle[distribution]:
+        raise BadInputError(f"{path}: {throttle!r} has no options for {distribution!r}")
+    return of_throttle[distribution]
 
 
 def interpolated(entries: Sequence[TunedEntry], preference: float) -> dict[str, OptionValue]:

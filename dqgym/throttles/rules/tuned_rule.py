@@ -15,26 +15,24 @@ from pydantic import Field
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import POLICY_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry
-from dqgym.throttles.options import ThrottleOptions
+from dqgym.throttles.options import Described, ThrottleOptions
 from dqgym.throttles.rules.quota_rule import QuotaRule, RuleParameters
 
 
 class TunedRuleOptions(ThrottleOptions):
-    """The numbers that are tuned; ``RuleParameters`` says what they do.
+    """The numbers that are tuned; ``RuleParameters`` says what they do."""
 
-    Attributes:
-        free_rounds: rounds in which every vCPU runs free.
-        quota_fraction: of the measured bandwidth, for the throttled vCPUs together.
-        working_set_threshold: of this round's bytes, for the vCPUs that are spared.
-        floor: least run share of a throttled vCPU.
-        interval_pass_times: its control interval in units of T0; by default that of policies.
-    """
-
-    free_rounds: Annotated[float, Field(ge=0, le=20)] = 1.0
-    quota_fraction: Annotated[float, Field(gt=0, le=10)] = 0.5
-    working_set_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
-    interval_pass_times: Annotated[float, Field(gt=0, le=1)] = POLICY_INTERVAL.pass_times
+    free_rounds: Annotated[float, Field(ge=0, le=20), Described("rounds in which every vCPU runs free")] = 1.0
+    quota_fraction: Annotated[
+        float, Field(gt=0, le=10), Described("of the measured bandwidth, for the throttled vCPUs together")
+    ] = 0.5
+    working_set_threshold: Annotated[
+        float, Field(ge=0, le=1), Described("of this round's bytes, for the vCPUs that are spared")
+    ] = 0.05
+    floor: Annotated[float, Field(ge=0, le=1), Described("least run share of a throttled vCPU")] = 0.0
+    interval_pass_times: Annotated[
+        float, Field(gt=0, le=1), Described("its control interval in units of T0; by default that of policies")
+    ] = POLICY_INTERVAL.pass_times
 
 
 class TunedRule:

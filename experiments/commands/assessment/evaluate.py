@@ -18,7 +18,8 @@ def evaluate_command(
         list[str] | None,
         typer.Argument(
             metavar="RUN|BUNDLE|THROTTLE...",
-            help="Training runs, policy bundles or baselines; without any, the baselines alone.",
+            help="Training runs, policy bundles or baselines, these also with options (`dqgym throttles` lists them);"
+            " without any, the baselines alone.",
             show_default=False,
         ),
     ] = None,

@@ -1,7 +1,9 @@
 import pytest
 
 from dqgym.cost import FAST, GENTLE
-from dqgym.throttles.registry import heeds_preference, make_throttle
+from dqgym.errors import BadInputError
+from dqgym.throttles.registry import heeds_preference, make_throttle, options_file
+from dqgym.throttles.rules.contextual_weights import CONTEXTUAL_FILE
 from dqgym.throttles.rules.tuned import (
     TRAINING,
     TUNED_FILE,
@@ -101,7 +103,7 @@ def test_the_tuned_rule_without_options_takes_those_that_were_tuned_for_the_pref
         ("tuned-rule:trainin", {}, "not tuned for 'trainin' .did you mean 'training'"),
         ("stop-and-copy:training", {}, "'stop-and-copy' is not tuned for 'training'; it is for: nothing"),
         ("tuned-rul:training", {}, "unknown throttle: 'tuned-rul' .did you mean 'tuned-rule'"),
-        ("tuned-rule:training", {"floor": 0.1}, "'tuned-rule:training' has the options that were tuned.*floor"),
+        ("tuned-rule:training", {"floor": 0.1}, "'tuned-rule:training' says its options already.*floor"),
         ("tuned-rule", {"flor": 0.1}, "'flor' .did you mean 'floor'"),
         ("tuned-rule", {"quota_fraction": 0}, "quota_fraction=0: .* greater than 0"),
         ("contextual-rule", {"survey": "long"}, "survey 'long' must be a share of the pass time"),
@@ -113,6 +115,51 @@ def test_wrong_names_and_values_are_explained(name, options, message):
         make_throttle(name, **options)
 
 
+def stored(path, **of_throttles):
+    """A file as `dqgym tune` writes it: a threshold for each throttle and distribution."""
+    entries = {
+        throttle: {name: [entry(FAST, floor=floor)] for name, floor in of.items()}
+        for throttle, of in of_throttles.items()
+    }
+    path.write_text(dump_tuned({throttle.replace("_", "-"): of for throttle, of in entries.items()}))
+    return path
+
+
+def test_a_file_of_ones_own_is_named_after_the_throttle(tmp_path):
+    path = stored(tmp_path / "mine.yaml", tuned_rule={"mine": 0.25})
+    for name in (f"tuned-rule:{path}", f"tuned-rule:{path}:mine"):
+        made = make_throttle(name, FAST)
+        assert made.options.floor == 0.25
+        assert made.name == name
+        assert heeds_preference(name)
+        assert options_file(name) == path
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tuned-rule:{}", "is tuned for several; write one of: .*:night, .*:day"),
+        ("tuned-rule:{}:dya", "is not tuned for 'dya' .did you mean 'day'"),
+        ("dirty-limit:{}", "has no options of 'dirty-limit'; it has those of: tuned-rule"),
+        ("contextual-rule:{}", "not what `dqgym tune contextual-rule` writes"),
+        ("contextual-rule:{}:day", "a file holds one result, not one for 'day'"),
+        ("tuned-rule:{}.yaml", "there is no file .*mine.yaml.yaml"),
+    ],
+)
+def test_what_a_file_lacks_is_said(tmp_path, name, message):
+    path = stored(tmp_path / "mine.yaml", tuned_rule={"night": 0.1, "day": 0.2})
+    with pytest.raises(BadInputError, match=message):
+        make_throttle(name.format(path))
+
+
+def test_a_contextual_rule_of_ones_own_is_read_from_its_file():
+    name = f"contextual-rule:{CONTEXTUAL_FILE}"
+    made, shipped = make_throttle(name, GENTLE), make_throttle("contextual-rule", GENTLE)
+    assert made.name == name
+    assert heeds_preference(name)
+    assert type(made) is type(shipped)
+
+
 def test_who_heeds_the_preference():
-    names = ("none", "tuned-rule", "contextual-rule", "dirty-quota", "dirty-quota:training")
+    names = ("none", "tuned-rule", "contextual-rule", "dirty-quota", "dirty-limit:training")
     assert [heeds_preference(name) for name in names] == [False, True, True, False, True]
