@@ -30,14 +30,30 @@ class CommandEntry:
     attribute: str
     summary: str
 
+    @property
+    def panel(self) -> str:
+        """The part of ``dqgym --help`` in which it stands: by the folder of its module."""
+        return PANELS[self.module.split(".")[-2]]
+
     def load(self, name: str) -> Any:
         """Import the command's module and make the command."""
         target = getattr(import_module(self.module), self.attribute)
         if isinstance(target, typer.Typer):
+            target.info.context_settings = HELP_OPTIONS
             return typer.main.get_command(target)
         holder = typer.Typer(add_completion=False)
-        holder.command(name, no_args_is_help=False)(target)
+        holder.command(name, no_args_is_help=False, context_settings=HELP_OPTIONS)(target)
         return typer.main.get_command(holder)
+
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+PANELS = {
+    "learning": "Learn",
+    "assessment": "Measure and compare",
+    "migration": "Migrate",
+    "catalogue": "Look up",
+}
+"""Titles of the parts of the list of commands, by folder."""
 
 
 COMMANDS = {
@@ -170,10 +186,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog=EXIT_CODES,
+    context_settings=HELP_OPTIONS,
 )
 app.callback()(_main_options)
 for _name, _entry in COMMANDS.items():
-    app.command(_name, help=_entry.summary)(_placeholder)
+    app.command(_name, help=_entry.summary, rich_help_panel=_entry.panel)(_placeholder)
 
 
 def require_own_packages() -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError, RunFailedError, RunInterruptedError
 from experiments.cli import app as cli
-from experiments.cli.app import COMMANDS, app
+from experiments.cli.app import COMMANDS, PANELS, app
 
 HEAVY = ("torch", "numba", "matplotlib", "stable_baselines3", "onnxruntime", "scipy")
 HELP_PAGES = [[], *([name] for name in COMMANDS), ["bench", "env"], ["bench", "train"], ["bench", "policy"]]
@@ -56,6 +57,20 @@ def test_help_lists_every_command_and_the_exit_codes():
         assert name in result.stdout
         assert entry.summary in result.stdout
     assert "130 interrupted (Ctrl-C), 143 terminated" in " ".join(result.stdout.split())
+
+
+def test_help_lists_commands_by_what_a_user_wants_to_do():
+    panels = dict(re.findall(r"\u256d\u2500 (.+?) \u2500+\u256e\n(.+?)\u2570", run("--help").stdout, re.DOTALL))
+    listed = {
+        name: panel for panel, lines in panels.items() for name in re.findall(r"^\u2502 (\w+)", lines, re.MULTILINE)
+    }
+    assert listed.keys() == COMMANDS.keys()
+    assert [listed[name] for name in ("train", "evaluate", "simulate", "throttles")] == list(PANELS.values())
+
+
+@pytest.mark.parametrize("page", [[], ["suites"], ["bench"], ["bench", "env"]])
+def test_h_is_short_for_help(page):
+    assert run(*page, "-h").stdout == run(*page, "--help").stdout != ""
 
 
 def test_help_alone_imports_no_command():
