@@ -68,7 +68,7 @@ def _default(option: Option) -> str:
         case bool():
             return "on" if option.default else "off"
         case int() | float():
-            return f"{option.default:g}"
+            return f"{option.default:.10g}"
         case None:
             return "none"
     return str(option.default)
