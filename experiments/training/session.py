@@ -11,7 +11,6 @@ from pathlib import Path
 from dqgym.errors import BadInputError, RunInterruptedError
 from experiments.runs.config import TrainingConfig, load_config
 from experiments.runs.run_directory import RunDirectory, describe_run
-from experiments.training.training import draw_held_out, make_environment, require_device, run_training
 
 
 def holds_run_of(path: Path, settings: TrainingConfig) -> bool:
@@ -42,6 +41,8 @@ def train(settings: TrainingConfig, path: Path, go_on: bool, show_progress: bool
         BadInputError: the device, the environment or the folder cannot be used.
         RunInterruptedError: the user stopped it; the message says how to go on.
     """
+    from experiments.training.training import draw_held_out, make_environment, require_device, run_training  # torch
+
     how_to_go_on = f"go on with: dqgym train --resume {shlex.quote(str(path))}"
     command = shlex.join(["dqgym", *sys.argv[1:]])
     require_device(settings)

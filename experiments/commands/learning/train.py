@@ -57,6 +57,7 @@ def train_command(
     from experiments.named_files import TRAINING_CONFIGS
     from experiments.runs.config import load_config
     from experiments.runs.run_directory import RunDirectory, default_run_path
+    from experiments.training.session import holds_run_of, report, train
 
     if resume is not None and (config or run_dir or reuse or not all(map(_sets_device, overrides or ()))):
         raise BadInputError(
@@ -77,8 +78,6 @@ def train_command(
     if show_config:
         print(json.dumps(settings.model_dump(mode="json"), indent=2) if as_json else settings.to_yaml(), end="")
         return
-
-    from experiments.training.session import holds_run_of, report, train  # loads torch
 
     path = resume or run_dir or default_run_path(settings.name, settings.seed)
     go_on = resume is not None or (reuse and holds_run_of(path, settings))

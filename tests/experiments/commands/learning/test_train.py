@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,17 @@ def test_a_finished_run_says_so_and_is_left_as_it_is(finished):
     assert result.exit_code == 0
     assert "was finished already: 128 frames" in result.stdout
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_told_of_without_loading_torch(finished):
+    script = (
+        "import sys; from typer.testing import CliRunner; from experiments.cli.app import app;"
+        "result = CliRunner().invoke(app, ['train', '--resume', sys.argv[1]]);"
+        "print('was finished already' in result.stdout, 'torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", script, finished.path], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "False"]
 
 
 @pytest.mark.slow
