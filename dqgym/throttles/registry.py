@@ -24,11 +24,6 @@ def throttle_names() -> list[str]:
     return [row.name for row in rows() if Role.BOUND not in row.roles]
 
 
-def describe_throttle(name: str) -> str:
-    """One line on what a throttle does."""
-    return row_of(name).summary
-
-
 def option_names(name: str) -> list[str]:
     """The options that a throttle takes."""
     return list(row_of(name).options.model_fields)

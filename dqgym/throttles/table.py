@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dqgym.errors import BadInputError
-from dqgym.names import did_you_mean
+from dqgym.names import unknown
 from dqgym.references import on_first_call
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
 from dqgym.throttles.base import Throttle
@@ -149,13 +149,22 @@ def rows(role: Role | None = None) -> list[ThrottleRow[Any]]:
     return [row for row in THROTTLES if role is None or role in row.roles]
 
 
+def known_names() -> list[str]:
+    """The names of all rows."""
+    return [row.name for row in THROTTLES]
+
+
+def without_options(name: str) -> str:
+    """The throttle in a name that may go on after a colon: ``auto-converge`` in ``auto-converge:initial=50``."""
+    return name.partition(":")[0]
+
+
 def row_of(name: str) -> ThrottleRow[Any]:
     """The row of a throttle. BadInputError where there is none; the message names the nearest one."""
     for row in THROTTLES:
         if row.name == name:
             return row
-    known = [row.name for row in THROTTLES]
-    raise BadInputError(f"unknown throttle: {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    raise BadInputError(unknown("throttle:", name, known_names()))
 
 
 def table_styles() -> dict[str, Style]:

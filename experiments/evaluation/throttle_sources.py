@@ -21,7 +21,7 @@ from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import heeds_preference, make_throttle, options_file, throttle_names
 from dqgym.throttles.roles import FALLBACK, OPPONENTS, ORACLE
-from dqgym.throttles.table import rows
+from dqgym.throttles.table import known_names, without_options
 
 SHIPPED = "default"
 """The name of the policy that is shipped."""
@@ -93,8 +93,8 @@ def throttle_source(source: str, survey: ControlInterval | None = None) -> Throt
         BadInputError: it is none of them; the message names the nearest baseline.
         BadInputError: the run or the bundle cannot be used.
     """
-    name = source.partition(":")[0]
-    if name in [row.name for row in rows()]:
+    name = without_options(source)
+    if name in known_names():
         make_throttle(source)  # what is wrong with a name shows here
         file = options_file(source)
         return ThrottleSource(
@@ -112,7 +112,7 @@ def throttle_source(source: str, survey: ControlInterval | None = None) -> Throt
         return _run(path, survey)
     if path.is_dir():
         raise BadInputError(f"{source}: neither a training run (config.yaml) nor a policy bundle ({MANIFEST_FILE})")
-    throttles = [row.name for row in rows()]
+    throttles = known_names()
     raise BadInputError(
         f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, *throttles])};"
         f" throttles: {', '.join(throttles)}; the shipped policy: {SHIPPED}"
@@ -211,7 +211,7 @@ def require_bundle(source: Path) -> None:
         return
     if (path / "config.yaml").is_file():
         raise BadInputError(f"{source}: a training run; `dqgym export {source}` makes a bundle of its policy")
-    if not path.exists() and str(source).partition(":")[0] in [row.name for row in rows()]:
+    if not path.exists() and without_options(str(source)) in known_names():
         raise BadInputError(f"{source}: a throttle, not a policy bundle; `dqgym evaluate` and `dqgym simulate` run it")
     found = f"has no {MANIFEST_FILE}" if path.is_dir() else "not a folder" if path.exists() else "no such folder"
     hint = "" if path.exists() else did_you_mean(str(source), [SHIPPED])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from dqgym.throttles.roles import MAINLINE, ORACLE, RULE, USUAL
+from dqgym.throttles.table import without_options
 from experiments.reporting.report import interval, preference_cell
 from experiments.reporting.tables import Table
 from experiments.results.comparisons import ALL, DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Standing
@@ -238,7 +239,7 @@ def mainline_table(stored: Sequence[Stored]) -> Table:
     for one in stored:
         runs: dict[tuple[str, ...], list[Summary]] = {}
         for mean in one.summary.means:
-            if mean.throttle.partition(":")[0] in MAINLINE:
+            if without_options(mean.throttle) in MAINLINE:
                 runs.setdefault(
                     (one.name, mean.suite, mean.throttle, f"{mean.time_over_t0:.2f}", f"{mean.guest_runtime:.3f}",
                      f"{mean.worst_vcpu_runtime:.3f}", f"{100 * mean.converged_share:.0f} %"), [],

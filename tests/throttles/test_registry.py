@@ -6,8 +6,9 @@ import pytest
 from dqgym.controller.loop import run_migrations
 from dqgym.throttles.auto_converge import AutoConverge
 from dqgym.throttles.base import Throttle
-from dqgym.throttles.registry import describe_throttle, make_throttle, option_names, throttle_names
+from dqgym.throttles.registry import make_throttle, option_names, throttle_names
 from dqgym.throttles.roles import FALLBACK, MAINLINE, OPPONENTS, ORACLE, RULE, USUAL
+from dqgym.throttles.table import row_of
 from tests.controller.fakes import FakeBackend, writers
 
 
@@ -28,7 +29,7 @@ def test_each_is_a_throttle_of_its_name_with_commands_of_the_right_shape(name: s
     throttle = make_throttle(name)
     assert isinstance(throttle, Throttle)
     assert throttle.name == name
-    assert describe_throttle(name)
+    assert row_of(name).summary
     backend = FakeBackend(vcpu_slots=4)
     run_migrations(backend, [writers(100, vcpus=2), writers(30)], throttle, [0, 1])
     for command in backend.commands:
