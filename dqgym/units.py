@@ -29,11 +29,9 @@ from dqgym.errors import BadInputError
 MIB = 2**20
 
 # At most three exponent digits: a longer exponent would only serve to fill the memory.
-_NUMBER = r"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d{1,3})?"
+NUMBER = r"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d{1,3})?"
 # The micro sign and the Greek letter are two characters.
-_QUANTITY = re.compile(
-    rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-z\u00b5\u03bc][A-Za-z\u00b5\u03bc/]*)?\s*", re.ASCII
-)
+_QUANTITY = re.compile(rf"\s*(?P<number>{NUMBER})\s*(?P<unit>[A-Za-z\u00b5\u03bc][A-Za-z\u00b5\u03bc/]*)?\s*", re.ASCII)
 _SHOWN_CHARACTERS = 60
 
 

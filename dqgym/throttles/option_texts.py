@@ -21,7 +21,7 @@ from dqgym.errors import BadInputError
 from dqgym.names import unknown
 from dqgym.throttles.options import Described, OptionValue, ThrottleOptions
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(units.NUMBER, re.ASCII)
 _SWITCH = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 Reader = Callable[[str], OptionValue]
 
@@ -197,12 +197,20 @@ def _allowed(field: FieldInfo) -> str:
     """The values of a field, as text."""
     if field.annotation is bool:
         return "on, off"
-    bounds = {type(one): one for one in _constraints(field)}
-    low = bounds.get(annotated_types.Ge), bounds.get(annotated_types.Gt)
-    high = bounds.get(annotated_types.Le), bounds.get(annotated_types.Lt)
-    texts = [f">= {low[0].ge:g}" if low[0] else "", f"> {low[1].gt:g}" if low[1] else ""]
-    texts += [f"<= {high[0].le:g}" if high[0] else "", f"< {high[1].lt:g}" if high[1] else ""]
-    return ", ".join(text for text in texts if text)
+    return ", ".join(text for one in _constraints(field) if (text := _bound(one)))
+
+
+def _bound(constraint: object) -> str:
+    match constraint:
+        case annotated_types.Ge(least):
+            return f">= {least:g}"
+        case annotated_types.Gt(below):
+            return f"> {below:g}"
+        case annotated_types.Le(most):
+            return f"<= {most:g}"
+        case annotated_types.Lt(above):
+            return f"< {above:g}"
+    return ""
 
 
 def _constraints(field: FieldInfo) -> Iterator[Any]:

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dqgym.cost import FAST
 
-OptionValue = bool | int | float | str
+TunedValue = bool | int | float
+"""The value of an option that a search can set."""
+OptionValue = TunedValue | str
 
 
 class ThrottleOptions(BaseModel):

@@ -16,11 +16,11 @@ from typing import Any
 import optuna
 from optuna.trial import create_trial
 
-from dqgym.throttles.rules.tuned import OptionValue
+from dqgym.throttles.options import TunedValue
 from experiments.resuming import Records
 from experiments.tuning.spaces import Space
 
-Options = Mapping[str, OptionValue]
+Options = Mapping[str, TunedValue]
 Objective = Callable[[Options], Sequence[float]]
 """The cost of a set of options at each preference."""
 SIGNIFICANT_DIGITS = 4
@@ -31,7 +31,7 @@ SIGNIFICANT_DIGITS = 4
 class Trial:
     """A set of options, and its cost at each preference."""
 
-    options: dict[str, OptionValue]
+    options: dict[str, TunedValue]
     costs: tuple[float, ...]
 
 
@@ -89,7 +89,7 @@ def _learn(studies: Sequence[optuna.Study], trial: Trial, space: Space) -> None:
         study.add_trial(create_trial(params=trial.options, distributions=dict(space), value=cost))
 
 
-def _suggestion(study: optuna.Study, space: Space, seed: int) -> dict[str, OptionValue]:
+def _suggestion(study: optuna.Study, space: Space, seed: int) -> dict[str, TunedValue]:
     """The options to try next, without meaningless digits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # its interface may change
@@ -100,5 +100,5 @@ def _suggestion(study: optuna.Study, space: Space, seed: int) -> dict[str, Optio
     return {name: _rounded(value) for name, value in trial.params.items()}
 
 
-def _rounded(value: OptionValue) -> OptionValue:
+def _rounded(value: TunedValue) -> TunedValue:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from dqgym.throttles.rules.tuned import OptionValue
+from dqgym.throttles.options import TunedValue
 
 Space = Mapping[str, BaseDistribution]
 
@@ -28,7 +28,7 @@ SPACES: dict[str, Space] = {
         "tail_slow": CategoricalDistribution([False, True]),
     },
 }
-STARTS: dict[str, list[dict[str, OptionValue]]] = {
+STARTS: dict[str, list[dict[str, TunedValue]]] = {
     "tuned-rule": [
         {"free_rounds": 0.022, "quota_fraction": 0.16, "working_set_threshold": 0.0006, "floor": 0.0003},
         {"free_rounds": 0.034, "quota_fraction": 0.32, "working_set_threshold": 0.0018, "floor": 0.0003},

@@ -19,12 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from dqgym.documents import read_yaml
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
+from dqgym.throttles.options import TunedValue
 
 TUNED_FILE = Path(__file__).parent / "data" / "tuned.yaml"
 TRAINING = "training"
 """The distribution that policies are trained on."""
-
-OptionValue = bool | int | float
 
 
 class TunedEntry(BaseModel):
@@ -43,7 +42,7 @@ class TunedEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preference: Annotated[float, Field(gt=0)]
-    options: dict[str, OptionValue]
+    options: dict[str, TunedValue]
     cost: float
     suites: dict[str, float]
     scenarios: int
@@ -69,7 +68,7 @@ def distributions(throttle: str) -> list[str]:
     return list(_shipped().get(throttle, {}))
 
 
-def tuned_options(throttle: str, distribution: str, preference: float) -> dict[str, OptionValue]:
+def tuned_options(throttle: str, distribution: str, preference: float) -> dict[str, TunedValue]:
     """The options of a throttle for a preference. BadInputError where it was not tuned for that distribution."""
     return interpolated(tuned_entries(throttle, distribution), preference)
 
@@ -113,7 +112,7 @@ def entries_of(path: Path, throttle: str, distribution: str | None = None) -> li
     return of_throttle[distribution]
 
 
-def interpolated(entries: Sequence[TunedEntry], preference: float) -> dict[str, OptionValue]:
+def interpolated(entries: Sequence[TunedEntry], preference: float) -> dict[str, TunedValue]:
     """Options at a preference above 0, for entries in the order of their preferences.
 
     They are linear in its logarithm. Whole numbers stay whole; of switches the nearest holds.
@@ -123,7 +122,7 @@ def interpolated(entries: Sequence[TunedEntry], preference: float) -> dict[str, 
     at = [math.log(entry.preference) for entry in entries]
     wanted = math.log(preference)
     nearest = entries[min(range(len(at)), key=lambda index: abs(at[index] - wanted))]
-    found: dict[str, OptionValue] = {}
+    found: dict[str, TunedValue] = {}
     for name, value in nearest.options.items():
         values = [entry.options[name] for entry in entries]
         between = float(np.interp(wanted, at, [float(one) for one in values]))
