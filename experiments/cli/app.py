@@ -24,25 +24,31 @@ from experiments.errors import ExitCode, exit_code, is_interruption, message
 
 @dataclass(frozen=True)
 class CommandEntry:
-    """Where a command lives: ``module`` holds ``attribute``, a function or (for a group) a ``typer.Typer``."""
+    """A command: ``NAME_command`` in the module of its name, a function or (for a group) a ``typer.Typer``.
 
-    module: str
-    attribute: str
+    Attributes:
+        name: of the command.
+        folder: of its module, in ``experiments.commands``: what a user wants to do.
+        summary: one line.
+    """
+
+    name: str
+    folder: str
     summary: str
 
     @property
-    def panel(self) -> str:
-        """The part of ``dqgym --help`` in which it stands: by the folder of its module."""
-        return PANELS[self.module.split(".")[-2]]
+    def module(self) -> str:
+        """The module that holds it."""
+        return f"experiments.commands.{self.folder}.{self.name}"
 
-    def load(self, name: str) -> Any:
+    def load(self) -> Any:
         """Import the command's module and make the command."""
-        target = getattr(import_module(self.module), self.attribute)
+        target = getattr(import_module(self.module), f"{self.name}_command")
         if isinstance(target, typer.Typer):
             target.info.context_settings = HELP_OPTIONS
             return typer.main.get_command(target)
         holder = typer.Typer(add_completion=False)
-        holder.command(name, no_args_is_help=False, context_settings=HELP_OPTIONS)(target)
+        holder.command(self.name, no_args_is_help=False, context_settings=HELP_OPTIONS)(target)
         return typer.main.get_command(holder)
 
 
@@ -56,56 +62,26 @@ PANELS = {
 """Titles of the parts of the list of commands, by folder."""
 
 
-COMMANDS = {
-    "train": CommandEntry("experiments.commands.learning.train", "train_command", "Train a policy from a config."),
-    "evaluate": CommandEntry(
-        "experiments.commands.assessment.evaluate", "evaluate_command", "Compare policies with the baselines."
-    ),
-    "compare": CommandEntry(
-        "experiments.commands.assessment.compare", "compare_command", "Compare two throttles on the same migrations."
-    ),
-    "results": CommandEntry(
-        "experiments.commands.assessment.results", "results_command", "Write a page from stored evaluations."
-    ),
-    "tune": CommandEntry("experiments.commands.learning.tune", "tune_command", "Find the best options of a baseline."),
-    "export": CommandEntry(
-        "experiments.commands.learning.export", "export_command", "Write a trained policy as a bundle."
-    ),
-    "control": CommandEntry(
-        "experiments.commands.migration.control", "control_command", "Run a bundle's control loop, without PyTorch."
-    ),
-    "simulate": CommandEntry(
-        "experiments.commands.migration.simulate", "simulate_command", "Migrate one scenario on the model."
-    ),
-    "migrate": CommandEntry(
-        "experiments.commands.migration.migrate", "migrate_command", "Migrate a real virtual machine on KVM."
-    ),
-    "receive": CommandEntry(
-        "experiments.commands.migration.receive", "receive_command", "Be the destination of migrations from elsewhere."
-    ),
-    "calibrate": CommandEntry(
-        "experiments.commands.assessment.calibrate",
-        "calibrate_command",
-        "Compare the model with measurements; fit its parameters.",
-    ),
-    "suites": CommandEntry(
-        "experiments.commands.catalogue.suites", "suites_command", "List and describe the suites of scenarios."
-    ),
-    "throttles": CommandEntry(
-        "experiments.commands.catalogue.throttles", "throttles_command", "List the throttles and their options."
-    ),
-    "configs": CommandEntry(
-        "experiments.commands.catalogue.configs",
-        "configs_command",
-        "List the configs and scenarios that come with dqgym.",
-    ),
-    "probe": CommandEntry(
-        "experiments.commands.migration.probe", "probe_command", "Say whether migrations under KVM can run here."
-    ),
-    "bench": CommandEntry(
-        "experiments.commands.assessment.bench", "bench_app", "Measure the environment, training and one decision."
-    ),
-}
+_ENTRIES = (
+    CommandEntry("train", "learning", "Train a policy from a config."),
+    CommandEntry("evaluate", "assessment", "Compare policies with the baselines."),
+    CommandEntry("compare", "assessment", "Compare two throttles on the same migrations."),
+    CommandEntry("results", "assessment", "Write a page from stored evaluations."),
+    CommandEntry("tune", "learning", "Find the best options of a baseline."),
+    CommandEntry("export", "learning", "Write a trained policy as a bundle."),
+    CommandEntry("control", "migration", "Run a bundle's control loop, without PyTorch."),
+    CommandEntry("simulate", "migration", "Migrate one scenario on the model."),
+    CommandEntry("migrate", "migration", "Migrate a real virtual machine on KVM."),
+    CommandEntry("receive", "migration", "Be the destination of migrations from elsewhere."),
+    CommandEntry("calibrate", "assessment", "Compare the model with measurements; fit its parameters."),
+    CommandEntry("suites", "catalogue", "List and describe the suites of scenarios."),
+    CommandEntry("throttles", "catalogue", "List the throttles and their options."),
+    CommandEntry("configs", "catalogue", "List the configs and scenarios that come with dqgym."),
+    CommandEntry("probe", "migration", "Say whether migrations under KVM can run here."),
+    CommandEntry("bench", "assessment", "Measure the environment, training and one decision."),
+)
+COMMANDS = {entry.name: entry for entry in _ENTRIES}
+"""By name, in the order of the help."""
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the run failed; 2 wrong usage or bad input;"
@@ -119,7 +95,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Replace the placeholder of the named command by the command itself."""
         if args and args[0] in COMMANDS:
-            self.commands[args[0]] = COMMANDS[args[0]].load(args[0])
+            self.commands[args[0]] = COMMANDS[args[0]].load()
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -190,7 +166,7 @@ app = typer.Typer(
 )
 app.callback()(_main_options)
 for _name, _entry in COMMANDS.items():
-    app.command(_name, help=_entry.summary, rich_help_panel=_entry.panel)(_placeholder)
+    app.command(_name, help=_entry.summary, rich_help_panel=PANELS[_entry.folder])(_placeholder)
 
 
 def require_own_packages() -> None:

@@ -128,7 +128,7 @@ def _parse(words: list[str]) -> None:
     """Parse a command's words as ``dqgym`` does, and do nothing with them."""
     command, rest = typer.main.get_command(app), words
     if words and words[0] in COMMANDS:
-        command, rest = COMMANDS[words[0]].load(words[0]), words[1:]
+        command, rest = COMMANDS[words[0]].load(), words[1:]
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         if rest[0] not in command.commands:
             raise typer.BadParameter(f"no such command: {rest[0]!r}")

@@ -8,7 +8,7 @@ import typer
 
 from experiments.commands.options import AsJson
 
-bench_app = typer.Typer(
+bench_command = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Measure env steps/s, training frames/s, decision latency."
 )
 
@@ -19,7 +19,7 @@ VCPU_SLOTS = [8, 32]
 Repeats = Annotated[int, typer.Option(min=1, help="Samples of each figure; the median counts.")]
 
 
-@bench_app.command("env")
+@bench_command.command("env")
 def bench_env_command(
     n_envs: Annotated[
         list[int], typer.Option(help="Number of environments side by side; repeat for more.", min=1)
@@ -38,7 +38,7 @@ def bench_env_command(
     show([env_table(document)], document, as_json)
 
 
-@bench_app.command("train")
+@bench_command.command("train")
 def bench_train_command(
     n_envs: Annotated[
         list[int], typer.Option(help="Number of environments side by side; repeat for more.", min=1)
@@ -60,7 +60,7 @@ def bench_train_command(
     show([train_table(document)], document, as_json)
 
 
-@bench_app.command("policy")
+@bench_command.command("policy")
 def bench_policy_command(
     vcpus: Annotated[list[int], typer.Option(help="vCPU slots; repeat for more.", min=1, max=64)] = VCPU_SLOTS,
     decisions: Annotated[int, typer.Option(help="Decisions timed.", min=100)] = 3000,
