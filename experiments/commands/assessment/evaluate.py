@@ -56,6 +56,9 @@ def evaluate_command(
     ] = False,
 ) -> None:
     """Compare learned policies with the baselines on the same migrations."""
+    from experiments.extras import require_extra
+
+    require_extra("train", "dqgym evaluate")  # pictures come last: too late to find that nothing can draw them
     from dqgym.errors import BadInputError
     from dqgym.telemetry.interval import parse_survey
     from experiments.evaluation.backend_sources import backend_maker

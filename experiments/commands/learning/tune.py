@@ -57,8 +57,7 @@ def tune_command(
 
     if throttle not in TUNABLE:
         raise BadInputError(f"cannot tune {throttle!r}{did_you_mean(throttle, TUNABLE)}; can: {', '.join(TUNABLE)}")
-    if throttle != CONTEXTUAL:
-        require_extra("tune", "dqgym tune")
+    require_extra("train" if throttle == CONTEXTUAL else "tune", "dqgym tune")
     if seed in EVALUATION_SEEDS:
         raise BadInputError(f"--seed {seed}: evaluations draw their migrations with it; tune with another one")
     default = "contextual_rule.yaml" if throttle == CONTEXTUAL else "tuned.yaml"
