@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from dqgym.scenario import load_scenario
 from experiments.cli.app import app
 
-LOG = Path(__file__).parents[3] / "examples" / "logs" / "virt-launcher.log"
+LOG = Path(__file__).parents[4] / "examples" / "logs" / "virt-launcher.log"
 
 
 def run(*arguments: str):
