@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Pattern = Literal["sequential", "uniform", "hot-cold", "read-only", "idle"]
-"""The names of the table below, for type checkers."""
+from dqgym.errors import BadInputError
+from dqgym.registered import Registry
 
 
 class HotSet(NamedTuple):
@@ -40,10 +40,21 @@ class PatternRow:
     hot: HotSet | Literal["given"] | None = None
 
 
-PATTERNS: Mapping[Pattern, PatternRow] = {
+_ROWS: Mapping[str, PatternRow] = {
     "sequential": PatternRow("a loop over the working set", sequential=True),
     "uniform": PatternRow("random"),
     "hot-cold": PatternRow("random, with a hot part", hot="given"),
     "read-only": PatternRow("runs, never writes", does="reads"),
     "idle": PatternRow("does not touch memory", does="nothing"),
 }
+
+
+def _adopted(name: str, found: object) -> PatternRow:
+    """A row of what a plug-in gives."""
+    if not isinstance(found, PatternRow):
+        raise BadInputError(f"pattern {name!r} must be a PatternRow (dqgym.plugins), not a {type(found).__name__}")
+    return found
+
+
+PATTERNS = Registry("pattern", "patterns", "dqgym.patterns", _ROWS, _adopted)
+"""All patterns by name: those above and those of others."""
