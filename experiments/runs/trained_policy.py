@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
@@ -13,7 +14,8 @@ from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.cost import FAST
 from dqgym.errors import BadInputError
-from dqgym.scenario import MAX_VCPUS
+from dqgym.scenario import MAX_VCPUS, Scenario
+from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
@@ -34,6 +36,29 @@ class TrainedPolicy:
     preference: PreferenceSpec
 
     @property
+    def name(self) -> str:
+        """How reports call it."""
+        return self.config.name
+
+    @property
+    def action_spec(self) -> ActionSpec:
+        """What its actions mean."""
+        return ActionSpec()
+
+    def training_record(self) -> dict[str, Any]:
+        """The config of its training, as JSON."""
+        return self.config.model_dump(mode="json")
+
+    def scenarios(self, of_sampler: int, seed: int) -> list[Scenario]:
+        """Some scenarios of each suite that it was trained on: ``of_sampler`` of a sampler, all of a fixed one."""
+        most_vcpus = min(self.config.environment.max_vcpus, self.vcpus.high)
+        scenarios = []
+        for name in self.config.environment.suites:
+            suite = get_suite(name)
+            scenarios += suite.scenarios(None if suite.kind == "fixed" else of_sampler, seed, most_vcpus)
+        return scenarios
+
+    @property
     def control_interval(self) -> ControlInterval:
         """As in training."""
         return ControlInterval.parse(self.config.environment.control_interval)
@@ -52,10 +77,10 @@ class TrainedPolicy:
     ) -> PolicyThrottle:
         """The same throttle around another form of the network."""
         return PolicyThrottle(
-            name=self.config.name,
+            name=self.name,
             act=act,
             encoder=self.encoder,
-            action_spec=ActionSpec(),
+            action_spec=self.action_spec,
             control_interval=self.control_interval,
             preference=self.preference.choose(preference),
             survey=survey,
