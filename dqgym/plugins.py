@@ -18,7 +18,7 @@ from dqgym.backends.registry import BACKENDS, BackendRow, backend_row, make_back
 from dqgym.controller.run import run_all
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
-from dqgym.scenario.patterns import PATTERNS, HotSet, PatternRow
+from dqgym.scenario.patterns import PATTERNS, Does, HotSet, PatternRow, own_pattern
 from dqgym.scenario.suites import FixedSuite, SampledSuite, Suite, get_suite
 from dqgym.scenario.suites.registry import SUITES, own_suite
 from dqgym.telemetry.command import Command, free_command
@@ -125,7 +125,7 @@ def register_pattern(
     name: str,
     what: str,
     *,
-    does: Literal["writes", "reads", "nothing"] = "writes",
+    does: Does = "writes",
     sequential: bool = False,
     hot: HotSet | Literal["given"] | None = None,
 ) -> None:
@@ -139,6 +139,6 @@ def register_pattern(
         hot: of those at random: the hot part of every working set, or ``given`` where each group of vCPUs says which.
 
     Raises:
-        BadInputError: the name is taken or cannot be one.
+        BadInputError: the name is taken or cannot be one, or the parts do not go together.
     """
-    PATTERNS.register(name, PatternRow(what, does, sequential, hot))
+    PATTERNS.register(name, own_pattern(name, PatternRow(what, does, sequential, hot)))

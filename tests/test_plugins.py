@@ -33,6 +33,7 @@ from dqgym.plugins import (
 )
 from dqgym.scenario import ConstantLink, VcpuGroup, VirtualMachine, scenario_from_yaml
 from dqgym.scenario.patterns import PATTERNS
+from dqgym.scenario.record import FROM_AFAR, FROM_FILE
 from dqgym.scenario.suites.registry import SUITES
 from dqgym.throttles.registry import throttle_names
 from dqgym.throttles.table import TABLE, table_styles
@@ -218,3 +219,52 @@ def test_importing_dqgym_does_not_import_what_plug_ins_need():
     code = "import sys, dqgym; print('dqgym.plugins' in sys.modules, 'numba' in sys.modules, dqgym.register_suite)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("False False <function register_suite")
+
+
+@pytest.mark.parametrize(
+    ("row", "shipped"),
+    [
+        ({"sequential": True}, "sequential"),
+        ({}, "uniform"),
+        ({"hot": HotSet(0.05, 0.9)}, "hot-cold"),
+        ({"does": "reads"}, "read-only"),
+        ({"does": "nothing"}, "idle"),
+    ],
+)
+def test_a_pattern_can_be_said_in_the_words_of_those_that_ship(row, shipped):
+    dqgym.register_pattern("own", "mine", **row)
+    sizes = {} if "does" in row else {"working_set_bytes": 64 * MIB, "write_rate_bytes_per_s": 20 * MIB}
+    own = VcpuGroup(vcpus=1, pattern="own", **sizes)
+    plain = own.in_shipped_patterns()
+    assert plain.pattern == shipped
+    assert VcpuGroup(**plain.model_dump()) == plain
+    assert [(one.writes, one.reads, one.sequential, one.hot_set) for one in (own, plain)].count(
+        (own.writes, own.reads, own.sequential, own.hot_set)
+    ) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"does": "flies"}, "does='flies' must be one of writes, reads, nothing"),
+        ({"sequential": True, "hot": HotSet(0.1, 0.9)}, "only random writes have a hot part"),
+        ({"hot": HotSet(0.5, 0.1)}, "hot share 0.1 must be from its fraction to 1"),
+        ({"hot": HotSet(0.0, 0.1)}, "must be from 0.000001"),
+        ({"hot": "cold"}, "hot='cold' must be a HotSet"),
+    ],
+)
+def test_parts_of_a_pattern_that_do_not_go_together_are_refused(row, message):
+    with pytest.raises(BadInputError, match=message):
+        dqgym.register_pattern("own", "mine", **row)
+
+
+def test_what_comes_over_a_network_imports_nothing(tmp_path, monkeypatch):
+    (tmp_path / "of_a_stranger.py").write_text("raise SystemExit('executed')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    content = scenario().model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert Scenario.model_validate(content, context=FROM_AFAR) == scenario()
+    content["workload"][0]["pattern"] = "of_a_stranger:PATTERN"
+    with pytest.raises(SystemExit, match="executed"):
+        Scenario.model_validate(content, context=FROM_FILE)
+    with pytest.raises(ValueError, match="unknown pattern 'of_a_stranger:PATTERN'"):
+        Scenario.model_validate(content, context=FROM_AFAR)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from dqgym.errors import BadInputError
+from dqgym.names import unknown
 from dqgym.scenario.bounds import HOT_FRACTION, MOST_ENTRIES, WRITE_RATE_BYTES_PER_S, ZIPF_SKEW
 from dqgym.scenario.patterns import PATTERNS, HotSet, PatternRow
-from dqgym.scenario.record import Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
+from dqgym.scenario.record import FROM_AFAR, Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
 MAX_VCPUS = 64
@@ -91,8 +92,11 @@ class Recorded(Record):
 Schedule = Annotated[Steady | Phased | Bursty | Recorded, Field(discriminator="kind")]
 
 
-def _known_pattern(name: str) -> str:
-    PATTERNS.row(name)
+def _known_pattern(name: str, info: ValidationInfo) -> str:
+    if info.context != FROM_AFAR:
+        PATTERNS.row(name)
+    elif name not in PATTERNS.shipped:
+        raise BadInputError(unknown("pattern", name, PATTERNS.shipped, "patterns"))
     return name
 
 
@@ -140,6 +144,18 @@ class VcpuGroup(Record):
         super().__setstate__(state)
         if row is not None:
             PATTERNS.carry(self.pattern, row)
+
+    def in_shipped_patterns(self) -> VcpuGroup:
+        """The same group in the words of the patterns that ship, for processes that know no others."""
+        row = self._row
+        if self.pattern in PATTERNS.shipped:
+            return self
+        if not self.writes:
+            return self.model_copy(update={"pattern": "read-only" if self.reads else "idle"})
+        if row.sequential or row.hot is None:
+            return self.model_copy(update={"pattern": "sequential" if row.sequential else "uniform"})
+        given = {} if row.hot == "given" else {"hot_fraction": row.hot.fraction, "hot_share": row.hot.share}
+        return self.model_copy(update={"pattern": "hot-cold", **given})
 
     @property
     def _row(self) -> PatternRow:

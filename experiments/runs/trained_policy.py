@@ -14,6 +14,7 @@ from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.cost import FAST
 from dqgym.errors import BadInputError
+from dqgym.references import is_reference
 from dqgym.scenario import MAX_VCPUS, Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
@@ -21,6 +22,9 @@ from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
 from experiments.runs.config import TrainingConfig, load_config
 from experiments.runs.run_directory import RunDirectory
+
+STAND_IN = "mixed"
+"""Scenarios of a policy that was trained on suites of one's own alone."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,14 @@ class TrainedPolicy:
         return self.config.model_dump(mode="json")
 
     def scenarios(self, of_sampler: int, seed: int) -> list[Scenario]:
-        """Some scenarios of each suite that it was trained on: ``of_sampler`` of a sampler, all of a fixed one."""
+        """Some scenarios of each suite that it was trained on: ``of_sampler`` of a sampler, all of a fixed one.
+
+        A suite that is ``module:name`` is left out, and others stand for it: the run may come from elsewhere, and what
+        it names is not executed.
+        """
         most_vcpus = min(self.config.environment.max_vcpus, self.vcpus.high)
         scenarios = []
-        for name in self.config.environment.suites:
+        for name in [one for one in self.config.environment.suites if not is_reference(one)] or [STAND_IN]:
             suite = get_suite(name)
             scenarios += suite.scenarios(None if suite.kind == "fixed" else of_sampler, seed, most_vcpus)
         return scenarios
