@@ -45,8 +45,9 @@ ScenarioSource = Annotated[
 OneThrottle = Annotated[
     str,
     typer.Option(
-        metavar="NAME[:OPTIONS]|RUN|BUNDLE",
-        help="A baseline, with options if wanted (`dqgym throttles` lists them), a training run or a policy bundle.",
+        metavar="NAME[:OPTIONS]|RUN|BUNDLE|ZIP|MODULE:NAME",
+        help="A baseline, with options if wanted (`dqgym throttles` lists them), a training run, a policy bundle, a zip"
+        " of Stable-Baselines3, or a throttle or policy of your own.",
     ),
 ]
 OnePreference = Annotated[

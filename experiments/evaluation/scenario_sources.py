@@ -24,7 +24,7 @@ def find_scenario(source: str) -> Scenario:
     Raises:
         BadInputError: there is none, or the file does not hold a valid one.
     """
-    suite_name, colon, name = source.partition(":")
+    suite_name, colon, name = source.rpartition(":")
     if not colon or Path(source).exists():
         return load_scenario(SCENARIOS.find(source))
     suite = get_suite(suite_name)

@@ -20,6 +20,7 @@ from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.documents import MOST_LEVELS, parse_yaml, read_yaml
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
+from dqgym.references import is_reference
 from dqgym.scenario import MAX_VCPUS
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval, parse_survey
@@ -29,6 +30,13 @@ from experiments.errors import describe_validation_error
 SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
 Preference = Annotated[Number, Field(ge=0)]
 _SHOWN_CHARACTERS = 100
+
+
+def _require_known(suite: str) -> None:
+    """BadInputError where there is no such suite. ``module:name`` is imported when it is trained on, not before: a
+    config may have come with a run from elsewhere, and reading a run executes nothing."""
+    if not is_reference(suite):
+        get_suite(suite)
 
 
 class RandomisationConfig(Section):
@@ -99,7 +107,7 @@ class EnvironmentConfig(Section):
         if not suites:
             raise BadInputError("must name at least one suite")
         for name in suites:
-            get_suite(name)
+            _require_known(name)
         return suites
 
     @field_validator("control_interval", mode="before")
@@ -157,7 +165,7 @@ class EvaluationConfig(Section):
     @classmethod
     def _are_known(cls, suites: list[str]) -> list[str]:
         for name in suites:
-            get_suite(name)
+            _require_known(name)
         return suites
 
 

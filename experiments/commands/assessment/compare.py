@@ -12,7 +12,7 @@ from experiments.commands.options import AsJson, MaxVcpus
 
 
 def compare_command(
-    own: Annotated[str, typer.Argument(metavar="A", help="A training run, policy bundle or baseline.")],
+    own: Annotated[str, typer.Argument(metavar="A", help="Anything that `dqgym evaluate` takes.")],
     other: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
     suite: Annotated[
         list[str] | None,

@@ -17,13 +17,15 @@ def evaluate_command(
     throttles: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN|BUNDLE|THROTTLE...",
+            metavar="RUN|BUNDLE|THROTTLE|ZIP|MODULE:NAME...",
             help="Training runs, policy bundles or baselines, these also with options (`dqgym throttles` lists them);"
-            " without any, the baselines alone.",
+            " zips of Stable-Baselines3, or throttles and policies of your own; without any, the baselines alone.",
             show_default=False,
         ),
     ] = None,
-    suite: Annotated[list[str], typer.Option(help="A suite of scenarios; repeat for more.")] = defaults.SUITES,
+    suite: Annotated[
+        list[str], typer.Option(help="A suite of scenarios, or module:name; repeat for more.")
+    ] = defaults.SUITES,
     preference: Annotated[
         list[float], typer.Option(help="What guest runtime is worth against time; repeat for more.", min=0.0)
     ] = defaults.PREFERENCES,
