@@ -7,6 +7,7 @@ from dqgym.names import unknown
 from dqgym.scenario.suites.cover_letter import COVER_LETTER
 from dqgym.scenario.suites.guest_runtime import GUEST_RUNTIME
 from dqgym.scenario.suites.kvm_lab import KVM_LAB
+from dqgym.scenario.suites.own.files import is_own, read_own
 from dqgym.scenario.suites.samplers import SAMPLERS
 from dqgym.scenario.suites.suite import FixedSuite, Suite
 
@@ -25,14 +26,16 @@ def suite_names() -> list[str]:
 
 
 def get_suite(name: str) -> Suite:
-    """The suite of that name.
+    """The suite of that name, or the one in a file or folder of the user's (``dqgym.scenario.suites.own``).
 
     Raises:
-        BadInputError: there is none; the message has the nearest name and all of them.
+        BadInputError: there is none, with the nearest name and all of them; or the file is not valid.
     """
-    if name not in _SUITES:
-        raise BadInputError(unknown("suite", name, _SUITES, "suites"))
-    return _SUITES[name]
+    if name in _SUITES:
+        return _SUITES[name]
+    if is_own(name):
+        return read_own(name, reserved=_SUITES)
+    raise BadInputError(f"{unknown('suite', name, _SUITES, 'suites')}; or a file or folder of scenarios")
 
 
 def describe(name: str) -> str:
