@@ -33,6 +33,8 @@ from dqgym.scenario.scenario import Scenario
 
 TIME_COLUMN = "time_s"
 BANDWIDTH_COLUMN = "bandwidth_bytes_per_s"
+SUITE_KEYS = ("scenarios", "sampler")
+"""Of a file with several scenarios (``dqgym.scenario.suites.own``)."""
 _SHOWN_CHARACTERS = 200
 
 
@@ -83,6 +85,9 @@ def scenario_from_content(content: object, source: str = "scenario", folder: Pat
     """The scenario that the content of a YAML file describes; see ``scenario_from_yaml``."""
     if not isinstance(content, dict):
         raise ScenarioError(f"{source}: must be a mapping with the keys {', '.join(Scenario.model_fields)}")
+    for key in SUITE_KEYS:
+        if key in content:
+            raise ScenarioError(f"{source}: a suite, not a scenario: it has {key!r}")
     content = _with_recordings_read(content, source, folder or Path())
     try:
         return Scenario.model_validate(content, context=FROM_FILE)

@@ -20,6 +20,7 @@ from dqgym.errors import RunFailedError
 from experiments.folders import FolderKind, filling_folder, require_free
 from experiments.reporting.tables import Table
 from experiments.runs.run_directory import RunDirectory, package_versions
+from experiments.runs.suites import with_names
 
 if TYPE_CHECKING:  # torch takes seconds to load, and what is wrong with the arguments is said before
     from experiments.runs.trained_policy import TrainedPolicy
@@ -93,7 +94,7 @@ def write_bundle(
             control_interval=IntervalSpec.of(policy.control_interval),
             preference=policy.preference,
             vcpus=policy.vcpus,
-            training_config=policy.config.model_dump(mode="json"),
+            training_config=with_names(policy.config),
             evaluation=evaluation,
             files=(FileEntry.of(draft / NETWORK_FILE),),
             parity=tuple(parity),

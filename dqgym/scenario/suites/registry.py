@@ -7,7 +7,7 @@ from dqgym.names import unknown
 from dqgym.scenario.suites.cover_letter import COVER_LETTER
 from dqgym.scenario.suites.guest_runtime import GUEST_RUNTIME
 from dqgym.scenario.suites.kvm_lab import KVM_LAB
-from dqgym.scenario.suites.own.files import is_own, read_own
+from dqgym.scenario.suites.own.files import is_own, own_name, read_own
 from dqgym.scenario.suites.samplers import SAMPLERS
 from dqgym.scenario.suites.suite import FixedSuite, Suite
 
@@ -36,6 +36,11 @@ def get_suite(name: str) -> Suite:
     if is_own(name):
         return read_own(name, reserved=_SUITES)
     raise BadInputError(f"{unknown('suite', name, _SUITES, 'suites')}; or a file or folder of scenarios")
+
+
+def name_of(text: str) -> str:
+    """What the suite that a text stands for is called in results; whether there is one is not looked at."""
+    return own_name(text) if text not in _SUITES and is_own(text) else text
 
 
 def describe(name: str) -> str:

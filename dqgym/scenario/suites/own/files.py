@@ -30,10 +30,11 @@ from dqgym.scenario.bounds import MOST_NAME_CHARACTERS
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.own.sampler_file import read_sampler
 from dqgym.scenario.suites.suite import FixedSuite, SampledSuite, Suite
-from dqgym.scenario.yaml_files import ScenarioError, scenario_from_content, scenario_to_content
+from dqgym.scenario.yaml_files import SUITE_KEYS, ScenarioError, scenario_from_content, scenario_to_content
 
 SUFFIXES = (".yaml", ".yml")
-SAMPLER, SCENARIOS, DESCRIPTION = "sampler", "scenarios", "description"
+SCENARIOS, SAMPLER = SUITE_KEYS
+DESCRIPTION = "description"
 MOST_FILES = 10_000
 """YAML files of one folder."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -55,7 +56,12 @@ class _Members:
 
 def is_own(text: str) -> bool:
     """Whether a text is the path of a suite: it has a separator or a suffix, or is a folder's name."""
-    return "/" in text or os.sep in text or text.lower().endswith(SUFFIXES) or os.path.isdir(text)
+    return "/" in text or os.sep in text or text.lower().endswith(SUFFIXES) or is_own_folder(text)
+
+
+def is_own_folder(text: str) -> bool:
+    """Whether there is a folder of that path."""
+    return os.path.isdir(text)
 
 
 def own_name(text: str) -> str:
