@@ -253,11 +253,12 @@ def _find_suites(content: dict[str, Any], folder: Path) -> None:
         return inside if is_own(name) or is_own_folder(inside) else name
 
     for section in ("environment", "evaluation"):
-        match content.get(section):
-            case {"suites": dict() as suites} as part:
-                content[section] = {**part, "suites": {found(name): weight for name, weight in suites.items()}}
-            case {"suites": list() as suites} as part:
-                content[section] = {**part, "suites": [found(name) for name in suites]}
+        part: Any = content.get(section)
+        suites: Any = part.get("suites") if isinstance(part, dict) else None
+        if isinstance(suites, dict):
+            content[section] = {**part, "suites": {found(name): weight for name, weight in suites.items()}}
+        elif isinstance(suites, list):
+            content[section] = {**part, "suites": [found(name) for name in suites]}
 
 
 def _replace(content: dict[str, Any], override: str) -> None:
