@@ -16,7 +16,7 @@ def configs_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what `dqgym train NAME` and `dqgym simulate NAME` take by name, and samplers to copy; or print one of them."""
+    """List what `dqgym train NAME` and `dqgym simulate NAME` take by name, and samplers; or print one."""
     from dqgym.errors import BadInputError
     from dqgym.names import did_you_mean
     from experiments.named_files import ALL, CONFIGS, summary

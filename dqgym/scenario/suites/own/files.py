@@ -150,7 +150,7 @@ def _sampled(name: str, path: Path, content: dict[Any, Any]) -> Suite:
     try:
         sampler.require_sound()
     except BadInputError as error:
-        raise ScenarioError(f"{path}: {SAMPLER}: not every scenario can be: {error}") from error
+        raise ScenarioError(f"{path}: {SAMPLER}: {error}") from error
     return SampledSuite(
         name,
         _description(content, path) or f"Drawn as {path} says.",

@@ -22,6 +22,8 @@ RELATIVE = {PRESSURE: "write_rate", MEMORY_SHARE: "working_set"}
 """What writers and devices may say in place of a rate and a size: the same relative to the link and the memory."""
 CORNERS = 128
 """Scenarios at the ends of all distributions, made when the file is read, to find those that cannot be."""
+_CORNER = "corner"
+"""What such a scenario is called."""
 _LINK: TypeAdapter[Any] = TypeAdapter(Link)
 
 
@@ -103,7 +105,11 @@ class Sampler:
         corners = _Corners()
         for index in range(CORNERS):
             most_vcpus = self.most_vcpus if index % 2 else max(self.fewest_vcpus, self.most_vcpus // 2)
-            self(corners, "at-the-ends-of-its-ranges", most_vcpus)  # type: ignore[arg-type]
+            try:
+                self(corners, _CORNER, most_vcpus)  # type: ignore[arg-type]
+            except BadInputError as error:
+                reason = str(error).removeprefix(f"{_CORNER}: ")
+                raise BadInputError(f"not every scenario can be, at the ends of its ranges: {reason}") from error
 
 
 def _absolute(fields: Any, vcpus: int, vm: VirtualMachine, bandwidth: float) -> dict[str, Any]:
