@@ -154,6 +154,7 @@ def test_a_resumed_evaluation_notices_that_a_suite_has_changed(folder: Path) -> 
     assert {key for key in before if before[key] != changed[key]} == {"digest of scenarios"}
 
 
+@pytest.mark.slow
 def test_compare_takes_them_now_and_from_results(folder: Path) -> None:
     duel = json.loads(done("compare", "none", "stop-and-copy", "--suite", "db.yaml", "--suite", "guests", "--json"))
     assert {one["suite"] for one in duel["standings"]} >= {"db", "guests"}
@@ -167,6 +168,7 @@ def test_compare_finds_the_rows_of_a_file_in_results(folder: Path) -> None:
         assert {one["suite"] for one in duel["standings"]} == {"db"}
 
 
+@pytest.mark.slow
 def test_simulate_takes_a_scenario_of_a_folder_and_of_a_list(folder: Path) -> None:
     assert json.loads(done("simulate", "guests:small", "--json"))["scenario"] == "small"
     assert json.loads(done("simulate", "db.yaml:database", "--json"))["scenario"] == "database"
@@ -249,6 +251,7 @@ def test_a_config_is_refused_where_two_suites_have_one_name(folder: Path) -> Non
         load_config(Path("own.yaml"), ["environment.suites={guests: 1, guests/: 1}"])
 
 
+@pytest.mark.slow
 def test_a_kept_config_is_the_same_training_until_a_file_changes(folder: Path) -> None:
     settings = load_config(Path("own.yaml"))
     text, files = kept_config(settings)
@@ -294,6 +297,7 @@ def test_a_run_is_resumed_evaluated_and_exported_after_its_files_are_gone(
     assert training["environment"]["suites"] == {"drawn": 2.0, "guests": 1.0, "noisy-neighbour": 1.0}
 
 
+@pytest.mark.slow
 def test_real_migrations_of_ones_own_suite_are_compared_with_the_model(folder: Path) -> None:
     done("evaluate", "none", "--no-baselines", "--suite", "db.yaml", "--preference", "0.2", "--out", "r")
     (folder / "db.yaml").unlink()

@@ -28,6 +28,7 @@ from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario.bounds import MOST_NAME_CHARACTERS
 from dqgym.scenario.scenario import Scenario
+from dqgym.scenario.suites.own.sampler import require_sound
 from dqgym.scenario.suites.own.sampler_file import read_sampler
 from dqgym.scenario.suites.suite import FixedSuite, SampledSuite, Suite
 from dqgym.scenario.yaml_files import SUITE_KEYS, ScenarioError, scenario_from_content, scenario_to_content
@@ -148,7 +149,7 @@ def _sampled(name: str, path: Path, content: dict[Any, Any]) -> Suite:
     _require_keys(content, (SAMPLER, DESCRIPTION), path)
     sampler = read_sampler(content[SAMPLER], str(path))
     try:
-        sampler.require_sound()
+        require_sound(sampler)
     except BadInputError as error:
         raise ScenarioError(f"{path}: {SAMPLER}: {error}") from error
     return SampledSuite(

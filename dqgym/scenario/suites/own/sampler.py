@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -100,16 +101,21 @@ class Sampler:
             groups.append((vcpus, group.fields.draw(rng)))
         return groups
 
-    def require_sound(self) -> None:
-        """Raise a BadInputError where a scenario at the ends of the distributions cannot be."""
-        corners = _Corners()
-        for index in range(CORNERS):
-            most_vcpus = self.most_vcpus if index % 2 else max(self.fewest_vcpus, self.most_vcpus // 2)
-            try:
-                self(corners, _CORNER, most_vcpus)  # type: ignore[arg-type]
-            except BadInputError as error:
-                reason = str(error).removeprefix(f"{_CORNER}: ")
-                raise BadInputError(f"not every scenario can be, at the ends of its ranges: {reason}") from error
+
+@lru_cache(maxsize=64)
+def require_sound(sampler: Sampler) -> None:
+    """Raise a BadInputError where a scenario at the ends of a sampler's ranges cannot be.
+
+    Once for each sampler: a command reads the same file several times.
+    """
+    corners = _Corners()
+    for index in range(CORNERS):
+        most_vcpus = sampler.most_vcpus if index % 2 else max(sampler.fewest_vcpus, sampler.most_vcpus // 2)
+        try:
+            sampler(corners, _CORNER, most_vcpus)  # type: ignore[arg-type]
+        except BadInputError as error:
+            reason = str(error).removeprefix(f"{_CORNER}: ")
+            raise BadInputError(f"not every scenario can be, at the ends of its ranges: {reason}") from error
 
 
 def _absolute(fields: Any, vcpus: int, vm: VirtualMachine, bandwidth: float) -> dict[str, Any]:

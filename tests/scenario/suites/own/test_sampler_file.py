@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dqgym.errors import BadInputError
 from dqgym.scenario import scenario_from_yaml, scenario_to_yaml
+from dqgym.scenario.suites.own.sampler import require_sound
 from dqgym.scenario.suites.own.sampler_file import read_sampler
 from dqgym.scenario.suites.registry import get_suite
 from dqgym.scenario.suites.suite import SampledSuite
@@ -31,7 +32,7 @@ def content(**parts: Any) -> dict[str, Any]:
 
 def suite_of(what: dict[str, Any], name: str = "mine") -> SampledSuite:
     sampler = read_sampler(what, "mine.yaml")
-    sampler.require_sound()
+    require_sound(sampler)
     return SampledSuite(name, "", sampler, sampler.most_vcpus)
 
 
@@ -193,7 +194,7 @@ def test_all_faults_are_told_at_once() -> None:
     ("parts", "told"),
     [
         ({"workload": [{**GROUP, "working_set": {"uniform": ["1 MiB", "2 GiB"]}}]}, "exceed the memory"),
-        ({"workload": [{"vcpus": 1, "pattern": "uniform", "memory_share": 0.6, "pressure": 1}] * 2}, "exceed the memory"),
+        ({"workload": [{"vcpus": 1, "pattern": "uniform", "memory_share": 0.6, "pressure": 1}] * 2}, "exceed the memory"),  # noqa: E501
         ({"workload": [{"vcpus": 1, "pattern": {"choice": ["idle", "uniform"]}, "pressure": 1, "memory_share": 0.1}]}, "'idle' writes nothing"),  # noqa: E501
         ({"limits": {"deadline_pass_times": {"uniform": [10, 5000]}}}, "deadline_pass_times"),
         ({"vm": {"memory": {"log_uniform": ["4 KiB", "8 GiB"]}}, "link": {"kind": "constant", "bandwidth": "0.1 PB/s"}}, "pass time T0"),  # noqa: E501
