@@ -32,16 +32,24 @@ class Registry(Generic[Row]):
         listed_as: what a list of their names begins with, in messages.
         group: of the entry points.
         shipped: the rows that come with dqgym.
+        beside: ends the message about an unknown name: what else could be given.
         adopt: makes a row of what a reference or an entry point stands for, and its name; BadInputError where it
             cannot be one.
     """
 
     def __init__(
-        self, what: str, listed_as: str, group: str, shipped: Mapping[str, Row], adopt: Callable[[str, object], Row]
+        self,
+        what: str,
+        listed_as: str,
+        group: str,
+        shipped: Mapping[str, Row],
+        adopt: Callable[[str, object], Row],
+        beside: str = "",
     ) -> None:
         self.what = what
         self.listed_as = listed_as
         self.group = group
+        self.beside = beside
         self.shipped = shipped
         self._adopt = adopt
         self._added: dict[str, Row] = {}
@@ -79,7 +87,8 @@ class Registry(Generic[Row]):
             return self._referenced[name]
         installed = self._installed()
         if name not in installed:
-            raise BadInputError(unknown(self.what, name, [*self.shipped, *self._added, *installed], self.listed_as))
+            known = [*self.shipped, *self._added, *installed]
+            raise BadInputError(unknown(self.what, name, known, self.listed_as) + self.beside)
         self._added[name] = self._loaded(installed[name])
         return self._added[name]
 

@@ -22,6 +22,7 @@ from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
 from experiments.runs.config import TrainingConfig, load_config
 from experiments.runs.run_directory import RunDirectory
+from experiments.runs.suites import with_names
 
 STAND_IN = "mixed"
 """Scenarios of a policy that was trained on suites of one's own alone."""
@@ -51,7 +52,7 @@ class TrainedPolicy:
 
     def training_record(self) -> dict[str, Any]:
         """The config of its training, as JSON."""
-        return self.config.model_dump(mode="json")
+        return with_names(self.config)
 
     def scenarios(self, of_sampler: int, seed: int) -> list[Scenario]:
         """Some scenarios of each suite that it was trained on: ``of_sampler`` of a sampler, all of a fixed one.

@@ -11,6 +11,7 @@ from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.cover_letter import COVER_LETTER
 from dqgym.scenario.suites.guest_runtime import GUEST_RUNTIME
 from dqgym.scenario.suites.kvm_lab import KVM_LAB
+from dqgym.scenario.suites.own.files import is_own, own_name, read_own
 from dqgym.scenario.suites.samplers import SAMPLERS
 from dqgym.scenario.suites.suite import FixedSuite, Suite
 
@@ -41,7 +42,9 @@ def own_suite(name: str, found: object, description: str = "") -> Suite:
     return FixedSuite(name, description or f"Scenarios of {name}.", lambda: members)
 
 
-SUITES: Registry[Suite] = Registry("suite", "suites", "dqgym.suites", by_name(_ROWS), own_suite)
+SUITES: Registry[Suite] = Registry(
+    "suite", "suites", "dqgym.suites", by_name(_ROWS), own_suite, beside="; or a file or folder of scenarios"
+)
 """All suites by name: those above and those of others."""
 
 
@@ -51,12 +54,19 @@ def suite_names() -> list[str]:
 
 
 def get_suite(name: str) -> Suite:
-    """The suite of that name, or of ``module:name``.
+    """The suite of that name, of ``module:name``, or in a file or folder of the user's (``suites.own``).
 
     Raises:
-        BadInputError: there is none; the message has the nearest name and all of them.
+        BadInputError: there is none, with the nearest name and all of them; or the file is not valid.
     """
+    if is_own(name) and not SUITES.knows(name):
+        return read_own(name, reserved=SUITES.names())
     return SUITES.row(name)
+
+
+def name_of(text: str) -> str:
+    """What the suite that a text stands for is called in results; whether there is one is not looked at."""
+    return own_name(text) if is_own(text) and not SUITES.knows(text) else text
 
 
 def describe(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.commands import defaults
-from experiments.commands.options import AsJson, MaxVcpus
+from experiments.commands.options import SUITE, SUITE_HELP, AsJson, MaxVcpus
 
 
 def compare_command(
@@ -17,7 +17,9 @@ def compare_command(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"A suite of scenarios; repeat for more. Else {', '.join(defaults.SUITES)}.", show_default=False
+            metavar=SUITE,
+            help=f"{SUITE_HELP} Repeat for more. Else {', '.join(defaults.SUITES)}.",
+            show_default=False,
         ),
     ] = None,
     preference: Annotated[

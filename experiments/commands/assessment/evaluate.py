@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from experiments.commands import defaults
-from experiments.commands.options import AsJson, Backend, Force, MaxVcpus, Scale
+from experiments.commands.options import SUITE, SUITE_HELP, AsJson, Backend, Force, MaxVcpus, Scale
 
 
 def evaluate_command(
@@ -23,9 +23,7 @@ def evaluate_command(
             show_default=False,
         ),
     ] = None,
-    suite: Annotated[
-        list[str], typer.Option(help="A suite of scenarios, or module:name; repeat for more.")
-    ] = defaults.SUITES,
+    suite: Annotated[list[str], typer.Option(metavar=SUITE, help=f"{SUITE_HELP} Repeat for more.")] = defaults.SUITES,
     preference: Annotated[
         list[float], typer.Option(help="What guest runtime is worth against time; repeat for more.", min=0.0)
     ] = defaults.PREFERENCES,
