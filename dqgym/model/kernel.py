@@ -38,6 +38,7 @@ _f, _f64 = np.float32, np.float64
 _ROWS = len(Vcpu)
 _COLUMNS = len(Vm)
 _EPSILON_S = 1e-9
+_SAME_BYTES = 1.0
 _SAME_WINDOW = 1e-6
 """Share of a send window that rounding may take from a time."""
 BLOCK = 16
@@ -81,9 +82,27 @@ def start_migration(  # type: ignore[no-untyped-def]
     state[Vm.SYNCS] = 1.0
     state[Vm.ROUND_BYTES] = state[Vm.MEMORY_BYTES]
     state[Vm.REMAINING_BYTES] = state[Vm.MEMORY_BYTES]
+    state[Vm.ZERO_LEFT] = state[Vm.ZERO_BYTES]
     state[Vm.DEVICE_PENDING] = state[Vm.DEVICE_BYTES]
     state[Vm.MEASURED_BANDWIDTH] = state[Vm.NOMINAL_BANDWIDTH]
     state[Vm.LEAST_CAP] = 1.0
+
+
+@part
+def plan_scan(state, pending, low_at_s):  # type: ignore[no-untyped-def]
+    """(when no more than fits into the downtime is left, whether zeros are gone through now, for how long that stays).
+
+    Pages of zeros are the last of the first round; those that it leaves come first in the next. They wait like others,
+    and ``low_at_s`` is when the others alone would fit.
+    """
+    zero_left, scan = state[Vm.ZERO_LEFT], state[Vm.SCAN_BYTES_PER_S]
+    bandwidth, downtime_s = state[Vm.BANDWIDTH], state[Vm.DOWNTIME_LIMIT_S]
+    if state[Vm.ROUND] > 1.0:
+        return low_at_s + zero_left / scan, True, zero_left / scan
+    low_at_s += min(zero_left / bandwidth, downtime_s) + max(zero_left - bandwidth * downtime_s, 0.0) / scan
+    if pending > _SAME_BYTES:
+        return low_at_s, False, pending / bandwidth
+    return low_at_s, True, zero_left / scan
 
 
 @part
@@ -97,20 +116,28 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     pending = state[Vm.ROUND_BYTES] - sent_before
     window_s, round_time_s = parameters.window_s, state[Vm.ROUND_TIME_S]
     downtime_s = state[Vm.DOWNTIME_LIMIT_S]
-    if state[Vm.ROUND] == 1.0:  # Pages of zeros wait, too, and come last.
-        downtime_s = max(downtime_s - state[Vm.ZERO_BYTES] / bandwidth, 0.0)
     low_at_s = round_time_s + pending / bandwidth - downtime_s
+    scans, scans_until_s = False, np.inf
+    if state[Vm.ZERO_LEFT] > 0.0:
+        low_at_s, scans, scans_until_s = plan_scan(state, pending, low_at_s)
     windows = max(np.ceil(max(low_at_s, round_time_s) / window_s - _SAME_WINDOW), 1.0)
     until_sync_s = windows * window_s - round_time_s
     waiting = state[Vm.WAIT_LEFT_S] > 0.0
     until_sync_s = state[Vm.WAIT_LEFT_S] if waiting else until_sync_s
     piece_s = min(state[Vm.LEFT_S], until_sync_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
+    if scans_until_s < np.inf and not waiting:
+        piece_s = min(piece_s, scans_until_s)
     if state[Vm.SLEEPS] > 0.0:
         piece_s = plan_sleeps(tile, slots, state[Vm.TIME_S], piece_s, state[Vm.SYNC_WAITS])
     piece_s = max(piece_s, _EPSILON_S)
-    sent = 0.0 if waiting else min(bandwidth * piece_s, pending)
+    scans = scans and not waiting
+    state[Vm.SCANS] = 1.0 if scans else 0.0
+    sent = 0.0 if waiting or scans else min(bandwidth * piece_s, pending)
     per_round = 1.0 / max(state[Vm.ROUND_BYTES], 1.0)
-    unsent_from, unsent_to = 1.0 - sent_before * per_round, 1.0 - (sent_before + sent) * per_round
+    # The sender is in the midst of a chunk, on average: as much of one is cleared behind it as is sent of the next.
+    sealed = 1.0 - state[Vm.CLEARED_AHEAD]
+    unsent_from = max(sealed - sent_before * per_round, 0.0)
+    unsent_to = max(sealed - (sent_before + sent) * per_round, 0.0)
     lazy_clear = state[Vm.LAZY_CLEAR]
     state[Vm.PIECE_S] = piece_s
     state[Vm.PIECE_SENT] = sent
@@ -160,11 +187,14 @@ def device_writes(state):  # type: ignore[no-untyped-def]
 def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     """Add the dirty pages to those still to send; returns the bytes then remaining.
 
-    Where the log is cleared at the sync, dirty pages may be among those still to send. A random writer hits these as
-    often as any others, a sequential one those that it found a loop ago and that have not been sent since.
+    Where the log is cleared before a page is sent, dirty pages may be among those still to send. A random writer hits
+    these as often as any others, a sequential one those that it found a loop ago and that have not been sent since.
     """
     unsent = 1.0 - state[Vm.ROUND_SENT] / max(state[Vm.ROUND_BYTES], 1.0)
     left, eager_clear = _f(unsent), _f(1.0 - state[Vm.LAZY_CLEAR])
+    # Of those still to send, the share whose log is cleared.
+    ahead_of_left = min(state[Vm.CLEARED_AHEAD] / max(unsent, _EPSILON_S), 1.0)
+    cleared = _f(ahead_of_left) if state[Vm.LAZY_CLEAR] > 0.0 else _f(1.0)
     vcpus_found = _f(0.0)
     per_hot, per_cold = row(tile, Vcpu.PER_HOT, slots), row(tile, Vcpu.PER_COLD, slots)
     hot_pending, cold_pending = row(tile, Vcpu.HOT_PENDING, slots), row(tile, Vcpu.COLD_PENDING, slots)
@@ -174,10 +204,10 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     still_waiting = row(tile, Vcpu.STILL_WAITING, slots)
     for i in range(len(slots)):
         hot_left, cold_left = hot_pending[i] * left, cold_pending[i] * left
-        hot_new = hot_dirty[i] * (_f(1.0) - eager_clear * hot_left * per_hot[i])
-        at_random = cold_dirty[i] * (_f(1.0) - eager_clear * cold_left * per_cold[i])
+        hot_new = hot_dirty[i] * (_f(1.0) - cleared * hot_left * per_hot[i])
+        at_random = cold_dirty[i] * (_f(1.0) - cleared * cold_left * per_cold[i])
         waits = max(still_waiting[i] * left, _LEAST_SHARE)
-        in_order = cold_dirty[i] * (_f(1.0) - eager_clear * waits)
+        in_order = cold_dirty[i] * (_f(1.0) - cleared * waits)
         # Those ahead were found a loop ago, and have survived the rounds since.
         still_waiting[i] = exp((_f(1.0) - min(cold_dirty[i] * per_cold[i], _f(1.0))) * log(waits))
         cold_new = sequential[i] * in_order + (_f(1.0) - sequential[i]) * at_random
@@ -191,7 +221,7 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     found = _f64(vcpus_found)
     if state[Vm.DEVICE_BYTES] > 0.0:
         device_left = state[Vm.DEVICE_PENDING] * unsent
-        device_new = state[Vm.DEVICE_DIRTY] * (1.0 - eager_clear * device_left / state[Vm.DEVICE_BYTES])
+        device_new = state[Vm.DEVICE_DIRTY] * (1.0 - cleared * device_left / state[Vm.DEVICE_BYTES])
         state[Vm.DEVICE_PENDING] = device_left + device_new
         state[Vm.DEVICE_DIRTY] = 0.0
         found += device_new
@@ -208,11 +238,12 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
 
 @part
 def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
-    """True where the sync that is due has yet to wait for sleeping vCPUs."""
+    """True where the sync that is due has yet to wait for sleeping vCPUs, or for what it takes by itself."""
     if state[Vm.WAIT_S] > 0.0:  # It has waited.
         return False
+    state[Vm.WAIT_S] = state[Vm.SYNC_S]
     if state[Vm.SLEEPS] > 0.0:
-        state[Vm.WAIT_S] = sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS])
+        state[Vm.WAIT_S] = max(state[Vm.SYNC_S], sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS]))
     state[Vm.WAIT_LEFT_S] = state[Vm.WAIT_S]
     return state[Vm.WAIT_S] > 0.0
 
@@ -238,21 +269,23 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     """Sync; stop the guest and send the rest if it fits into the downtime limit, else begin the next round."""
     if must_wait(tile, state, slots):
         return
-    remaining = sync_dirty_log(tile, state, slots)
-    converges = remaining <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]
+    remaining, zero_left = sync_dirty_log(tile, state, slots), state[Vm.ZERO_LEFT]
+    converges = remaining + zero_left <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]
     waited_s = state[Vm.WAIT_S]
     state[Vm.WAIT_S] = 0.0
     if waited_s > 0.0 and not converges:
         allowed = make_up_for_wait(state, waited_s, window_s)
         remaining -= state[Vm.ROUND_SENT]
-        converges = remaining <= allowed
+        converges = remaining + zero_left <= allowed
     if converges:
         downtime_s = remaining / max(state[Vm.BANDWIDTH], state[Vm.LINE_SPEED])
+        downtime_s += zero_left / state[Vm.SCAN_BYTES_PER_S] + state[Vm.LAST_STAGE_S]
         state[Vm.DOWNTIME_S] = downtime_s
         state[Vm.ROUND_END_SENT] = state[Vm.SENT_BYTES]
         state[Vm.TIME_S] += downtime_s
         state[Vm.SENT_BYTES] += remaining
         state[Vm.ROUND_BYTES] = 0.0
+        state[Vm.ZERO_LEFT] = 0.0
         state[Vm.DONE] = 1.0
         state[Vm.CONVERGED] = 1.0
     else:
@@ -292,6 +325,8 @@ def end_piece(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     state[Vm.ROUND_TIME_S] += piece_s
     state[Vm.INTERVAL_S] += piece_s
     state[Vm.LEFT_S] -= piece_s
+    if state[Vm.SCANS] > 0.0:
+        state[Vm.ZERO_LEFT] = max(state[Vm.ZERO_LEFT] - piece_s * state[Vm.SCAN_BYTES_PER_S], 0.0)
     if state[Vm.WAIT_LEFT_S] > 0.0:
         state[Vm.WAIT_LEFT_S] = 0.0 if state[Vm.PIECE_ENDS_ROUND] > 0.0 else state[Vm.WAIT_LEFT_S] - piece_s
     if state[Vm.PIECE_ENDS_ROUND] > 0.0:

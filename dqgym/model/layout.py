@@ -158,7 +158,9 @@ class Vm(_Numbered):
     DEVICE_RATE = auto()
     DEVICE_BYTES = auto()
     LAZY_CLEAR = auto()
-    """1 where a page's dirty log is cleared when the page is sent, 0 where all are cleared at the sync."""
+    """0 where the log of all pages is cleared at the sync, 1 where a chunk's is when its first page is sent."""
+    CLEARED_AHEAD = auto()
+    """A chunk over the memory; 0: page by page."""
     SYNC_WAITS = auto()
     """1 where a sync waits for vCPUs in the sleeping part of their time slices."""
     RINGS = auto()
@@ -166,6 +168,12 @@ class Vm(_Numbered):
     RING_BYTES = auto()
     RECORDED = auto()
     """1 where any vCPU has a recorded schedule."""
+    SCAN_BYTES_PER_S = auto()
+    """Speed of going through pages of zeros."""
+    SYNC_S = auto()
+    """Time of a sync; nothing is sent meanwhile."""
+    LAST_STAGE_S = auto()
+    """Downtime where nothing is left to send."""
     EXIT_BYTES_PER_S = auto()
     """Constants of the host (``dqgym.model.parameters``), which training varies from scenario to scenario."""
     CONTENTION = auto()
@@ -195,6 +203,8 @@ class Vm(_Numbered):
     ROUND_SENT = auto()
     ROUND_TIME_S = auto()
     """Time since the send window in which the round began."""
+    ZERO_LEFT = auto()
+    """Pages of zeros that the sender has yet to go through, bytes."""
     DEVICE_PENDING = auto()
     DEVICE_DIRTY = auto()
     BANDWIDTH = auto()
@@ -243,12 +253,15 @@ class Vm(_Numbered):
     """Length of the piece of a round that runs, and the bytes that leave in it."""
     PIECE_SENT = auto()
     PIECE_ENDS_ROUND = auto()
+    SCANS = auto()
+    """1 where the sender goes through pages of zeros in the piece."""
     UNSENT_FROM = auto()
-    """Shares of the round's set that stores meet as pending before and after the piece: the unsent ones, or none where
-    the log is cleared at the sync."""
+    """Shares of the round's set that stores meet as pending before and after the piece: those whose log has not been
+    cleared since the sync."""
     UNSENT_TO = auto()
     MET_SENT = auto()
-    """Share of the round's set that a sequential writer in its midst meets as sent, half-way through the piece."""
+    """Share of the round's set that a sequential writer in its midst meets as sent, or with its log cleared, half-way
+    through the piece."""
     UNCLAIMED = auto()
     """Result of ``natural_writes``."""
     BEYOND = auto()

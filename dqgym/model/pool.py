@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dqgym.errors import BadInputError
 from dqgym.model.layout import IN_STEP, UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
-from dqgym.model.parameters import ModelParameters, run_slice_s
+from dqgym.model.parameters import ModelParameters, fault_s_of, run_slice_s
 from dqgym.scenario import (
     Bursty,
     ConstantLink,
@@ -125,18 +125,19 @@ def _vcpu_parameters(
     A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page
     with many stores and takes one fault for it.
     """
-    page_bytes, sequential = scenario.vm.page_bytes, group.sequential
+    page_bytes, sequential = scenario.vm.dirty_granule_bytes, group.sequential
     store_s = BASE_PAGE_BYTES / parameters.write_bytes_per_s
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     hot, working_set = group.hot_set, group.working_set_bytes
     hot_bytes = working_set * hot.fraction if hot else 0.0
+    fault_s = fault_s_of(scenario, parameters)
     ring_stores = _stores_that_fill(scenario.ring_bytes, group)
     rows: dict[Vcpu, float | list[float]] = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),
         Vcpu.OPEN: float(group.demand == "open"),
         Vcpu.RATE: group.write_rate_bytes_per_s * (1.0 if sequential else page_bytes / BASE_PAGE_BYTES),
-        Vcpu.FIRST_S: (stores_per_page * store_s + parameters.fault_s) / page_bytes,
+        Vcpu.FIRST_S: (stores_per_page * store_s + fault_s) / page_bytes,
         Vcpu.AGAIN_S: stores_per_page * store_s / page_bytes,
         Vcpu.HOT_SHARE: hot.share if hot else 0.0,
         Vcpu.HOT_BYTES: hot_bytes,
@@ -233,14 +234,18 @@ def _vm_parameters(
         Vm.VCPUS: scenario.vcpus,
         Vm.RANDOM_PERIODS: float(any(_random_periods(group.schedule, 1) != 0.0 for group in scenario.workload)),
         Vm.RECORDED: float(any(isinstance(group.schedule, Recorded) for group in scenario.workload)),
-        Vm.LAZY_CLEAR: float(not scenario.dirty_log.cleared_at_sync),
+        Vm.LAZY_CLEAR: float(scenario.cleared_ahead < 1.0),
+        Vm.CLEARED_AHEAD: scenario.cleared_ahead if scenario.cleared_ahead < 1.0 else 0.0,
         Vm.SYNC_WAITS: float(scenario.dirty_log.sync_waits),
         Vm.RINGS: float(scenario.dirty_log.kind == "ring"),
         Vm.RING_BYTES: scenario.ring_bytes,
         Vm.HOT: float(any(group.hot_set is not None for group in scenario.workload)),
         Vm.LINE_SPEED: scenario.link.line_speed_bytes_per_s or 0.0,
-        Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.page_bytes / BASE_PAGE_BYTES,
+        Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.dirty_granule_bytes / BASE_PAGE_BYTES,
         Vm.DEVICE_BYTES: scenario.device.working_set_bytes,
+        Vm.SCAN_BYTES_PER_S: scenario.host_or_default.scan_speed_bytes_per_s,
+        Vm.SYNC_S: scenario.sync_s,
+        Vm.LAST_STAGE_S: scenario.last_stage_s,
         Vm.EXIT_BYTES_PER_S: parameters.exit_bytes_per_s,
         Vm.CONTENTION: parameters.contention,
         Vm.OVERSHOOT_BYTES: parameters.overshoot_bytes,

@@ -17,7 +17,7 @@ class Limits(Record):
     Attributes:
         downtime_s: the pause at the end; the migration completes when remaining <= bandwidth * downtime limit.
         deadline_pass_times: the migration has failed when it takes longer than this many pass times (T0); above 1, at
-            most 1000, and in seconds no more than ``dqgym.scenario.bounds`` allows.
+            most 1000; a pass counts as 0.1 s at least, a send window. In seconds no more than ``dqgym.scenario.bounds`` allows.
     """
 
     downtime_s: Duration = 0.3

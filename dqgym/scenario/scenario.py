@@ -7,8 +7,15 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from dqgym.errors import BadInputError
-from dqgym.scenario.bounds import MOST_DEADLINE_S, MOST_LINK_CHANGES, MOST_NAME_CHARACTERS, PASS_TIME_S
+from dqgym.scenario.bounds import (
+    LEAST_DEADLINE_PASS_S,
+    MOST_DEADLINE_S,
+    MOST_LINK_CHANGES,
+    MOST_NAME_CHARACTERS,
+    PASS_TIME_S,
+)
 from dqgym.scenario.dirty_log import DirtyLog
+from dqgym.scenario.hosts.host import DEFAULT_HOST, Host
 from dqgym.scenario.limits import DeviceWrites, Limits
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import Record
@@ -31,6 +38,7 @@ class Scenario(Record):
         device: writes that are charged to no vCPU.
         limits: downtime and deadline.
         dirty_log: how the hypervisor learns which pages were written.
+        host: what the hypervisor takes beside the link's bandwidth; None: ``DEFAULT_HOST``.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MOST_NAME_CHARACTERS)]
@@ -40,6 +48,7 @@ class Scenario(Record):
     device: DeviceWrites = DeviceWrites()
     limits: Limits = Limits()
     dirty_log: DirtyLog = DirtyLog()
+    host: Host | None = None
 
     @property
     def vcpus(self) -> int:
@@ -52,6 +61,21 @@ class Scenario(Record):
         return tuple(group for group in self.workload for _ in range(group.vcpus))
 
     @property
+    def host_or_default(self) -> Host:
+        """The host that it is played on."""
+        return self.host or DEFAULT_HOST
+
+    @property
+    def sync_s(self) -> float:
+        """The time that a sync of the dirty log takes, which nothing is sent in."""
+        return self.host_or_default.sync_s(self.vm.memory_bytes + self.vm.zero_bytes)
+
+    @property
+    def last_stage_s(self) -> float:
+        """The downtime where nothing is left to send."""
+        return self.host_or_default.last_stage_s + self.sync_s
+
+    @property
     def bandwidth_bytes_per_s(self) -> float:
         """Nominal bandwidth of the link."""
         return self.link.nominal_bandwidth_bytes_per_s
@@ -59,7 +83,12 @@ class Scenario(Record):
     @property
     def ring_bytes(self) -> int:
         """The bytes of pages that a vCPU's dirty ring holds."""
-        return self.dirty_log.ring_entries * self.vm.page_bytes
+        return self.dirty_log.ring_entries * self.vm.dirty_granule_bytes
+
+    @property
+    def cleared_ahead(self) -> float:
+        """Share of the memory whose dirty log is cleared before it is sent (``DirtyLog.cleared_ahead``)."""
+        return self.dirty_log.cleared_ahead(self.vm.memory_bytes, self.vm.dirty_granule_bytes)
 
     @property
     def pass_time_s(self) -> float:
@@ -68,8 +97,8 @@ class Scenario(Record):
 
     @property
     def deadline_s(self) -> float:
-        """The migration has failed when it takes longer."""
-        return self.limits.deadline_pass_times * self.pass_time_s
+        """The migration has failed when it takes longer; a pass counts as a send window at least."""
+        return self.limits.deadline_pass_times * max(self.pass_time_s, LEAST_DEADLINE_PASS_S)
 
     @model_validator(mode="after")
     def _has_few_enough_vcpus(self) -> Scenario:
@@ -79,7 +108,7 @@ class Scenario(Record):
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> Scenario:
-        memory, page = self.vm.memory_bytes, self.vm.page_bytes
+        memory, page = self.vm.memory_bytes, self.vm.dirty_granule_bytes
         if memory < page:
             raise BadInputError(f"memory {format_bytes(memory)} is smaller than a page of {format_bytes(page)}")
         written = [(group.vcpus, group.working_set_bytes) for group in self.workload if group.writes]

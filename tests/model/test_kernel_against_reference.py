@@ -117,6 +117,9 @@ def test_the_sample_has_something_of_everything(comparison):
         [case.throttle for case in cases],
         [case.host for case in cases],
         [case.scenario.dirty_log.kind for case in cases],
+        [_chunks(case) for case in cases if case.scenario.dirty_log.kind == "bitmap"],
+        [case.scenario.vm.zero_bytes > 0 for case in cases],
+        [case.scenario.sync_s > 0 for case in cases],
         [case.scenario.link.kind for case in cases],
         [case.scenario.device.rate_bytes_per_s > 0 for case in cases],
         [case.scenario.link.line_speed_bytes_per_s is None for case in cases],
@@ -129,6 +132,11 @@ def test_the_sample_has_something_of_everything(comparison):
         assert counts.min() >= 20, dict(zip(kinds, counts, strict=True))
     converged = comparison.reference["converged"].all(axis=0)
     assert 0.5 < converged.mean() < 0.98
+
+
+def _chunks(case: Case) -> str:
+    ahead = case.scenario.cleared_ahead
+    return "a page" if ahead == 0.0 else "all" if ahead == 1.0 else "a part"
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ NOTHING_DUE_S = 9.7
 
 
 def guest(*workload, log: str = "ring", **others) -> Scenario:
-    return scenario(*workload, dirty_log=DirtyLog(kind=log, ring_entries=1024), **others)
+    return scenario(*workload, dirty_log=DirtyLog(kind=log, ring_entries=1024, clear_chunk_bytes=4096), **others)
 
 
 def short_guest(*workload, log: str) -> Scenario:

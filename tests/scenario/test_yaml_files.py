@@ -52,7 +52,7 @@ def test_text_with_units_is_read_into_base_units() -> None:
     assert scenario.workload[0].write_rate_bytes_per_s == 4e9
     assert scenario.bandwidth_bytes_per_s == 640 * 1024 * 1024
     assert scenario.limits.downtime_s == 0.3
-    assert (scenario.vm.page_bytes, scenario.limits.deadline_pass_times, scenario.vcpus) == (4096, 20, 2)
+    assert (scenario.vm.dirty_granule_bytes, scenario.limits.deadline_pass_times, scenario.vcpus) == (4096, 20, 2)
     assert scenario.pass_time_s == pytest.approx(8e9 / (640 * 2**20))
 
 
@@ -72,7 +72,7 @@ def test_every_dimensional_value_is_written_with_its_unit() -> None:
         ("8 GB", "8000000000", ["vm.memory", "8000000000", "text with a unit", "GB, TB"]),
         ("8 GB", "8 Gb", ["vm.memory", "'8 Gb'", "bits", "write '8 GB' or '8 GiB'", "allowed units"]),
         ("8 GB", "5 GB", ["working sets", "8 GB", "5 GB"]),
-        ("8 GB}", "8 GB, page: 5 KiB}", ["vm.page", "5 KiB", "4 KiB, 64 KiB, 2 MiB, 1 GiB"]),
+        ("8 GB}", "8 GB, page: 5 KiB}", ["vm.dirty_granule", "5 KiB", "4 KiB, 64 KiB, 2 MiB, 16 MiB, 1 GiB"]),
         ("640 MiB/s", "640 MiB", ["link.bandwidth", "'640 MiB'", "did you mean 'MiB/s'"]),
         ("640 MiB/s", "0 MiB/s", ["link.bandwidth", "'0 MiB/s'", "greater than 0"]),
         ("640 MiB/s}", "640 MiB/s, line_speed: 1 MiB/s}", ["link", "line speed", "at least the bandwidth"]),

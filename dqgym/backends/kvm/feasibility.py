@@ -67,9 +67,9 @@ def _problems(scenario: Scenario) -> str:
             f"{format_bytes(scenario.vm.memory_bytes)} must be whole pages of 4 KiB, at most"
             f" {format_bytes(MOST_MEMORY_BYTES)}",
         ),
-        "vm.page": (
-            scenario.vm.page_bytes != BASE_PAGE_BYTES,
-            f"{format_bytes(scenario.vm.page_bytes)} must be 4 KiB: dirty rings log single pages",
+        "vm.dirty_granule": (
+            scenario.vm.dirty_granule_bytes != BASE_PAGE_BYTES,
+            f"{format_bytes(scenario.vm.dirty_granule_bytes)} must be 4 KiB: dirty rings log single pages",
         ),
         "vm.zero": (
             scenario.vm.zero_bytes > 0,

@@ -24,7 +24,7 @@ from dqgym.jit.compile import kernel, routine
 from dqgym.jit.random import uniform
 from dqgym.model.layout import Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
-from dqgym.model.page_exact.state import DIRTY, LINK, PAGES, PENDING
+from dqgym.model.page_exact.state import CLEARED, DIRTY, LINK, PAGES, PENDING
 from dqgym.model.page_exact.vcpu import (
     command_cap,
     empty_rings,
@@ -46,7 +46,7 @@ _EPSILON_S = 1e-9
 @routine
 def begin_sync(vm, vcpus, ends_round):  # type: ignore[no-untyped-def]
     """Sync the dirty log as soon as every vCPU can flush its ring: those that a throttle keeps asleep wake first."""
-    wait_s = 0.0
+    wait_s = vm.sync_s
     for i in range(len(vcpus)):
         wait_s = max(wait_s, wakes_in_s(vcpus[i], vm.time_s, vm.sync_waits))
     vm.sync_until_s = vm.time_s + wait_s
@@ -75,12 +75,8 @@ def read_dirty_log(vm, vcpus, pages):  # type: ignore[no-untyped-def]
 
 @routine
 def fits_into_downtime(vm):  # type: ignore[no-untyped-def]
-    """True where what is pending could be sent within the downtime limit.
-
-    Pages of zeros cost nothing to send, but wait until the first round has sent all others.
-    """
-    zero_bytes = vm.zero_bytes if vm.pending_pages > 0 else 0.0
-    return vm.pending_pages * vm.page_bytes + zero_bytes <= vm.threshold_bytes
+    """True where what is pending, pages of zeros included, could be sent within the downtime limit."""
+    return vm.pending_pages * vm.page_bytes + vm.zero_bytes <= vm.threshold_bytes
 
 
 @routine
@@ -112,7 +108,6 @@ def end_sync(vm, vcpus, pages, bandwidth):  # type: ignore[no-untyped-def]
     window begins.
     """
     read_dirty_log(vm, vcpus, pages)
-    vm.zero_bytes = 0.0
     if vm.sync_ends_round:
         if fits_into_downtime(vm):
             stop_guest(vm, bandwidth)
@@ -123,8 +118,24 @@ def end_sync(vm, vcpus, pages, bandwidth):  # type: ignore[no-untyped-def]
 
 
 @routine
+def clear_log(vm, pages):  # type: ignore[no-untyped-def]
+    """Clear the dirty log of the chunk in which the sender is: stores to its pages count again, sent or not."""
+    first = vm.address // vm.chunk_pages * vm.chunk_pages
+    for address in range(first, min(first + vm.chunk_pages, len(pages))):
+        pages[address] |= CLEARED
+
+
+@routine
 def send(vm, pages, bandwidth, duration_s):  # type: ignore[no-untyped-def]
-    """Send what is pending, at ascending addresses and around the end, as far as the line and the budget allow."""
+    """Send what is pending, at ascending addresses and around the end, as far as the line and the budget allow.
+
+    Pages of zeros come after all others in the first round, and those left of them before all others in the next. The
+    sender goes through them at its own speed, and sends nothing.
+    """
+    if vm.zero_bytes > 0.0 and (vm.pending_pages == 0 or vm.rounds > 1):
+        vm.zero_bytes = max(vm.zero_bytes - vm.scan_bytes_per_s * duration_s, 0.0)
+        vm.transmitted_bytes %= vm.page_bytes
+        return
     speed = vm.line_speed if vm.line_speed > 0.0 else bandwidth
     if vm.pending_pages > 0:
         vm.sending_s += duration_s
@@ -133,6 +144,8 @@ def send(vm, pages, bandwidth, duration_s):  # type: ignore[no-untyped-def]
     while vm.pending_pages > 0 and vm.transmitted_bytes >= vm.page_bytes and vm.budget_bytes >= vm.page_bytes:
         while not pages[vm.address] & PENDING:
             vm.address = (vm.address + 1) % len(pages)
+        if not pages[vm.address] & CLEARED:
+            clear_log(vm, pages)
         pages[vm.address] &= ~PENDING
         vm.pending_pages -= 1
         vm.sent_pages += 1
@@ -145,7 +158,9 @@ def send(vm, pages, bandwidth, duration_s):  # type: ignore[no-untyped-def]
 @routine
 def stop_guest(vm, bandwidth):  # type: ignore[no-untyped-def]
     """The last stage: nobody writes any more, the rest goes at line speed."""
-    vm.downtime_s = vm.pending_pages * vm.page_bytes / max(bandwidth, vm.line_speed)
+    vm.downtime_s = vm.pending_pages * vm.page_bytes / max(bandwidth, vm.line_speed) + vm.last_stage_s
+    vm.downtime_s += vm.zero_bytes / vm.scan_bytes_per_s
+    vm.zero_bytes = 0.0
     vm.time_s += vm.downtime_s
     vm.sent_pages += vm.pending_pages
     vm.pending_pages = 0

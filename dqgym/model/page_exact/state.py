@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dqgym.jit.random import streams
 from dqgym.model.layout import VM_PARAMETERS, Vm
-from dqgym.model.parameters import ModelParameters, run_slice_s
+from dqgym.model.parameters import ModelParameters, fault_s_of, run_slice_s
 from dqgym.model.pool import ScenarioPool
 from dqgym.scenario import Bursty, Phased, Recorded, Scenario, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
@@ -26,6 +26,8 @@ DIRTY = np.uint8(2)
 """Bit of a page that the dirty log says was written since the last sync."""
 IN_RING = np.uint8(4)
 """Bit of a page that its vCPU's dirty ring holds: stores to it are not noticed before the ring is emptied."""
+CLEARED = np.uint8(8)
+"""Bit of a page whose dirty log has been cleared since the last sync: a store to it makes it dirty, pending or not."""
 
 PAGES, LINK, PERIODS = 0, 1, 2
 """Streams of random numbers: for stores, for the bandwidth and the lengths of bursty periods, and then one for each
@@ -82,11 +84,15 @@ VCPU = np.dtype(
 VM = np.dtype(
     [
         ("page_bytes", np.float64),
-        ("zero_bytes", np.float64),  # pages of zeros behind all others, which wait in the first round
+        ("zero_bytes", np.float64),  # pages of zeros that wait: behind all others, in the next round before them
+        ("scan_bytes_per_s", np.float64),  # speed of going through them
+        ("sync_s", np.float64),  # a sync of the dirty log
+        ("last_stage_s", np.float64),  # downtime without anything to send
         ("downtime_limit_s", np.float64),
         ("deadline_s", np.float64),
         ("line_speed", np.float64),  # bytes/s; 0: the bandwidth of the moment
         ("cleared_at_sync", np.bool_),
+        ("chunk_pages", np.int64),  # otherwise: whose log is cleared when the first of them is sent
         ("sync_waits", np.bool_),
         ("rings", np.bool_),  # the log is made of rings; otherwise only vCPUs that shall sleep for theirs have one
         ("ring_bytes", np.float64),
@@ -173,7 +179,7 @@ def new_migration(
     Args:
         scenario: what is migrated; number ``m`` of the ``pool``, which knows its link as numbers.
     """
-    page_bytes = scenario.vm.page_bytes
+    page_bytes = scenario.vm.dirty_granule_bytes
     total = scenario.vm.memory_bytes // page_bytes
     groups = scenario.vcpu_groups
     vcpus = np.zeros(len(groups), VCPU).view(np.recarray)
@@ -239,7 +245,7 @@ def _vcpu_fields(
 
     A store at random dirties a page of its own; a sequential writer fills a page before it goes on to the next.
     """
-    page_bytes, sequential = scenario.vm.page_bytes, group.sequential
+    page_bytes, sequential = scenario.vm.dirty_granule_bytes, group.sequential
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     pages = group.working_set_bytes // page_bytes
     fields: dict[str, Any] = {
@@ -294,21 +300,25 @@ def _schedule_fields(group: VcpuGroup, schedules: _Tables) -> dict[str, Any]:
 
 def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_page: int, pages: int) -> dict[str, Any]:
     """The fields of the migration that are not zero."""
-    page_bytes = scenario.vm.page_bytes
+    page_bytes = scenario.vm.dirty_granule_bytes
     return {
         "page_bytes": page_bytes,
         "zero_bytes": scenario.vm.zero_bytes,
+        "scan_bytes_per_s": scenario.host_or_default.scan_speed_bytes_per_s,
+        "sync_s": scenario.sync_s,
+        "last_stage_s": scenario.last_stage_s,
         "downtime_limit_s": scenario.limits.downtime_s,
         "deadline_s": scenario.deadline_s,
         "line_speed": scenario.link.line_speed_bytes_per_s or 0.0,
         "cleared_at_sync": scenario.dirty_log.cleared_at_sync,
+        "chunk_pages": max(scenario.dirty_log.clear_chunk_bytes // page_bytes, 1),
         "sync_waits": scenario.dirty_log.sync_waits,
         "rings": scenario.dirty_log.kind == "ring",
         "ring_bytes": scenario.ring_bytes,
         "device_first_page": device_first_page,
         "device_pages": scenario.device.working_set_bytes // page_bytes,
         "device_pages_per_s": scenario.device.rate_bytes_per_s / BASE_PAGE_BYTES,
-        "fault_s": parameters.fault_s,
+        "fault_s": fault_s_of(scenario, parameters),
         "window_s": parameters.window_s,
         "quota_interval_s": parameters.quota_interval_s,
         "overshoot_bytes": max(parameters.overshoot_bytes, page_bytes),

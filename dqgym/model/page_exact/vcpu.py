@@ -8,7 +8,7 @@ import numpy as np
 
 from dqgym.jit.compile import routine
 from dqgym.jit.random import exponential, next_seed, uniform
-from dqgym.model.page_exact.state import DIRTY, IN_RING, LINK, PAGES, PENDING
+from dqgym.model.page_exact.state import CLEARED, DIRTY, IN_RING, LINK, PAGES, PENDING
 from dqgym.model.parameters import TIMESLICE_S
 
 # --- the writers -----------------------------------------------------------------------------------------------------
@@ -25,12 +25,12 @@ def store(vm, pages, address):  # type: ignore[no-untyped-def]
 def is_first_write(vm, pages, address):  # type: ignore[no-untyped-def]
     """True where a store to the page makes it dirty, which takes a fault and is charged to the vCPU.
 
-    A log that is cleared at the sync protects every page again. Otherwise a page is protected again when it is sent, so
-    that one which is still pending may be written for nothing.
+    A log that is cleared at the sync protects every page again. Otherwise a page is protected again when its chunk is
+    about to be sent, so that one which is still pending may be written for nothing until then.
     """
     if pages[address] & DIRTY:
         return False
-    return vm.cleared_at_sync or not pages[address] & PENDING
+    return vm.cleared_at_sync or not pages[address] & PENDING or bool(pages[address] & CLEARED)
 
 
 @routine

@@ -138,7 +138,7 @@ def test_parts_of_every_kind_can_be_drawn() -> None:
     )
     drawn = suite.scenarios(100)
     assert {one.link.kind for one in drawn} == {link["kind"] for link in links}
-    assert {one.vm.page_bytes for one in drawn} == {4096, 2**21}
+    assert {one.vm.dirty_granule_bytes for one in drawn} == {4096, 2**21}
     assert {one.dirty_log.kind for one in drawn} == {"bitmap", "ring"}
     assert len({one.dirty_log.ring_entries for one in drawn}) > 50
     assert all(0.0099 < one.device.rate_bytes_per_s / one.bandwidth_bytes_per_s < 0.101 for one in drawn)
