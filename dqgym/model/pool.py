@@ -130,7 +130,7 @@ def _vcpu_parameters(
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     hot, working_set = group.hot_set, group.working_set_bytes
     hot_bytes = working_set * hot.fraction if hot else 0.0
-    ring_stores = _stores_that_fill(scenario.ring_bytes, group)
+    ring_stores = _stores_that_fill(scenario.full_ring_bytes, group)
     rows: dict[Vcpu, float | list[float]] = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),

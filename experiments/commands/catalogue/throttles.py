@@ -14,13 +14,15 @@ def throttles_command(
     as_json: AsJson = False,
 ) -> None:
     """List the throttles and their options, as they are written: `auto-converge:initial=50,tail_slow`."""
+    from dqgym.throttles.qemu_versions import HISTORIES
     from dqgym.throttles.table import row_of, rows
     from experiments.reporting.tables import show
-    from experiments.reporting.throttle_tables import describe_throttle, list_table, options_table
+    from experiments.reporting.throttle_tables import describe_throttle, list_table, options_table, versions_table
 
     if name is None:
-        tables = [list_table(rows()), options_table(rows())]
+        tables = [list_table(rows()), options_table(rows()), versions_table(rows())]
         show(tables, [describe_throttle(row) for row in rows()], as_json)
         return
     row = row_of(name)
-    show([list_table([row]), options_table([row])], describe_throttle(row), as_json)
+    tables = [list_table([row]), options_table([row])]
+    show([*tables, versions_table([row])] if row.name in HISTORIES else tables, describe_throttle(row), as_json)
