@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dqgym.jit.random import streams
 from dqgym.model.layout import VM_PARAMETERS, Vm
-from dqgym.model.parameters import ModelParameters, run_slice_s
+from dqgym.model.parameters import ModelParameters, ring_exit_s, run_slice_s
 from dqgym.model.pool import ScenarioPool
 from dqgym.scenario import Bursty, Phased, Recorded, Scenario, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
@@ -313,7 +313,7 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "window_s": parameters.window_s,
         "quota_interval_s": parameters.quota_interval_s,
         "overshoot_bytes": max(parameters.overshoot_bytes, page_bytes),
-        "ring_exit_s": parameters.ring_exit_s,
+        "ring_exit_s": ring_exit_s(scenario.dirty_log, parameters),
         "pending_pages": pages,
         "first_window": True,
         "sync_until_s": np.inf,
