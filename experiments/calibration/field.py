@@ -1,4 +1,4 @@
-"""The model against public reports of migrations: times, downtimes and whether they converge. Nothing is fitted to them.
+"""The model against public reports of migrations: times, downtimes and verdicts. Nothing is fitted to them.
 
 Where the link or the guest is random, a row is played under several seeds: the verdict is that of most of them, the
 time the median of those that converge.

@@ -16,7 +16,7 @@ from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import make_throttle
 
 VCPU_SLOTS = 32
-"""Of every migration here that fits: as many as the widest row needs, so that kernels are compiled for one number of slots."""
+"""Of every migration here, or more: as many as the letter's widest row needs, so that kernels are compiled once."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ LINE_SPEED_BYTES_PER_S = 2.0e9
 VGA_BYTES = 16 * 2**20
 """QEMU's default of vgamem: pages of zeros at the end of the machine's memory."""
 KVM_RESERVE_ENTRIES = 64
-"""Of a dirty ring, which KVM keeps (KVM_DIRTY_RING_RSVD_ENTRIES). The recordings' processor is AMD's: no more than these.
+"""Of a dirty ring, which KVM keeps (KVM_DIRTY_RING_RSVD_ENTRIES). The recordings' host is AMD's: no more.
 """
 
 _RING = re.compile(r"dirty-ring-size=(\d+)")

@@ -45,7 +45,10 @@ def test_a_row_that_assumes_something_says_so(tmp_path: Path, options: str, note
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("small.yaml,none,,soon,,1,,", "line 2: reported_total_time_s: 'soon' must be a number, not negative, or empty"),
+        (
+            "small.yaml,none,,soon,,1,,",
+            "line 2: reported_total_time_s: 'soon' must be a number, not negative, or empty",
+        ),
         ("small.yaml,none,,-1,,1,,", "reported_total_time_s: '-1'"),
         ("small.yaml,none,,1,nan,1,,", "reported_downtime_ms: 'nan'"),
         ("small.yaml,none,,1,,yes,,", "line 2: converged: 'yes' must be 0 or 1"),
@@ -61,7 +64,7 @@ def test_a_bad_row_is_refused_with_its_place(tmp_path: Path, row: str, message: 
 def test_a_folder_without_an_index_its_columns_or_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"index\.csv"):
         read_field_reports(tmp_path)
-    with pytest.raises(BadInputError, match="without the columns options, .*note; needed: file, "):
+    with pytest.raises(BadInputError, match=r"without the columns options, .*note; needed: file, "):
         read_field_reports(folder_of(tmp_path, "small.yaml,none", header="file,throttle"))
     with pytest.raises(BadInputError, match="no rows"):
         read_field_reports(folder_of(tmp_path))
