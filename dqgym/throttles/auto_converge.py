@@ -3,11 +3,11 @@
 The algorithm is the one of QEMU 10.0 (``migration/ram.c``: ``mig_throttle_guest_down``; ``migration/cpu-throttle.c``
 for the limits and the periodic sync), in its whole percents:
 
-* When to act is decided by ``dqgym.throttles.trigger``: dirty-log syncs, a hit where too much was found dirty.
+* When to act is decided by ``dqgym.throttles.qemu.trigger``: dirty-log syncs, a hit where too much was found dirty.
 * Every second hit is a step: the first to ``initial_percent``, each later one ``increment_percent`` higher, never above
   ``max_percent``, never down again.
 
-What older versions do differently is in ``dqgym.throttles.qemu_versions``.
+What older versions do differently is in ``dqgym.throttles.qemu.versions``.
 
 A vCPU throttled by p percent runs the share 1 - p / 100 of the time.
 """
@@ -26,8 +26,8 @@ from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.options import Described
-from dqgym.throttles.qemu_versions import NEWEST, Version, with_version
-from dqgym.throttles.trigger import SyncTrigger, TriggerOptions, whole_ms
+from dqgym.throttles.qemu.trigger import SyncTrigger, TriggerOptions, whole_ms
+from dqgym.throttles.qemu.versions import NEWEST, Version, with_version
 
 LEAST_PERCENT, MOST_PERCENT = 1, 99
 """QEMU's CPU_THROTTLE_PCT_MIN and CPU_THROTTLE_PCT_MAX."""

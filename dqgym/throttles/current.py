@@ -17,7 +17,7 @@ from dqgym.throttles.auto_converge import (
     PeriodicSync,
     TailSlow,
 )
-from dqgym.throttles.trigger import HitsPerStep, LeastPeriod
+from dqgym.throttles.qemu.trigger import HitsPerStep, LeastPeriod
 
 
 class CurrentOptions(LadderOptions):

@@ -12,7 +12,7 @@ The algorithm is that of QEMU 10.0 (``system/dirtylimit.c``, ``migration/ram.c``
 
 A vCPU that fills no ring (a reader) never sleeps. But the sleep is no rate: after it a whole ring is dirtied at full
 speed, and a dirty-log sync waits for the sleepers, so a migration may not converge although the mean rate is low. Up to
-QEMU 8.1 a sync ends the sleep instead (``dqgym.throttles.qemu_versions``), so none is longer than a period.
+QEMU 8.1 a sync ends the sleep instead (``dqgym.throttles.qemu.versions``), so none is longer than a period.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 from dqgym.throttles.options import Described
-from dqgym.throttles.qemu_versions import NEWEST, Version, with_version
-from dqgym.throttles.trigger import SyncTrigger, TriggerOptions
+from dqgym.throttles.qemu.trigger import SyncTrigger, TriggerOptions
+from dqgym.throttles.qemu.versions import NEWEST, Version, with_version
 from dqgym.units import MIB
 
 TOLERANCE_MIB_PER_S = 25

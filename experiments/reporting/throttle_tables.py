@@ -8,7 +8,7 @@ from typing import Any
 
 from dqgym.throttles.option_texts import Option, options_of
 from dqgym.throttles.options import OptionValue
-from dqgym.throttles.qemu_versions import HISTORIES, Change
+from dqgym.throttles.qemu.versions import HISTORIES, Change
 from dqgym.throttles.rows.row import ThrottleRow
 from dqgym.throttles.rules.tuned import distributions
 from experiments.reporting.tables import Table

@@ -17,7 +17,7 @@ def throttles_command(
     as_json: AsJson = False,
 ) -> None:
     """List the throttles and their options, as they are written: `auto-converge:initial=50,tail_slow`."""
-    from dqgym.throttles.qemu_versions import HISTORIES
+    from dqgym.throttles.qemu.versions import HISTORIES
     from dqgym.throttles.table import all_rows, row_of
     from experiments.reporting.tables import show
     from experiments.reporting.throttle_tables import describe_throttle, list_table, options_table, versions_table

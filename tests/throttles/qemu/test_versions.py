@@ -7,7 +7,7 @@ from dqgym.errors import BadInputError
 from dqgym.throttles.auto_converge import AutoConvergeOptions
 from dqgym.throttles.current import CurrentOptions
 from dqgym.throttles.dirty_limit import DirtyLimitOptions
-from dqgym.throttles.qemu_versions import HISTORIES, NEWEST
+from dqgym.throttles.qemu.versions import HISTORIES, NEWEST
 from dqgym.throttles.registry import make_throttle
 from dqgym.throttles.table import row_of
 from tests.throttles.test_dirty_limit import Migration
