@@ -179,7 +179,9 @@ def test_a_guest_that_is_paused_goes_over_by_force(limits):
 
 @pytest.mark.slow
 def test_a_migration_is_cancelled_after_its_last_round():
-    scenario = guest(writer(60, 200)).model_copy(update={"limits": Limits(downtime_s=0.02, max_rounds=2, on_max_rounds="cancel")})
+    scenario = guest(writer(60, 200)).model_copy(
+        update={"limits": Limits(downtime_s=0.02, max_rounds=2, on_max_rounds="cancel")}
+    )
     outcomes, final, _ = migrate(scenario, make_throttle("none"))
     assert not outcomes.converged[0]
     assert outcomes.rounds[0] == 2
