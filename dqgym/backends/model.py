@@ -15,6 +15,7 @@ from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
 from dqgym.jit.random import streams
+from dqgym.model.ends import stop_vcpus
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
@@ -133,6 +134,8 @@ def advance_all(  # type: ignore[no-untyped-def]
                 kick(at(vcpu, n), slots)
             if read_rings[n]:
                 empty_rings(at(vcpu, n), slots)
+            if vm[n, Vm.PAUSED] > 0.0:
+                stop_vcpus(at(vcpu, n), slots)
             command_sleeps(at(vcpu, n), at(vm, n), slots)
             if not share_unclaimed[n] and vm[n, Vm.SYNC_WAITS] == 0.0:
                 lose_quota_asleep(at(vcpu, n), slots, parameters)
@@ -160,4 +163,6 @@ def outcomes_of(vcpu: Float32Array, vm: FloatArray) -> Outcomes:
         max_throttle_percent=100.0 * (1.0 - vm[:, Vm.LEAST_CAP]),
         stall_s=vm[:, Vm.STALL_S].copy(),
         pass_time_s=vm[:, Vm.PASS_TIME_S].copy(),
+        deadline_s=vm[:, Vm.DEADLINE_S].copy(),
+        forced=converged & (vm[:, Vm.PAUSED] > 0),
     )

@@ -110,7 +110,12 @@ class ReferenceBackend:
             vm[n] = _vm_telemetry(migration, before.vm[n])
             done[n] = migration.vm["done"][0]
             self._recorder.add(
-                n, vcpu[n, VcpuField.RUN_S], float(migration.vm["interval_s"][0]), command, bool(done[n])
+                n,
+                vcpu[n, VcpuField.RUN_S],
+                float(migration.vm["interval_s"][0]),
+                command,
+                bool(done[n]),
+                bool(before.vm[n, VmField.PAUSED] > 0),
             )
         self._telemetry = Telemetry(vcpu, vm, done)
         return self._telemetry
@@ -159,4 +164,6 @@ def _vm_telemetry(migration: Migration, before: FloatArray) -> FloatArray:
     fields[VmField.SYNC_TIME_S] = vm["sync_time_s"]
     fields[VmField.SYNCED_DIRTY_BYTES] = vm["synced_dirty_pages"] * vm["page_bytes"]
     fields[VmField.SYNCED_SENT_BYTES] = vm["synced_sent_pages"] * vm["page_bytes"]
+    fields[VmField.DOWNTIME_LIMIT_S] = vm["downtime_limit_s"]
+    fields[VmField.PAUSED] = vm["paused"]
     return fields

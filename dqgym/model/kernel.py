@@ -27,6 +27,7 @@ from dqgym.model.dirtying import (
     random_writes,
     split_hot_writes,
 )
+from dqgym.model.ends import end_at_deadline, end_last_round, grow_limit, start_limits
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.replayed_rates import replay_rates
@@ -92,11 +93,13 @@ def start_migration(  # type: ignore[no-untyped-def]
     state[Vm.DEVICE_PENDING] = state[Vm.DEVICE_BYTES]
     state[Vm.MEASURED_BANDWIDTH] = state[Vm.NOMINAL_BANDWIDTH]
     state[Vm.LEAST_CAP] = 1.0
+    start_limits(state)
 
 
 @part
 def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
-    """The length of the next piece: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
+    """The length of the next piece: to the sync, the end of the interval, a new bandwidth or downtime limit, or a vCPU
+    that wakes.
 
     The sync is due at the first start of a send window at which no more than bandwidth * downtime limit is left. While
     it waits for sleeping vCPUs nothing is sent.
@@ -104,7 +107,7 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     bandwidth, sent_before = state[Vm.BANDWIDTH], state[Vm.ROUND_SENT]
     pending = state[Vm.ROUND_BYTES] - sent_before
     window_s, round_time_s = parameters.window_s, state[Vm.ROUND_TIME_S]
-    downtime_s = state[Vm.DOWNTIME_LIMIT_S]
+    downtime_s = state[Vm.DOWNTIME_LIMIT_NOW_S]
     if state[Vm.ROUND] == 1.0:  # Pages of zeros wait, too, and come last.
         downtime_s = max(downtime_s - state[Vm.ZERO_BYTES] / bandwidth, 0.0)
     low_at_s = round_time_s + pending / bandwidth - downtime_s
@@ -112,7 +115,8 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     until_sync_s = windows * window_s - round_time_s
     waiting = state[Vm.WAIT_LEFT_S] > 0.0
     until_sync_s = state[Vm.WAIT_LEFT_S] if waiting else until_sync_s
-    piece_s = min(state[Vm.LEFT_S], until_sync_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
+    changes_s = min(state[Vm.LINK_NEXT_S], state[Vm.GROWS_AT_S]) - state[Vm.TIME_S]
+    piece_s = min(state[Vm.LEFT_S], until_sync_s, changes_s)
     if state[Vm.SLEEPS] > 0.0:
         piece_s = plan_sleeps(tile, slots, state[Vm.TIME_S], piece_s, state[Vm.SYNC_WAITS])
     piece_s = max(piece_s, _EPSILON_S)
@@ -240,7 +244,7 @@ def make_up_for_wait(state, waited_s, window_s):  # type: ignore[no-untyped-def]
     state[Vm.ROUND_SENT] = sent
     state[Vm.SENT_BYTES] += sent
     state[Vm.SENDING_S] += sent / bandwidth
-    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_S] if waited_s >= window_s else -1.0
+    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_NOW_S] if waited_s >= window_s else -1.0
 
 
 @routine
@@ -249,7 +253,7 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     if must_wait(tile, state, slots):
         return
     remaining = sync_dirty_log(tile, state, slots)
-    converges = remaining <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]
+    converges = remaining <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_NOW_S]
     waited_s = state[Vm.WAIT_S]
     state[Vm.WAIT_S] = 0.0
     if waited_s > 0.0 and not converges:
@@ -265,9 +269,14 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
         state[Vm.ROUND_BYTES] = 0.0
         state[Vm.DONE] = 1.0
         state[Vm.CONVERGED] = 1.0
-    else:
+        return
+    state[Vm.ROUND_TIME_S] = waited_s if waited_s < window_s else 0.0
+    if state[Vm.ROUND] >= state[Vm.MAX_ROUNDS] and state[Vm.PAUSED] == 0.0:
+        end_last_round(tile, state, slots)
+    if state[Vm.DONE] == 0.0:
         state[Vm.ROUND] += 1.0
-        state[Vm.ROUND_TIME_S] = waited_s if waited_s < window_s else 0.0
+        if state[Vm.ROUND] >= state[Vm.GROWS_IN_ROUND]:
+            grow_limit(state)
 
 
 @part
@@ -281,7 +290,7 @@ def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-unt
     state[Vm.INTERVAL_S] = 0.0
     state[Vm.SENT_BEFORE] = state[Vm.SENT_BYTES]
     state[Vm.SENDING_S] = 0.0
-    state[Vm.LEFT_S] = min(interval_s, state[Vm.DEADLINE_S] - state[Vm.TIME_S])
+    state[Vm.LEFT_S] = min(interval_s, state[Vm.ENDS_AT_S] - state[Vm.TIME_S])
     if sync:
         sync_dirty_log(tile, state, slots)
 
@@ -304,6 +313,8 @@ def end_piece(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     state[Vm.LEFT_S] -= piece_s
     if state[Vm.WAIT_LEFT_S] > 0.0:
         state[Vm.WAIT_LEFT_S] = 0.0 if state[Vm.PIECE_ENDS_ROUND] > 0.0 else state[Vm.WAIT_LEFT_S] - piece_s
+    if state[Vm.TIME_S] >= state[Vm.GROWS_AT_S] - _EPSILON_S:
+        grow_limit(state)
     if state[Vm.PIECE_ENDS_ROUND] > 0.0:
         end_round(tile, state, slots, window_s)
 
@@ -315,8 +326,8 @@ def end_interval(tile, state, slots):  # type: ignore[no-untyped-def]
         # A migration that ended has sent its rest at line speed; the bandwidth is that of the rounds.
         in_rounds = state[Vm.ROUND_END_SENT] if state[Vm.DONE] > 0.0 else state[Vm.SENT_BYTES]
         state[Vm.MEASURED_BANDWIDTH] = (in_rounds - state[Vm.SENT_BEFORE]) / state[Vm.SENDING_S]
-    if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.DEADLINE_S] - _EPSILON_S:
-        state[Vm.DONE] = 1.0
+    if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.ENDS_AT_S] - _EPSILON_S:
+        end_at_deadline(tile, state, slots)
     state[Vm.REMAINING_BYTES] = state[Vm.ROUND_BYTES] - state[Vm.ROUND_SENT]
     charge_interval(tile, state, slots)
 

@@ -7,9 +7,16 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from dqgym.errors import BadInputError
-from dqgym.scenario.bounds import MOST_DEADLINE_S, MOST_LINK_CHANGES, MOST_NAME_CHARACTERS, PASS_TIME_S
+from dqgym.scenario.bounds import (
+    DEADLINE_ALWAYS_ALLOWED_S,
+    DEADLINE_PASS_TIMES,
+    MOST_DEADLINE_S,
+    MOST_LINK_CHANGES,
+    MOST_NAME_CHARACTERS,
+    PASS_TIME_S,
+)
 from dqgym.scenario.dirty_log import DirtyLog
-from dqgym.scenario.limits import DeviceWrites, Limits
+from dqgym.scenario.limits import PAUSED_DEADLINES, DeviceWrites, Limits, Span
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import Record
 from dqgym.scenario.vm import VirtualMachine
@@ -29,7 +36,7 @@ class Scenario(Record):
             not overlap, fit into the memory.
         link: bandwidth over time.
         device: writes that are charged to no vCPU.
-        limits: downtime and deadline.
+        limits: downtime, deadline and rounds, and what becomes of a migration that is not done by then.
         dirty_log: how the hypervisor learns which pages were written.
     """
 
@@ -53,7 +60,7 @@ class Scenario(Record):
 
     @property
     def bandwidth_bytes_per_s(self) -> float:
-        """Nominal bandwidth of the link."""
+        """Nominal bandwidth of the migration: of the link, or of the sender where that is slower."""
         return self.link.nominal_bandwidth_bytes_per_s
 
     @property
@@ -73,8 +80,17 @@ class Scenario(Record):
 
     @property
     def deadline_s(self) -> float:
-        """The migration has failed when it takes longer."""
-        return self.limits.deadline_pass_times * self.pass_time_s
+        """The migration has failed when it takes longer, or its guest is paused then."""
+        return self.in_seconds(self.limits.deadline)
+
+    @property
+    def latest_end_s(self) -> float:
+        """The migration has ended by then: at its deadline, or, where that pauses the guest, at twice the deadline."""
+        return self.deadline_s * (PAUSED_DEADLINES if self.limits.pauses_at_deadline else 1.0)
+
+    def in_seconds(self, span: Span) -> float:
+        """A span of the limits in seconds; per GiB means all memory, pages of zeros included."""
+        return span.seconds(self.vm.memory_bytes + self.vm.zero_bytes, self.pass_time_s)
 
     @model_validator(mode="after")
     def _has_few_enough_vcpus(self) -> Scenario:
@@ -111,19 +127,20 @@ class Scenario(Record):
         )
         if not PASS_TIME_S.least <= pass_time_s <= PASS_TIME_S.most:
             raise BadInputError(f"{said}, must be {PASS_TIME_S.allowed}")
-        if self.deadline_s > MOST_DEADLINE_S:
+        longest_s = max(DEADLINE_PASS_TIMES.most * pass_time_s, DEADLINE_ALWAYS_ALLOWED_S)
+        if self.deadline_s > min(longest_s, MOST_DEADLINE_S):
             raise BadInputError(
-                f"limits.deadline_pass_times {self.limits.deadline_pass_times:g} times {said}, makes a deadline of"
-                f" {self.deadline_s:g} s; allowed: at most {MOST_DEADLINE_S:g} s"
+                f"limits.deadline {self.limits.deadline} makes a deadline of {self.deadline_s:g} s, where {said};"
+                f" allowed: at most {MOST_DEADLINE_S:g} s and {DEADLINE_PASS_TIMES.most:g} T0, or a day"
             )
         return self
 
     @model_validator(mode="after")
     def _link_changes_seldom_enough(self) -> Scenario:
-        changes = self.link.changes_until(self.deadline_s)
+        changes = self.link.changes_until(self.latest_end_s)
         if changes > MOST_LINK_CHANGES:
             raise BadInputError(
-                f"link: the bandwidth changes {changes:.3g} times until the deadline, {self.deadline_s:g} s; allowed:"
+                f"link: the bandwidth changes {changes:.3g} times until the deadline, {self.latest_end_s:g} s; allowed:"
                 f" at most {MOST_LINK_CHANGES:,} times, so give longer {self.link.paced_by}"
             )
         return self

@@ -55,8 +55,9 @@ def showing_migration(scenario: Scenario, throttle: str, show: bool = True) -> I
         def update(interval_s: FloatArray, command: Command, telemetry: Telemetry) -> None:
             vm = telemetry.vm[0]
             status.update(
-                f"{title}: {vm[VmField.TIME_S]:,.1f} s of at most {scenario.deadline_s:,.0f} s, round"
+                f"{title}: {vm[VmField.TIME_S]:,.1f} s of at most {scenario.latest_end_s:,.0f} s, round"
                 f" {vm[VmField.ROUND]:.0f}, {vm[VmField.REMAINING_BYTES] / 1e9:,.2f} GB to send"
+                f"{', the guest is paused' if vm[VmField.PAUSED] > 0 else ''}"
             )
 
         yield update

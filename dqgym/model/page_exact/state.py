@@ -83,8 +83,20 @@ VM = np.dtype(
     [
         ("page_bytes", np.float64),
         ("zero_bytes", np.float64),  # pages of zeros behind all others, which wait in the first round
-        ("downtime_limit_s", np.float64),
+        ("downtime_limit_s", np.float64),  # in force now
+        ("grows_at_s", np.float64),  # when that grows next; inf: not by the clock
+        ("grows_in_round", np.float64),  # in which round; inf: not by rounds
+        ("growth_every_s", np.float64),  # time between two steps; 0: rounds count
+        ("growth_every_rounds", np.float64),
+        ("growth_factor", np.float64),
+        ("growth_add_s", np.float64),
+        ("growth_end_s", np.float64),
         ("deadline_s", np.float64),
+        ("ends_at_s", np.float64),  # the deadline, or a later one for a guest that is paused
+        ("pauses_at_deadline", np.bool_),
+        ("max_rounds", np.float64),
+        ("pauses_after_rounds", np.bool_),
+        ("paused", np.bool_),
         ("line_speed", np.float64),  # bytes/s; 0: the bandwidth of the moment
         ("cleared_at_sync", np.bool_),
         ("sync_waits", np.bool_),
@@ -301,7 +313,12 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "zero_bytes": scenario.vm.zero_bytes,
         "downtime_limit_s": scenario.limits.downtime_s,
         "deadline_s": scenario.deadline_s,
-        "line_speed": scenario.link.line_speed_bytes_per_s or 0.0,
+        "ends_at_s": scenario.deadline_s,
+        "pauses_at_deadline": scenario.limits.pauses_at_deadline,
+        "max_rounds": scenario.limits.max_rounds or np.inf,
+        "pauses_after_rounds": scenario.limits.pauses_after_rounds,
+        **_growth_fields(scenario),
+        "line_speed": scenario.link.last_stage_bytes_per_s or 0.0,
         "cleared_at_sync": scenario.dirty_log.cleared_at_sync,
         "sync_waits": scenario.dirty_log.sync_waits,
         "rings": scenario.dirty_log.kind == "ring",
@@ -320,3 +337,21 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "rounds": 1,
         "syncs": 1,  # the one that setup makes
     }
+
+
+def _growth_fields(scenario: Scenario) -> dict[str, float]:
+    """How the downtime limit grows: first and then again and again, by the clock or by rounds."""
+    growth = scenario.limits.downtime_growth
+    fields = {"grows_at_s": np.inf, "grows_in_round": np.inf}
+    if growth is None:
+        return fields
+    rise, pace = growth.rise_from(scenario.limits.downtime_s), growth.pace
+    if pace.unit == "rounds":
+        fields |= {"growth_every_rounds": pace.value, "grows_in_round": 1.0 + pace.value}
+    else:
+        fields |= {"growth_every_s": scenario.in_seconds(pace), "grows_at_s": scenario.in_seconds(pace)}
+    if growth.first is not None:
+        by_rounds = growth.first.unit == "rounds"
+        fields["grows_in_round"] = growth.first.value if by_rounds else np.inf
+        fields["grows_at_s"] = np.inf if by_rounds else scenario.in_seconds(growth.first)
+    return fields | {"growth_factor": rise.factor, "growth_add_s": rise.add_s, "growth_end_s": rise.end_s}

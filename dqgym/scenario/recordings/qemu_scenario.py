@@ -8,7 +8,7 @@ import re
 from dqgym.scenario.bounds import DEADLINE_PASS_TIMES
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.faults import telling
-from dqgym.scenario.limits import Limits
+from dqgym.scenario.limits import Limits, pass_times
 from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.recordings.qemu_runs import RecordedRun, RecordingError
 from dqgym.scenario.scenario import Scenario
@@ -78,7 +78,7 @@ def limits(downtime_s: float, deadline_pass_times: float) -> Limits:
     """The limits; a run that was given less than a pass keeps the usual deadline, none is longer than 1000 passes."""
     if deadline_pass_times <= 1:
         return Limits(downtime_s=downtime_s)
-    return Limits(downtime_s=downtime_s, deadline_pass_times=min(deadline_pass_times, DEADLINE_PASS_TIMES.most))
+    return Limits(downtime_s=downtime_s, deadline=pass_times(min(deadline_pass_times, DEADLINE_PASS_TIMES.most)))
 
 
 def writer_set_bytes(run: RecordedRun) -> int:
