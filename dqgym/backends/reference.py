@@ -104,6 +104,7 @@ class ReferenceBackend:
                 np.clip(command.run_share_cap[n], 0.0, 1.0),
                 np.maximum(command.ring_sleep_s[n], 0.0),
                 bool(command.share_unclaimed[n]), bool(command.sync[n]),
+                bool(command.kicks_wake[n]), bool(command.read_rings[n]),
             )  # fmt: skip
             vcpu[n] = _vcpu_telemetry(migration, vcpu.shape[2])
             vm[n] = _vm_telemetry(migration, before.vm[n])

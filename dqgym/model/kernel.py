@@ -32,7 +32,15 @@ from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.replayed_rates import replay_rates
 from dqgym.model.schedules import begin_period, draw_periods
-from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
+from dqgym.model.sleeping import (
+    SAME_TIME_S,
+    count_ring_entries,
+    empty_rings,
+    kick,
+    plan_sleeps,
+    stop_at_full_ring,
+    sync_wait,
+)
 from dqgym.model.survey_kernel import run_survey
 
 _f, _f64 = np.float32, np.float64
@@ -215,6 +223,8 @@ def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
     """True where the sync that is due has yet to wait for sleeping vCPUs."""
     if state[Vm.WAIT_S] > 0.0:  # It has waited.
         return False
+    if state[Vm.KICKS_WAKE] > 0.0:
+        kick(tile, slots)
     if state[Vm.SLEEPS] > 0.0:
         state[Vm.WAIT_S] = sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS])
     state[Vm.WAIT_LEFT_S] = state[Vm.WAIT_S]

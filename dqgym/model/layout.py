@@ -225,6 +225,8 @@ class Vm(_Numbered):
     SLEEPS = auto()
     """1 where any vCPU sleeps, or shall sleep, in time slices of its cap or for a full ring; then for rings only."""
     RING_SLEEPS = auto()
+    KICKS_WAKE = auto()
+    """1 where a sync wakes those that sleep for a full ring."""
     WAIT_S = auto()
     """For how long the sync that is due waits for sleeping vCPUs, and how much of it is left."""
     WAIT_LEFT_S = auto()

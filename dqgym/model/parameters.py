@@ -195,6 +195,11 @@ TIMESLICE_S = 0.01
 """A vCPU with a run-share cap c runs this long in each cycle of TIMESLICE_S / c (QEMU: CPU_THROTTLE_TIMESLICE_NS)."""
 
 
+def ring_exit_s(dirty_log: DirtyLog, parameters: ModelParameters) -> float:
+    """The time to empty a ring that counts as full: it takes as long as there are entries in it."""
+    return parameters.ring_exit_s * (1.0 - dirty_log.ring_entries_lost / dirty_log.ring_entries)
+
+
 def run_slice_s(dirty_log: DirtyLog, parameters: ModelParameters) -> float:
     """The run time of a vCPU with a run-share cap in each cycle."""
     return TIMESLICE_S + (parameters.slice_overrun_s if dirty_log.kind == "software" else 0.0)

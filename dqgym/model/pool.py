@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dqgym.errors import BadInputError
 from dqgym.model.layout import IN_STEP, UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
 from dqgym.model.link_kernel import NEVER
-from dqgym.model.parameters import ModelParameters, run_slice_s
+from dqgym.model.parameters import ModelParameters, ring_exit_s, run_slice_s
 from dqgym.scenario import (
     Bursty,
     ConstantLink,
@@ -132,7 +132,7 @@ def _vcpu_parameters(
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     hot, working_set = group.hot_set, group.working_set_bytes
     hot_bytes = working_set * hot.fraction if hot else 0.0
-    ring_stores = _stores_that_fill(scenario.ring_bytes, group)
+    ring_stores = _stores_that_fill(scenario.full_ring_bytes, group)
     rows: dict[Vcpu, float | list[float]] = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),
@@ -149,7 +149,9 @@ def _vcpu_parameters(
         Vcpu.PAGE_BYTES: page_bytes,
         Vcpu.RING_STORES: ring_stores,
         Vcpu.RUN_SLICE_S: run_slice_s(scenario.dirty_log, parameters),
-        Vcpu.RING_EXIT_S: parameters.ring_exit_s / ring_stores if scenario.dirty_log.kind == "ring" else 0.0,
+        Vcpu.RING_EXIT_S: ring_exit_s(scenario.dirty_log, parameters) / ring_stores
+        if scenario.dirty_log.kind == "ring"
+        else 0.0,
     }
     schedule = group.schedule
     if isinstance(schedule, Phased | Bursty):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.record import Record
 
 SMALLEST_RING_ENTRIES, LARGEST_RING_ENTRIES = 256, 65536
@@ -30,10 +31,22 @@ class DirtyLog(Record):
         kind: as above.
         ring_entries: pages that a vCPU's ring holds. A throttle that works through full rings (``dirty-limit``) gets
             rings of this size whatever the kind: QEMU would have been started with them.
+        ring_entries_lost: of these, how many the host keeps in reserve: a ring counts as full that much earlier. KVM
+            keeps 64, and 512 more where the processor logs pages in hardware (Intel's PML; virt/kvm/dirty_ring.c:
+            ``kvm_dirty_ring_get_rsvd_entries``). QEMU's dirty limit reckons with the whole ring all the same.
     """
 
     kind: DirtyLogKind = "bitmap"
     ring_entries: Annotated[int, Field(ge=SMALLEST_RING_ENTRIES, le=LARGEST_RING_ENTRIES, strict=True)] = 4096
+    ring_entries_lost: Annotated[int, Field(ge=0, lt=LARGEST_RING_ENTRIES, strict=True)] = 0
+
+    @model_validator(mode="after")
+    def _leaves_entries(self) -> DirtyLog:
+        if self.ring_entries_lost >= self.ring_entries:
+            raise BadInputError(
+                f"ring_entries_lost={self.ring_entries_lost} must be less than ring_entries={self.ring_entries}"
+            )
+        return self
 
     @property
     def cleared_at_sync(self) -> bool:

@@ -65,8 +65,13 @@ class Scenario(Record):
 
     @property
     def ring_bytes(self) -> int:
-        """The bytes of pages that a vCPU's dirty ring holds."""
+        """The size of a vCPU's dirty ring, as bytes of pages; QEMU's dirty limit reckons with it."""
         return self.dirty_log.ring_entries * self.vm.page_bytes
+
+    @property
+    def full_ring_bytes(self) -> int:
+        """The bytes of pages that a vCPU's dirty ring holds when it counts as full."""
+        return (self.dirty_log.ring_entries - self.dirty_log.ring_entries_lost) * self.vm.page_bytes
 
     @property
     def pass_time_s(self) -> float:

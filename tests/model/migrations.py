@@ -68,6 +68,8 @@ class Constant:
     ring_sleep_s: float | Sequence[float] | np.ndarray = 0.0
     share_unclaimed: bool | np.ndarray = False
     sync: bool = False
+    kicks_wake: bool = False
+    read_rings: bool = False
     control_interval: ControlInterval = DECISIONS
     name: str = "constant"
 
@@ -81,6 +83,8 @@ class Constant:
             ring_sleep_s=_per_vcpu(self.ring_sleep_s, shape),
             share_unclaimed=np.array(np.broadcast_to(self.share_unclaimed, shape[0])),
             sync=np.full(shape[0], self.sync),
+            kicks_wake=np.full(shape[0], self.kicks_wake),
+            read_rings=np.full(shape[0], self.read_rings),
         )
 
     def act(self, telemetry: Telemetry) -> Command:

@@ -28,8 +28,10 @@ from dqgym.model.page_exact.state import DIRTY, LINK, PAGES, PENDING
 from dqgym.model.page_exact.vcpu import (
     command_cap,
     empty_rings,
+    kick,
     random_below,
     refill_quotas,
+    release_rings,
     wakes_in_s,
     write_as_device,
     write_as_vcpu,
@@ -48,6 +50,7 @@ _EPSILON_S = 1e-9
 @routine
 def begin_sync(vm, vcpus, ends_round):  # type: ignore[no-untyped-def]
     """Sync the dirty log as soon as every vCPU can flush its ring: those that a throttle keeps asleep wake first."""
+    kick(vm, vcpus)
     wait_s = 0.0
     for i in range(0 if vm.paused else len(vcpus)):
         wait_s = max(wait_s, wakes_in_s(vcpus[i], vm.time_s, vm.sync_waits))
@@ -201,9 +204,13 @@ def start(migration):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def run_interval(migration, interval_s, limit, cap, ring_sleep_s, share_unclaimed, sync):  # type: ignore[no-untyped-def]
+def run_interval(migration, interval_s, limit, cap, ring_sleep_s, share_unclaimed, sync, kicks_wake, read_rings):  # type: ignore[no-untyped-def]
     """Play the migration through a control interval under the commands (arrays [V]), or to its end."""
     vm, vcpus = migration.vm[0], migration.vcpus
+    vm.kicks_wake = kicks_wake
+    if read_rings:
+        kick(vm, vcpus)
+        release_rings(migration)
     begin_interval(vm, vcpus, limit, cap, ring_sleep_s, share_unclaimed, sync)
     ends_s, paused_before = min(vm.time_s + interval_s, vm.ends_at_s), vm.paused
     while not vm.done and vm.paused == paused_before and vm.time_s < ends_s - _EPSILON_S:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dqgym.jit.random import streams
 from dqgym.model.layout import VM_PARAMETERS, Vm
-from dqgym.model.parameters import ModelParameters, run_slice_s
+from dqgym.model.parameters import ModelParameters, ring_exit_s, run_slice_s
 from dqgym.model.pool import ScenarioPool
 from dqgym.scenario import Bursty, Phased, Recorded, Scenario, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
@@ -124,6 +124,7 @@ VM = np.dtype(
         ("transmitted_bytes", np.float64),  # that the line has carried, or could have, of the next page
         ("sync_until_s", np.float64),  # when the sync that waits for vCPUs can read the log; inf: there is none
         ("sync_ends_round", np.bool_),
+        ("kicks_wake", np.bool_),  # a sync wakes those that sleep for a full ring
         # The rest.
         ("device_due", np.float64),
         ("quota_due_s", np.float64),
@@ -321,7 +322,7 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "cleared_at_sync": scenario.dirty_log.cleared_at_sync,
         "sync_waits": scenario.dirty_log.sync_waits,
         "rings": scenario.dirty_log.kind == "ring",
-        "ring_bytes": scenario.ring_bytes,
+        "ring_bytes": scenario.full_ring_bytes,
         "device_first_page": device_first_page,
         "device_pages": scenario.device.working_set_bytes // page_bytes,
         "device_pages_per_s": scenario.device.rate_bytes_per_s / BASE_PAGE_BYTES,
@@ -329,7 +330,7 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "window_s": parameters.window_s,
         "quota_interval_s": parameters.quota_interval_s,
         "overshoot_bytes": max(parameters.overshoot_bytes, page_bytes),
-        "ring_exit_s": parameters.ring_exit_s,
+        "ring_exit_s": ring_exit_s(scenario.dirty_log, parameters),
         "pending_pages": pages,
         "first_window": True,
         "sync_until_s": np.inf,
