@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH_WITHOUT_TERMINAL = 180
-"""Columns for output that is piped or logged: nothing is folded that a reader could scroll to."""
+"""Columns for output that is piped or logged: nothing is folded that a reader could scroll or search for."""
+LEAST_WIDTH = 40
+"""What COLUMNS may say: with less, no table could be read."""
 GAP = 2
 """Columns between two columns."""
 
@@ -104,9 +107,12 @@ class Table:
 
 
 def terminal(stderr: bool = False) -> Console:
-    """A console that does not squeeze its output into 80 columns when nobody watches."""
+    """A console as wide as COLUMNS says, else as the terminal is; as ``WIDTH_WITHOUT_TERMINAL`` when nobody watches."""
     from rich.console import Console
 
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return Console(stderr=stderr, highlight=False, width=max(int(said), LEAST_WIDTH))
     console = Console(stderr=stderr, highlight=False)
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
 
