@@ -61,6 +61,12 @@ def test_numbers_and_names_stay_in_one_piece_where_words_fold():
     assert all(len(line) <= 40 for line in text.splitlines())
 
 
+def test_no_number_is_cut_short_however_narrow_the_terminal_is():
+    numbers = [f"{number}.25" for number in range(1000, 1009)]
+    table = Table.of("Numbers", ("name", *(f"n{index}" for index in range(9))), [("row", *numbers)])
+    assert all(number in printed(table, 40) for number in numbers)
+
+
 @pytest.mark.parametrize(
     ("columns", "width"),
     [("80", 80), ("100", 100), ("300", 300), ("3", LEAST_WIDTH)]
