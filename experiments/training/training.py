@@ -29,10 +29,12 @@ from dqgym.files import write_text
 from dqgym.scenario.suites import get_suite
 from experiments.evaluation.evaluation import Task, evaluate
 from experiments.evaluation.throttle_sources import ThrottleSource
+from experiments.reporting.progress import saying_frames
 from experiments.results.rows import Summary, json_safe, summarise
 from experiments.runs.config import TrainingConfig
 from experiments.runs.run_directory import RunDirectory, read_evaluation, timestamp
 from experiments.runs.trained_policy import trained_policy
+from experiments.training.frame_lines import FrameLines
 
 LOGGED_FIELDS = ("cost", "time_over_t0", "guest_runtime", "converged_share")
 """Of each evaluation's summaries, in TensorBoard."""
@@ -126,7 +128,9 @@ def run_training(
     ]
     started_s = time.monotonic()
     try:
-        finished = training.train(algorithm, config.training.frames, callbacks, show_progress)
+        with saying_frames(config.training.frames, show_progress) as lines:
+            told = [] if lines is None else [FrameLines(lines)]
+            finished = training.train(algorithm, config.training.frames, [*callbacks, *told], show_progress)
     except (BadInputError, FloatingPointError) as error:  # an action that is not finite is bad input to the environment
         raise RunFailedError(
             f"training broke down after {algorithm.num_timesteps:,} frames: {error}{_what_is_left(run)}"
