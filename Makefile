@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 START_S := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-lowest lint types bench docs docs-figures clean
+.PHONY: help quickstart check test test-lowest lint types bench sizes docs docs-figures clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +51,9 @@ bench: $(INSTALLED)  ## measure environment steps/s, training frames/s and the l
 	$(BIN)/dqgym bench env
 	$(BIN)/dqgym bench train
 	$(BIN)/dqgym bench policy
+
+sizes: $(INSTALLED)  ## install the light and the whole package afresh, and print their sizes and import times
+	$(BIN)/python .ci/sizes.py $(PIP_FLAGS)
 
 docs: $(INSTALLED)  ## run every command and block of README and docs, long ones reduced, and print the log
 	$(BIN)/python -m tests.docs

@@ -33,7 +33,7 @@ def exit_code(error: BaseException) -> ExitCode | None:
     """The exit code for an error that is shown as a message; None for one that is not expected."""
     if is_interruption(error):
         return ExitCode.INTERRUPTED
-    if _is(error, "BadInputError"):
+    if _is(error, "BadInputError") or _missing_module(error) is not None:
         return ExitCode.BAD_INPUT
     if _is(error, "RunFailedError"):
         return ExitCode.FAILED
@@ -58,7 +58,16 @@ def message(error: BaseException) -> str:
     """The message about an expected error; empty where the command was stopped, and that is all."""
     if is_interruption(error) and not _is(error, "RunInterruptedError"):
         return ""
-    return str(error) or type(error).__name__
+    return _missing_module(error) or str(error) or type(error).__name__
+
+
+def _missing_module(error: BaseException) -> str | None:
+    """What to say where an extra of the package is not installed; None for every other error."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    from experiments.extras import missing_module  # `--help` needs none of it
+
+    return missing_module(error)
 
 
 def describe_validation_error(error: ValidationError, content: object = None) -> list[str]:

@@ -1,20 +1,24 @@
 """Packages that only some commands need, and what to say where one of them is not installed.
 
-Which they are stands in ``pyproject.toml``, under ``optional-dependencies``; read here from what was installed.
+A light installation has what runs a policy's controller; the rest are extras of ``pyproject.toml``. A command that is
+sure to need one asks before it begins (``require_extra``); anything else that finds a package missing ends with the
+same advice, since the command line takes its ``ModuleNotFoundError`` to ``missing_module``.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import shlex
 import sys
-from importlib import metadata
 
 from dqgym.errors import BadInputError
+from dqgym.installed import is_installed
 
-MODULES = {"export": ("onnx", "onnxscript"), "tune": ("optuna",)}
-"""The modules of each extra; packages and modules have the same names."""
+MODULES = {
+    "train": ("gymnasium", "matplotlib", "numba", "scipy", "stable_baselines3", "tensorboard", "torch"),
+    "export": ("onnx", "onnxscript"),
+    "tune": ("optuna",),
+}
+"""The modules of each extra; ``export`` and ``tune`` bring ``train`` with them."""
 
 
 def require_extra(extra: str, command: str) -> None:
@@ -24,33 +28,23 @@ def require_extra(extra: str, command: str) -> None:
         extra: a key of ``MODULES``.
         command: who needs it: ``"dqgym tune"``.
     """
-    missing = [module for module in MODULES[extra] if not _is_installed(module)]
+    missing = [module for module in MODULES[extra] if not is_installed(module)]
     if missing:
-        wanted = requirements(extra)
-        packages = shlex.join(wanted[module] for module in missing)
-        raise BadInputError(
-            f"{command} needs {' and '.join(missing)}, not installed here; install with:"
-            f" {shlex.quote(sys.executable)} -m pip install {packages}"
-        )
+        raise BadInputError(_advice(command, missing, extra))
 
 
-def requirements(extra: str) -> dict[str, str]:
-    """Requirements for pip, one for each module of an extra: its name and the versions that dqgym takes."""
-    wanted = {module: module for module in MODULES[extra]}
-    try:
-        required = metadata.requires("dqgym") or []
-    except metadata.PackageNotFoundError:  # run from a source tree that was never installed
-        required = []
-    for requirement in required:
-        specifier, _, marker = requirement.partition(";")
-        name = re.split(r"[^A-Za-z0-9._-]", specifier.strip())[0]
-        if name in wanted and re.search(rf"""extra == ['"]{extra}['"]""", marker):
-            wanted[name] = specifier.strip()
-    return wanted
+def missing_module(error: BaseException) -> str | None:
+    """What to say of an import that failed because an extra is not installed; None for every other error."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    module = error.name.partition(".")[0]
+    extra = next((extra for extra, modules in MODULES.items() if module in modules), None)
+    return None if extra is None else _advice("this", [module], extra)
 
 
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # an import hook forbids it; it stands in sys.modules without a specification
-        return False
+def _advice(who: str, missing: list[str], extra: str) -> str:
+    named = f"{', '.join(missing[:-1])} and {missing[-1]}" if len(missing) > 1 else missing[0]
+    return (
+        f"{who} needs {named}, not installed here; install with:"
+        f" {shlex.quote(sys.executable)} -m pip install {shlex.quote(f'dqgym[{extra}]')}"
+    )

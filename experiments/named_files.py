@@ -1,4 +1,5 @@
-"""Training configs and example scenarios that come with dqgym, which commands take by name: ``quickstart``.
+"""Training configs and example scenarios that come with dqgym, which commands take by name: ``quickstart``; and
+examples of samplers, to copy.
 
 They lie in ``configs/`` beside this package, in a checkout and where a wheel was installed. The folder is found by its
 place, not imported: a folder of the user's may well be called ``configs``.
@@ -56,7 +57,8 @@ class NamedFiles:
 
 TRAINING_CONFIGS = NamedFiles("config", CONFIGS)
 SCENARIOS = NamedFiles("scenario", CONFIGS / "scenarios")
-ALL: Sequence[NamedFiles] = (TRAINING_CONFIGS, SCENARIOS)
+SAMPLERS = NamedFiles("sampler", CONFIGS / "suites")
+ALL: Sequence[NamedFiles] = (TRAINING_CONFIGS, SCENARIOS, SAMPLERS)
 
 
 def _exists(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,19 @@ def test_it_is_installed_outside_of_the_checkout_where_nothing_can_be_written(in
     places, *refused = result.stdout.splitlines()
     assert all(Path(place).is_relative_to(installation.venv) for place in places.split())
     assert refused == ["refused", "refused"]
+
+
+@pytest.mark.slow
+def test_the_base_requires_what_a_controller_needs_and_all_else_is_an_extra(installation):
+    required = json.loads(
+        installation.run(
+            "python", "-c", "import json; from importlib import metadata; print(json.dumps(metadata.requires('dqgym')))"
+        ).stdout
+    )
+    base = {re.split("[<>=;]", one)[0] for one in required if "extra ==" not in one}
+    assert base == {"numpy", "onnxruntime", "pydantic", "pyyaml", "rich", "typer"}
+    train = {re.split("[<>=;]", one)[0] for one in required if re.search("extra == .train.", one)}
+    assert {"torch", "stable-baselines3", "gymnasium", "numba"} <= train
 
 
 @pytest.mark.slow

@@ -14,12 +14,14 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from dqgym.jit.compile import generated
+from dqgym.jit.compile import COMPILES, generated
+
+if COMPILES:
+    from llvmlite import ir
+    from numba import types
+    from numba.np.arrayobj import populate_array
 
 Item = TypeVar("Item", bound=np.generic)
 

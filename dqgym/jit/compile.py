@@ -4,8 +4,10 @@ numba keeps compiled code on disk and takes it for up to date while the file of 
 functions that were compiled into it may lie in other files. Kernels made by ``kernel`` carry the stamp of all files of
 this package instead: after any change they are compiled anew, once. Where they are kept: ``dqgym.jit.kernel_cache``.
 
-With ``NUMBA_DISABLE_JIT=1`` in the environment nothing is compiled: kernels are Python functions that a debugger can
-step through, some thousand times slower.
+Where numba is not installed (it comes with ``dqgym[train]``), or with ``NUMBA_DISABLE_JIT=1`` in the environment,
+nothing is compiled and numba is not imported: kernels are Python functions that a debugger can step through. Their
+numbers are the same but for rounding in float32. They are some thousand times slower, which one migration hardly
+notices: loading numba and compiled code takes longer.
 
 Every decorator keeps the type of its function, so that mypy checks its callers.
 """
@@ -13,19 +15,23 @@ Every decorator keeps the type of its function, so that mypy checks its callers.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from numba import config, njit
-from numba.extending import intrinsic
 
-from dqgym.jit.kernel_cache import kernel_cache
+from dqgym.installed import is_installed
 
-COMPILES = not config.DISABLE_JIT
+COMPILES = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and is_installed("numba")
 """Whether kernels are compiled; otherwise they are plain Python."""
+if COMPILES:  # only then: it takes a third of a second to load
+    from numba import njit
+    from numba.extending import intrinsic
+
+    from dqgym.jit.kernel_cache import kernel_cache
 FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
 """LLVM fast-math flags: reordering, but NaN and infinity keep their meaning."""
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 
-from dqgym.jit.compile import generated, part
+from dqgym.jit.compile import COMPILES, generated, part
+
+if COMPILES:
+    from llvmlite import ir
+    from numba import types
 
 _f = np.float32
 _LN2 = _f(0.6931471805599453)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,8 +198,6 @@ def _stores_that_fill(ring_bytes: int, group: VcpuGroup) -> float:
 
 def _hot_cold_sets_that_enter(share_of_set: float, hot: HotSet) -> float:
     """Stores, in working sets, that reach this share of a hot-cold set's pages."""
-    from scipy.optimize import brentq  # a third of a second, for this pattern alone
-
     parts = ((hot.fraction, hot.share), (1.0 - hot.fraction, 1.0 - hot.share))
 
     def missing(working_sets: float) -> float:
@@ -207,7 +205,14 @@ def _hot_cold_sets_that_enter(share_of_set: float, hot: HotSet) -> float:
 
     if missing(_MOST_SETS) >= 0:  # stores that (all but) never go to the cold part fill no ring that is larger
         return UNLIMITED_RATE
-    return float(brentq(missing, 0.0, _MOST_SETS))
+    return _root(missing, 0.0, _MOST_SETS)
+
+
+def _root(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function goes from positive to negative, to the last bit, by halving [low, high]."""
+    while low < (middle := 0.5 * (low + high)) < high:
+        low, high = (middle, high) if falling(middle) > 0.0 else (low, middle)
+    return high
 
 
 def _inverse(size: float) -> float:

@@ -6,6 +6,7 @@ Each command lives in its own module, which is imported when the command is aske
 
 from __future__ import annotations
 
+import keyword
 import sys
 import traceback
 from contextlib import suppress
@@ -38,8 +39,9 @@ class CommandEntry:
 
     @property
     def module(self) -> str:
-        """The module that holds it."""
-        return f"experiments.commands.{self.folder}.{self.name}"
+        """The module that holds it; one whose name would be a keyword of Python ends with an underscore."""
+        own = f"{self.name}_" if keyword.iskeyword(self.name) else self.name
+        return f"experiments.commands.{self.folder}.{own}"
 
     def load(self) -> Any:
         """Import the command's module and make the command."""
@@ -73,6 +75,8 @@ _ENTRIES = (
     CommandEntry("simulate", "migration", "Migrate one scenario on the model."),
     CommandEntry("migrate", "migration", "Migrate a real virtual machine on KVM."),
     CommandEntry("receive", "migration", "Be the destination of migrations from elsewhere."),
+    CommandEntry("import", "migration", "Make a scenario of a migration's log."),
+    CommandEntry("record", "migration", "Write down a QEMU migration that somebody else starts."),
     CommandEntry("calibrate", "assessment", "Compare the model with measurements; fit its parameters."),
     CommandEntry("suites", "catalogue", "List and describe the suites of scenarios."),
     CommandEntry("throttles", "catalogue", "List the throttles and their options."),

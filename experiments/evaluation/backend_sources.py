@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dqgym.backends.base import Backend
     from experiments.evaluation.evaluation import MakeBackend
 
-BACKEND_HELP = f"Where migrations happen: {', '.join(BACKENDS)}."
+BACKEND_HELP = f"Where migrations happen: {', '.join(BACKENDS.shipped)}, or module:Class."
 DESTINATION_HELP = "With --backend kvm: HOST:PORT where `dqgym receive` listens; else a process on this host."
 
 

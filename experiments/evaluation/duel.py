@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dqgym.errors import BadInputError
+from dqgym.scenario.suites import name_of
 from experiments.evaluation.backend_sources import backend_maker
 from experiments.evaluation.evaluation import Task, count_runs, evaluate
 from experiments.evaluation.throttle_sources import throttle_source
@@ -104,8 +105,9 @@ def rows_of_two(
     """
     rows = read_rows(folder, [own, other])
     for option, wanted, of_row in (
-        ("--suite", suites, lambda row: row.suite), ("--preference", preferences, lambda row: row.preference),
-    ):  # fmt: skip
+        ("--suite", [name_of(suite) for suite in suites or ()], lambda row: row.suite),
+        ("--preference", preferences, lambda row: row.preference),
+    ):
         if wanted:
             rows = _only(rows, option, wanted, of_row, folder)
     return rows

@@ -13,9 +13,11 @@ from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.timeline import Timeline, TimelineRecorder
 from dqgym.scenario import Scenario
+from dqgym.scenario.suites import Suite, get_suite
 from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
 from experiments.evaluation.throttle_sources import ThrottleSource
+from experiments.kept_suites import Files, files_of, require_told_apart
 from experiments.results.rows import Row, TakeoverCount, rows_from_outcomes
 
 MakeBackend = Callable[[int | None], Backend]
@@ -29,6 +31,8 @@ class Task:
     suite: str
     scenarios: tuple[Scenario, ...]
     seeds: tuple[int, ...]
+    files: Files = ()
+    """Of a suite of the user's own: what was read."""
 
     @property
     def vcpu_slots(self) -> int:
@@ -55,10 +59,14 @@ def draw_task(
     """The migrations of a suite (``draw_scenarios``), each of them ``repetitions`` times, with other seeds.
 
     Raises:
-        BadInputError: as ``draw_scenarios``.
+        BadInputError: there is no such suite; else as ``draw_scenarios``.
     """
+    return _task(get_suite(suite), count, seed, repetitions, max_vcpus, scaled)
+
+
+def _task(suite: Suite, count: int | None, seed: int, repetitions: int, max_vcpus: int | None, scaled: bool) -> Task:
     scenarios = draw_scenarios(suite, count, seed, max_vcpus, scaled) * repetitions
-    return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
+    return Task(suite.name, tuple(scenarios), tuple(range(seed, seed + len(scenarios))), files_of([suite]))
 
 
 def draw_tasks(
@@ -69,8 +77,11 @@ def draw_tasks(
     max_vcpus: int | None = None,
     scaled: bool = False,
 ) -> list[Task]:
-    """``draw_task`` of each suite, once."""
-    return [draw_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in dict.fromkeys(suites)]
+    """``draw_task`` of each suite, once. BadInputError also where two different ones have the same name."""
+    chosen = list(map(get_suite, dict.fromkeys(suites)))
+    require_told_apart(chosen)
+    once = {suite.name: suite for suite in chosen}.values()
+    return [_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in once]
 
 
 def count_runs(throttles: Iterable[ThrottleSource], tasks: Sequence[Task], preferences: Sequence[float]) -> int:

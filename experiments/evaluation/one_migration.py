@@ -20,6 +20,7 @@ from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import Telemetry
 from experiments.evaluation.backend_sources import backend_maker
 from experiments.evaluation.throttle_sources import throttle_source
+from experiments.extras import require_extra
 from experiments.reporting.migration_panel import migration_panel
 from experiments.reporting.progress import showing_migration
 from experiments.reporting.tables import terminal
@@ -62,6 +63,8 @@ def migrate_and_show(order: Order, shown: Shown) -> None:
     Raises:
         BadInputError: the throttle, backend or destination cannot be used, or a file cannot be written; said first.
     """
+    if shown.plot is not None:
+        require_extra("train", "--plot")
     for path in (shown.trace, shown.plot):
         if path is not None:
             require_place(path)  # first, so that a folder that is missing costs no migration

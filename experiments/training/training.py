@@ -60,10 +60,12 @@ def draw_held_out(config: TrainingConfig) -> list[Task]:
         BadInputError: a fixed suite has a scenario with more vCPUs than ``environment.max_vcpus``.
     """
     evaluation, tasks = config.evaluation, []
-    for name in evaluation.suites:
-        count = evaluation.count if get_suite(name).kind == "sampler" else None
-        scenarios = get_suite(name).scenarios(count, evaluation.seed, config.environment.max_vcpus)
-        tasks.append(Task(name, tuple(scenarios), tuple(range(evaluation.seed, evaluation.seed + len(scenarios)))))
+    for suite in map(get_suite, evaluation.suites):
+        count = evaluation.count if suite.kind == "sampler" else None
+        scenarios = suite.scenarios(count, evaluation.seed, config.environment.max_vcpus)
+        tasks.append(
+            Task(suite.name, tuple(scenarios), tuple(range(evaluation.seed, evaluation.seed + len(scenarios))))
+        )
     return tasks
 
 

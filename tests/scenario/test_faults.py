@@ -17,7 +17,8 @@ import pytest
 from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_FILE, load_parameters
 from dqgym.scenario import load_scenario
-from dqgym.scenario.recordings.guestperf import read_guestperf, replay_report_scenario
+from dqgym.scenario.recordings.formats.guestperf import read_guestperf
+from dqgym.scenario.recordings.log_scenario import import_log
 from dqgym.scenario.recordings.qemu_runs import INDEX_FILE, RecordingError, read_qemu_runs
 from dqgym.scenario.recordings.qemu_scenario import recorded_scenario
 from dqgym.scenario.recordings.replay import replay_scenario
@@ -242,7 +243,7 @@ def try_trace(rng: random.Random, folder: Path) -> None:
 
 def try_report(rng: random.Random, folder: Path) -> None:
     text = json.dumps(mutated_value(rng, report_text()))
-    replay_report_scenario(read_guestperf(write(folder / "report.json", text)))
+    import_log(read_guestperf(write(folder / "report.json", text)))
 
 
 def try_runs(rng: random.Random, folder: Path) -> None:

@@ -54,6 +54,7 @@ def train_command(
     ] = False,
 ) -> None:
     """Train a policy from a config. Ctrl-C or SIGTERM stops it so that it can be resumed; twice, at once."""
+    from experiments.extras import require_extra
     from experiments.named_files import TRAINING_CONFIGS
     from experiments.runs.config import load_config
     from experiments.runs.run_directory import RunDirectory, default_run_path
@@ -79,6 +80,7 @@ def train_command(
         print(json.dumps(settings.model_dump(mode="json"), indent=2) if as_json else settings.to_yaml(), end="")
         return
 
+    require_extra("train", "dqgym train")
     path = resume or run_dir or default_run_path(settings.name, settings.seed)
     go_on = resume is not None or (reuse and holds_run_of(path, settings))
     if go_on and RunDirectory.open(path).finished:

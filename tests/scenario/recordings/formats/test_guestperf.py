@@ -3,27 +3,28 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from dqgym.scenario.recordings.guestperf import read_guestperf, replay_of_report, replay_report_scenario
+from dqgym.scenario.recordings.formats.guestperf import read_guestperf
+from dqgym.scenario.recordings.log_scenario import import_log
+from dqgym.scenario.recordings.migration_log import rounds_of
 from dqgym.scenario.recordings.qemu_runs import RecordingError
 
 GIB = 2**30
 
 
-def progress(duration_ms, iterations, sent_pages, dirty_pages_per_s, throttle=0, status="active"):
+def progress(duration_ms, iterations, sent_pages, remaining, throttle=0, status="active"):
     return {
         "status": status,
         "ram": {
             "transferred_bytes": sent_pages * 4104,
-            "remaining_bytes": 0,
+            "remaining_bytes": remaining,
             "total_bytes": 3 * GIB,
-            "duplicate_pages": GIB // 4096 if iterations > 1 else 1000,
+            "duplicate_pages": GIB // 4096 if iterations > 1 else 0,
             "skipped_pages": 0,
             "normal_pages": sent_pages,
             "normal_bytes": sent_pages * 4096,
-            "dirty_rate_pps": dirty_pages_per_s,
+            "dirty_rate_pps": 0,
             "transfer_rate_mbs": 1000.0,
             "iterations": iterations,
         },
@@ -37,15 +38,17 @@ def progress(duration_ms, iterations, sent_pages, dirty_pages_per_s, throttle=0,
 
 
 def report(**changes):
+    """2 GiB that are not zero; a guest of 1 GiB finds 800 MiB, 600 MiB and 200 MiB."""
+    mib = 256  # pages
     return {
         "hardware": {"cpus": 2, "mem": 1, "src_cpu_bind": [], "prealloc_pages": False},
         "scenario": {"name": "auto-converge-10", "downtime": 500, "bandwidth": 125000, "max_time": 300},
         "progress_history": [
-            progress(0, 1, 0, 0),
-            progress(4000, 2, 400_000, 20_000),
-            progress(6000, 3, 600_000, 30_000, throttle=20),
-            progress(8000, 4, 700_000, 24_000, throttle=20),
-            progress(9000, 5, 800_000, 12_000, throttle=60, status="completed"),
+            progress(0, 1, 0, 3 * GIB),
+            progress(4000, 2, 2048 * mib, 800 * 2**20),
+            progress(6000, 3, 2848 * mib, 600 * 2**20, throttle=20),
+            progress(8000, 4, 3448 * mib, 200 * 2**20, throttle=20),
+            progress(9000, 5, 3648 * mib, 0, throttle=60, status="completed"),
         ],
         "qemu_timings": [],
         "vcpu_timings": [],
@@ -60,24 +63,28 @@ def written(tmp_path: Path, content) -> Path:
 
 
 def test_a_report_is_read(tmp_path: Path) -> None:
-    read = read_guestperf(written(tmp_path, report()))
-    assert (read.name, read.cpus, read.written_bytes, read.dirty_ring_entries) == ("auto-converge-10", 2, GIB, 0)
-    assert (read.downtime_limit_s, read.most_time_s, read.converged) == (0.5, 300, True)
-    last = read.progress[-1]
-    assert (last.time_s, last.iterations, last.throttle_percent, last.downtime_s) == (9, 5, 60, 0.2)
+    log = read_guestperf(written(tmp_path, report()))
+    assert (log.name, log.vcpus, log.written_bytes, log.ring_entries) == ("guestperf-auto-converge-10", 2, GIB, 0)
+    assert (log.downtime_limit_s, log.most_time_s, log.converged, log.total_time_s) == (0.5, 300, True, 9)
+    last = log.readings[-1]
+    assert (last.time_s, last.syncs, last.throttle_percent, log.downtime_s) == (9, 5, 60, 0.2)
 
 
-def test_each_round_has_its_bandwidth_and_the_demand_behind_the_throttle(tmp_path: Path) -> None:
-    replay = replay_of_report(read_guestperf(written(tmp_path, report())))
-    assert replay.time_s.tolist() == [0, 4, 6, 8]
-    np.testing.assert_allclose(replay.bandwidth_bytes_per_s, 4096.0 * np.array([100, 100, 50, 100]) * 1000)
-    # Rounds three and four ran at 80 % of the time; a vCPU of two writes half.
-    demand = 4096.0 * np.array([10_000, 15_000, 15_000, 7_500])
-    np.testing.assert_allclose(replay.demand_bytes_per_s, np.column_stack([demand, demand]))
+def test_each_round_has_what_it_found_and_the_throttle_that_held(tmp_path: Path) -> None:
+    rounds = rounds_of(read_guestperf(written(tmp_path, report())))
+    assert [one.found_bytes / 2**20 for one in rounds] == [800, 600, 200]
+    assert [one.throttle_percent for one in rounds] == [0, 0, 20]
+    assert [one.run_s for one in rounds] == pytest.approx([4, 2, 1.6])
+
+
+def test_zero_pages_that_do_not_count_as_remaining_are_not_taken_for_dirty_ones(tmp_path: Path) -> None:
+    content = report()
+    content["progress_history"][0]["ram"]["remaining_bytes"] = 2 * GIB
+    assert rounds_of(read_guestperf(written(tmp_path, content)))[0].found_bytes == 800 * 2**20
 
 
 def test_a_report_becomes_a_scenario_without_its_zero_pages(tmp_path: Path) -> None:
-    scenario = replay_report_scenario(read_guestperf(written(tmp_path, report())))
+    scenario = import_log(read_guestperf(written(tmp_path, report()))).scenario
     assert (scenario.vcpus, scenario.vm.memory_bytes, scenario.dirty_log.kind) == (2, 2 * GIB, "bitmap")
     assert {group.working_set_bytes for group in scenario.workload} == {GIB // 2}
     assert scenario.limits.downtime_s == 0.5
@@ -89,18 +96,17 @@ def test_optional_fields_may_be_missing_and_a_ring_is_known(tmp_path: Path) -> N
     for entry in content["progress_history"]:
         for key in ("throttle_pcent", "setup_time", "now", "downtime", "downtime_expected"):
             entry.pop(key)
-    scenario = replay_report_scenario(read_guestperf(written(tmp_path, content)))
+    scenario = import_log(read_guestperf(written(tmp_path, content))).scenario
     assert (scenario.dirty_log.kind, scenario.dirty_log.ring_entries) == ("ring", 8192)
 
 
-def test_a_cancelled_migration_whose_last_entry_is_empty_is_replayed(tmp_path: Path) -> None:
+def test_a_cancelled_migration_whose_last_entry_is_empty_is_imported(tmp_path: Path) -> None:
     content = report()
     last = content["progress_history"][-1]
     last["status"], last["ram"] = "cancelled", dict.fromkeys(last["ram"], 0)
-    read = read_guestperf(written(tmp_path, content))
-    assert not read.converged
-    assert replay_report_scenario(read).vm.memory_bytes == 2 * GIB
-    assert replay_of_report(read).bandwidth_bytes_per_s[-1] == 4096 * 50_000
+    log = read_guestperf(written(tmp_path, content))
+    assert log.converged is False
+    assert import_log(log).scenario.vm.memory_bytes == 2 * GIB
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_a_cancelled_migration_whose_last_entry_is_empty_is_replayed(tmp_path: P
         (report(progress_history=[{}, {}]), r"progress_history\[0\]\.ram: missing"),
     ],
 )
-def test_what_a_replay_needs_must_be_there(tmp_path: Path, content, message: str) -> None:
+def test_what_is_needed_must_be_there(tmp_path: Path, content, message: str) -> None:
     with pytest.raises(RecordingError, match=rf"report\.json: .*{message}"):
         read_guestperf(written(tmp_path, content))
 

@@ -1,0 +1,1 @@
+"""Logs of migrations that others write: a reader for each format."""

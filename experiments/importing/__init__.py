@@ -1,0 +1,1 @@
+"""Logs of migrations that become scenarios, checked and refined on the model."""
