@@ -148,11 +148,21 @@ def _print_version(wanted: bool) -> None:
 
 def _main_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, too.")] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, metavar="", help="Log what is done to standard error; -vv logs more."
+        ),
+    ] = 0,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Learn how to throttle a virtual machine's memory writes while it is migrated live."""
+    if verbose:
+        from experiments.cli.logs import show_logs
+
+        show_logs(verbose)
 
 
 def _placeholder() -> None:

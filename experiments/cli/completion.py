@@ -35,7 +35,7 @@ def backends() -> Iterable[str]:
     """Names of backends."""
     from dqgym.backends.registry import BACKENDS
 
-    return BACKENDS
+    return BACKENDS.names()
 
 
 def configs() -> Iterable[str]:

@@ -45,6 +45,11 @@ EXAMPLES = {
     "suites": ("dqgym suites", "dqgym suites phases --seed 3"),
     "throttles": ("dqgym throttles", "dqgym throttles auto-converge"),
     "configs": ("dqgym configs", "dqgym configs quickstart > mine.yaml"),
+    "import": (
+        "dqgym import kubevirt virt-launcher.log --vcpus 2 --out mine.yaml",
+        "dqgym import query-migrate migration.jsonl --throttle none",
+    ),
+    "record": ("dqgym record --qmp /run/vm/qmp.sock --out migration.jsonl",),
     "probe": ("dqgym probe", "dqgym probe --json"),
     "bench": ("dqgym bench env --vcpus 8", "dqgym bench policy"),
     "bench env": ("dqgym bench env --n-envs 256 --n-envs 1024 --vcpus 8",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ from experiments.runs.config import TrainingConfig
 from experiments.runs.run_directory import RunDirectory, read_evaluation, timestamp
 from experiments.runs.trained_policy import trained_policy
 from experiments.training.frame_lines import FrameLines
+
+log = logging.getLogger(__name__)
 
 LOGGED_FIELDS = ("cost", "time_over_t0", "guest_runtime", "converged_share")
 """Of each evaluation's summaries, in TensorBoard."""
@@ -174,6 +177,7 @@ def start_algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv, t
             continue
         for damage in damages:
             print(f"{damage}; going on from {checkpoint.name}", file=sys.stderr)
+        log.info("going on from %s, after %d frames", checkpoint, algorithm.num_timesteps)
         return algorithm
     raise BadInputError("\n".join(dict.fromkeys(damages)))
 
