@@ -27,11 +27,20 @@ from dqgym.model.dirtying import (
     random_writes,
     split_hot_writes,
 )
+from dqgym.model.ends import end_at_deadline, end_last_round, grow_limit, start_limits
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.replayed_rates import replay_rates
 from dqgym.model.schedules import begin_period, draw_periods
-from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
+from dqgym.model.sleeping import (
+    SAME_TIME_S,
+    count_ring_entries,
+    empty_rings,
+    kick,
+    plan_sleeps,
+    stop_at_full_ring,
+    sync_wait,
+)
 from dqgym.model.survey_kernel import run_survey
 
 _f, _f64 = np.float32, np.float64
@@ -86,6 +95,7 @@ def start_migration(  # type: ignore[no-untyped-def]
     state[Vm.DEVICE_PENDING] = state[Vm.DEVICE_BYTES]
     state[Vm.MEASURED_BANDWIDTH] = state[Vm.NOMINAL_BANDWIDTH]
     state[Vm.LEAST_CAP] = 1.0
+    start_limits(state)
 
 
 @part
@@ -96,7 +106,7 @@ def plan_scan(state, pending, low_at_s):  # type: ignore[no-untyped-def]
     and ``low_at_s`` is when the others alone would fit.
     """
     zero_left, scan = state[Vm.ZERO_LEFT], state[Vm.SCAN_BYTES_PER_S]
-    bandwidth, downtime_s = state[Vm.BANDWIDTH], state[Vm.DOWNTIME_LIMIT_S]
+    bandwidth, downtime_s = state[Vm.BANDWIDTH], state[Vm.DOWNTIME_LIMIT_NOW_S]
     if state[Vm.ROUND] > 1.0:
         return low_at_s + zero_left / scan, True, zero_left / scan
     low_at_s += min(zero_left / bandwidth, downtime_s) + max(zero_left - bandwidth * downtime_s, 0.0) / scan
@@ -107,7 +117,8 @@ def plan_scan(state, pending, low_at_s):  # type: ignore[no-untyped-def]
 
 @part
 def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
-    """The length of the next piece: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
+    """The length of the next piece: to the sync, the end of the interval, a new bandwidth or downtime limit, or a vCPU
+    that wakes.
 
     The sync is due at the first start of a send window at which no more than bandwidth * downtime limit is left. While
     it waits for sleeping vCPUs nothing is sent.
@@ -115,7 +126,7 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     bandwidth, sent_before = state[Vm.BANDWIDTH], state[Vm.ROUND_SENT]
     pending = state[Vm.ROUND_BYTES] - sent_before
     window_s, round_time_s = parameters.window_s, state[Vm.ROUND_TIME_S]
-    downtime_s = state[Vm.DOWNTIME_LIMIT_S]
+    downtime_s = state[Vm.DOWNTIME_LIMIT_NOW_S]
     low_at_s = round_time_s + pending / bandwidth - downtime_s
     scans, scans_until_s = False, np.inf
     if state[Vm.ZERO_LEFT] > 0.0:
@@ -124,7 +135,8 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     until_sync_s = windows * window_s - round_time_s
     waiting = state[Vm.WAIT_LEFT_S] > 0.0
     until_sync_s = state[Vm.WAIT_LEFT_S] if waiting else until_sync_s
-    piece_s = min(state[Vm.LEFT_S], until_sync_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
+    changes_s = min(state[Vm.LINK_NEXT_S], state[Vm.GROWS_AT_S]) - state[Vm.TIME_S]
+    piece_s = min(state[Vm.LEFT_S], until_sync_s, changes_s)
     if scans_until_s < np.inf and not waiting:
         piece_s = min(piece_s, scans_until_s)
     if state[Vm.SLEEPS] > 0.0:
@@ -134,7 +146,7 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     state[Vm.SCANS] = 1.0 if scans else 0.0
     sent = 0.0 if waiting or scans else min(bandwidth * piece_s, pending)
     per_round = 1.0 / max(state[Vm.ROUND_BYTES], 1.0)
-    # The sender is in the midst of a chunk, on average: as much of one is cleared behind it as is sent of the next.
+    # In all a chunk is cleared that is not sent: in front of the sender, and behind where it began the round.
     sealed = 1.0 - state[Vm.CLEARED_AHEAD]
     unsent_from = max(sealed - sent_before * per_round, 0.0)
     unsent_to = max(sealed - (sent_before + sent) * per_round, 0.0)
@@ -242,6 +254,8 @@ def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
     if state[Vm.WAIT_S] > 0.0:  # It has waited.
         return False
     state[Vm.WAIT_S] = state[Vm.SYNC_S]
+    if state[Vm.KICKS_WAKE] > 0.0:
+        kick(tile, slots)
     if state[Vm.SLEEPS] > 0.0:
         state[Vm.WAIT_S] = max(state[Vm.SYNC_S], sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS]))
     state[Vm.WAIT_LEFT_S] = state[Vm.WAIT_S]
@@ -261,7 +275,7 @@ def make_up_for_wait(state, waited_s, window_s):  # type: ignore[no-untyped-def]
     state[Vm.ROUND_SENT] = sent
     state[Vm.SENT_BYTES] += sent
     state[Vm.SENDING_S] += sent / bandwidth
-    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_S] if waited_s >= window_s else -1.0
+    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_NOW_S] if waited_s >= window_s else -1.0
 
 
 @routine
@@ -270,7 +284,7 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     if must_wait(tile, state, slots):
         return
     remaining, zero_left = sync_dirty_log(tile, state, slots), state[Vm.ZERO_LEFT]
-    converges = remaining + zero_left <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]
+    converges = remaining + zero_left <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_NOW_S]
     waited_s = state[Vm.WAIT_S]
     state[Vm.WAIT_S] = 0.0
     if waited_s > 0.0 and not converges:
@@ -288,9 +302,14 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
         state[Vm.ZERO_LEFT] = 0.0
         state[Vm.DONE] = 1.0
         state[Vm.CONVERGED] = 1.0
-    else:
+        return
+    state[Vm.ROUND_TIME_S] = waited_s if waited_s < window_s else 0.0
+    if state[Vm.ROUND] >= state[Vm.MAX_ROUNDS] and state[Vm.PAUSED] == 0.0:
+        end_last_round(tile, state, slots)
+    if state[Vm.DONE] == 0.0:
         state[Vm.ROUND] += 1.0
-        state[Vm.ROUND_TIME_S] = waited_s if waited_s < window_s else 0.0
+        if state[Vm.ROUND] >= state[Vm.GROWS_IN_ROUND]:
+            grow_limit(state)
 
 
 @part
@@ -304,7 +323,7 @@ def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-unt
     state[Vm.INTERVAL_S] = 0.0
     state[Vm.SENT_BEFORE] = state[Vm.SENT_BYTES]
     state[Vm.SENDING_S] = 0.0
-    state[Vm.LEFT_S] = min(interval_s, state[Vm.DEADLINE_S] - state[Vm.TIME_S])
+    state[Vm.LEFT_S] = min(interval_s, state[Vm.ENDS_AT_S] - state[Vm.TIME_S])
     if sync:
         sync_dirty_log(tile, state, slots)
 
@@ -329,6 +348,8 @@ def end_piece(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
         state[Vm.ZERO_LEFT] = max(state[Vm.ZERO_LEFT] - piece_s * state[Vm.SCAN_BYTES_PER_S], 0.0)
     if state[Vm.WAIT_LEFT_S] > 0.0:
         state[Vm.WAIT_LEFT_S] = 0.0 if state[Vm.PIECE_ENDS_ROUND] > 0.0 else state[Vm.WAIT_LEFT_S] - piece_s
+    if state[Vm.TIME_S] >= state[Vm.GROWS_AT_S] - _EPSILON_S:
+        grow_limit(state)
     if state[Vm.PIECE_ENDS_ROUND] > 0.0:
         end_round(tile, state, slots, window_s)
 
@@ -340,8 +361,8 @@ def end_interval(tile, state, slots):  # type: ignore[no-untyped-def]
         # A migration that ended has sent its rest at line speed; the bandwidth is that of the rounds.
         in_rounds = state[Vm.ROUND_END_SENT] if state[Vm.DONE] > 0.0 else state[Vm.SENT_BYTES]
         state[Vm.MEASURED_BANDWIDTH] = (in_rounds - state[Vm.SENT_BEFORE]) / state[Vm.SENDING_S]
-    if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.DEADLINE_S] - _EPSILON_S:
-        state[Vm.DONE] = 1.0
+    if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.ENDS_AT_S] - _EPSILON_S:
+        end_at_deadline(tile, state, slots)
     state[Vm.REMAINING_BYTES] = state[Vm.ROUND_BYTES] - state[Vm.ROUND_SENT]
     charge_interval(tile, state, slots)
 

@@ -146,6 +146,7 @@ class Vm(_Numbered):
     ZERO_BYTES = auto()
     NOMINAL_BANDWIDTH = auto()
     DOWNTIME_LIMIT_S = auto()
+    """At the start."""
     DEADLINE_S = auto()
     PASS_TIME_S = auto()
     VCPUS = auto()
@@ -178,6 +179,21 @@ class Vm(_Numbered):
     """Constants of the host (``dqgym.model.parameters``), which training varies from scenario to scenario."""
     CONTENTION = auto()
     OVERSHOOT_BYTES = auto()
+    GROWTH_FIRST_S = auto()
+    """When the downtime limit grows first, or in which round; a very large number where it does not, and otherwise one
+    of the two."""
+    GROWTH_FIRST_ROUND = auto()
+    GROWTH_EVERY_S = auto()
+    """Time between two steps, or rounds; one of them is 0."""
+    GROWTH_EVERY_ROUNDS = auto()
+    GROWTH_FACTOR = auto()
+    """A step: ``min(factor * limit + add, end)``."""
+    GROWTH_ADD_S = auto()
+    GROWTH_END_S = auto()
+    PAUSES_AT_DEADLINE = auto()
+    """1 where the guest is paused at the deadline, 0 where the migration is cancelled."""
+    MAX_ROUNDS = auto()
+    PAUSES_AFTER_ROUNDS = auto()
     LINK_KIND = auto()
     LINK_A = auto()
     LINK_B = auto()
@@ -194,6 +210,8 @@ class Vm(_Numbered):
     SYNC_TIME_S = auto()
     SYNCED_DIRTY_BYTES = auto()
     SYNCED_SENT_BYTES = auto()
+    DOWNTIME_LIMIT_NOW_S = auto()
+    PAUSED = auto()
     # State.
     PREFERENCE = auto()
     SURVEY_S = auto()
@@ -217,12 +235,20 @@ class Vm(_Numbered):
     SLEEPS = auto()
     """1 where any vCPU sleeps, or shall sleep, in time slices of its cap or for a full ring; then for rings only."""
     RING_SLEEPS = auto()
+    KICKS_WAKE = auto()
+    """1 where a sync wakes those that sleep for a full ring."""
     WAIT_S = auto()
     """For how long the sync that is due waits for sleeping vCPUs, and how much of it is left."""
     WAIT_LEFT_S = auto()
+    GROWS_AT_S = auto()
+    """When, or in which round, the downtime limit grows next (``dqgym.model.ends``)."""
+    GROWS_IN_ROUND = auto()
+    ENDS_AT_S = auto()
+    """The deadline, or twice the deadline once the guest is paused."""
     DONE = auto()
     CONVERGED = auto()
     DOWNTIME_S = auto()
+    """Of the last stage."""
     LEAST_CAP = auto()
     """Smallest run-share cap commanded so far."""
     PAUSED_S = auto()

@@ -202,6 +202,11 @@ def fault_s_of(scenario: Scenario, parameters: ModelParameters) -> float:
     return parameters.fault_s if own is None else own
 
 
+def ring_exit_s(scenario: Scenario, parameters: ModelParameters) -> float:
+    """The time to empty a ring that counts as full: it takes as long as there are entries in it."""
+    return parameters.ring_exit_s * (1.0 - scenario.ring_entries_lost / scenario.dirty_log.ring_entries)
+
+
 def run_slice_s(dirty_log: DirtyLog, parameters: ModelParameters) -> float:
     """The run time of a vCPU with a run-share cap in each cycle."""
     return TIMESLICE_S + (parameters.slice_overrun_s if dirty_log.kind == "software" else 0.0)

@@ -56,8 +56,17 @@ DEADLINE_PASS_TIMES = Bounds(1.0, 1000.0, "above 1 and at most 1000")
 """The deadline in T0."""
 LEAST_DEADLINE_PASS_S = 0.1
 """A pass counts as so much for the deadline: a sender that works in windows of 0.1 s cannot be faster."""
+DEADLINE_S = Bounds(1e-3, 1e7, "from 1 ms to 1e7 s")
+"""The deadline in seconds, or in seconds for each GiB."""
 MOST_DEADLINE_S = 1e7
 """The deadline in seconds: 116 days."""
+DEADLINE_ALWAYS_ALLOWED_S = 86400.0
+"""A deadline in seconds, or per GiB, may be longer than ``DEADLINE_PASS_TIMES.most`` T0 up to here: a baseline decides
+ten times a second at most."""
+MOST_GROWTH_STEPS = 1000
+"""Of a downtime limit."""
+MOST_ROUNDS = 10**9
+"""The largest ``max_rounds``."""
 MOST_ENTRIES = 100_000
 """Times of one table (a link's or a schedule's)."""
 MOST_LINK_CHANGES = 10_000_000

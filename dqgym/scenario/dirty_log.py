@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from dqgym.errors import BadInputError
 from dqgym.scenario.bounds import CLEAR_CHUNK_BYTES
 from dqgym.scenario.record import Bytes, Record
 
@@ -38,11 +39,23 @@ class DirtyLog(Record):
         clear_chunk_bytes: ``bitmap``: memory whose log is cleared at once, when its first page of the round is sent.
             QEMU has 1 GiB, so that the log of a smaller guest is cleared whole at the beginning of the round. A chunk
             of a page clears each page's log when that page is sent.
+        ring_entries_lost: of these, how many the host keeps in reserve: a ring counts as full that much earlier. KVM
+            keeps 64, and 512 more where the processor logs pages in hardware (Intel's PML; virt/kvm/dirty_ring.c:
+            ``kvm_dirty_ring_get_rsvd_entries``). QEMU's dirty limit reckons with the whole ring all the same.
     """
 
     kind: DirtyLogKind = "bitmap"
     ring_entries: Annotated[int, Field(ge=SMALLEST_RING_ENTRIES, le=LARGEST_RING_ENTRIES, strict=True)] = 4096
     clear_chunk_bytes: Annotated[Bytes, AfterValidator(CLEAR_CHUNK_BYTES.check)] = QEMU_CLEAR_CHUNK_BYTES
+    ring_entries_lost: Annotated[int, Field(ge=0, lt=LARGEST_RING_ENTRIES, strict=True)] = 0
+
+    @model_validator(mode="after")
+    def _leaves_entries(self) -> DirtyLog:
+        if self.ring_entries_lost >= self.ring_entries:
+            raise BadInputError(
+                f"ring_entries_lost={self.ring_entries_lost} must be less than ring_entries={self.ring_entries}"
+            )
+        return self
 
     @property
     def cleared_at_sync(self) -> bool:

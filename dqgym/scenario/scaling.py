@@ -1,7 +1,7 @@
 """The same migration in small, for hosts that do not have the memory or the link of the original.
 
 Kept is whatever has no dimension, so that times in units of T0 and the guest's run share come out alike: rates over the
-bandwidth, sizes over the memory, times (downtime, periods, hold times) over the pass time T0, the deadline in T0, and
+bandwidth, sizes over the memory, times (downtime, deadline, periods, hold times) over the pass time T0, and
 what each vCPU does. Not kept are constants of the host that no scenario holds, such as the interval of a quota: set
 against a shorter T0 they weigh more.
 """
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from dqgym.errors import BadInputError
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES, SMALLEST_RING_ENTRIES, DirtyLog
 from dqgym.scenario.faults import telling
+from dqgym.scenario.limits import Span
 from dqgym.scenario.record import Record
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
@@ -117,10 +118,20 @@ def _in_proportion(record: AnyRecord, factors: _Factors, **others: object) -> An
 
 
 def _scaled_value(field_name: str, value: Any, factors: _Factors) -> Any:
+    if isinstance(value, Record):
+        return _in_proportion(value, factors)
+    if isinstance(value, Span):
+        return _scaled_span(value, factors)
     if value is None or not field_name.endswith("_s"):
         return value
     factor = factors.rate if field_name.endswith("_bytes_per_s") else factors.time
     return tuple(each * factor for each in value) if isinstance(value, tuple) else value * factor
+
+
+def _scaled_span(span: Span, factors: _Factors) -> Span:
+    """A time is scaled; pass times and rounds are what they were."""
+    factor = {"s": factors.time, "s/GiB": factors.time / float(factors.size)}.get(span.unit, 1.0)
+    return Span(span.value * factor, span.unit)
 
 
 def _ring_entries(scenario: Scenario, factors: _Factors) -> int:

@@ -9,8 +9,8 @@ relative to the YAML file and whose first line names their columns, ``time_s`` a
   and ``rate_factors``. The column holds what a vCPU demands, so its group has no ``write_rate``: that is the highest
   value.
 
-Either is written back as lists, so that a scenario never depends on a second file once it is read. Likewise ``host`` may
-be a name or a file in place of a host's fields (``dqgym.scenario.hosts.host_files``).
+Either is written back as lists, so that a scenario never depends on a second file once it is read. Likewise ``host``
+may be a name or a file in place of a host's fields (``dqgym.scenario.hosts.host_files``).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from dqgym.arrays import FloatArray
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.scenario.bounds import DEADLINE_PASS_TIMES
+from dqgym.scenario.limits import pass_times
 from dqgym.scenario.recordings.inference import PATTERNS, Demand
 from dqgym.scenario.recordings.log_scenario import Imported, with_demand
 from dqgym.scenario.recordings.migration_log import MigrationLog, Reading, Round, rounds_of
@@ -162,10 +163,8 @@ def _played(
 
 def _ending(scenario: Scenario, most_s: float) -> Scenario:
     """The scenario with a deadline that is soon enough not to waste time."""
-    pass_times = min(max(most_s / scenario.pass_time_s, 1.01), DEADLINE_PASS_TIMES.most)
-    return scenario.model_copy(
-        update={"limits": scenario.limits.model_copy(update={"deadline_pass_times": pass_times})}
-    )
+    deadline = pass_times(min(max(most_s / scenario.pass_time_s, 1.01), DEADLINE_PASS_TIMES.most))
+    return scenario.model_copy(update={"limits": scenario.limits.model_copy(update={"deadline": deadline})})
 
 
 def _log_of(seen: FloatArray, log: MigrationLog, scenario: Scenario) -> MigrationLog:

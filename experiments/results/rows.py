@@ -20,7 +20,8 @@ class Row:
     """One migration, costed at one preference.
 
     A baseline that does not know the preference runs once, and has one row for each. ``downtime_s`` is NaN where the
-    migration missed its deadline; ``total_time_s`` is then the deadline. ``training_seed`` is that of a learned policy.
+    migration missed its deadline; ``total_time_s`` is then when it was cancelled. ``training_seed`` is of a learned
+    policy. ``forced``: it converged only because the guest was paused, at the deadline or after the last round.
     """
 
     suite: str
@@ -40,6 +41,7 @@ class Row:
     cost: float
     guest_runtime_per_vcpu: tuple[float, ...]
     training_seed: int | None = None
+    forced: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Summary:
     converged_share: float
     scenarios: int
     training_seeds: int = 1
+    forced_share: float = 0.0
+    """Of the migrations: converged only because the guest was paused. They are part of ``converged_share``."""
 
 
 class Key(NamedTuple):
@@ -102,6 +106,7 @@ class Stratum:
         guest_runtime: [S, N].
         worst_vcpu_runtime: [S, N].
         converged: [S, N], 1 or 0.
+        forced: [S, N], 1 or 0.
     """
 
     migrations: tuple[Migration, ...]
@@ -111,6 +116,7 @@ class Stratum:
     guest_runtime: FloatArray
     worst_vcpu_runtime: FloatArray
     converged: FloatArray
+    forced: FloatArray
 
 
 def rows_from_outcomes(
@@ -145,6 +151,7 @@ def rows_from_outcomes(
                 cost=float(cost[i]),
                 guest_runtime_per_vcpu=_present_only(outcomes.guest_runtime_per_vcpu[i]),
                 training_seed=training_seed,
+                forced=bool(outcomes.forced[i]),
             )
             for i, scenario in enumerate(scenarios)
         ]
@@ -188,6 +195,7 @@ def _stratum(key: Key, by_seed: Mapping[int | None, list[Row]]) -> Stratum:
         guest_runtime=values(lambda row: row.guest_runtime),
         worst_vcpu_runtime=values(lambda row: row.worst_vcpu_runtime),
         converged=values(lambda row: row.converged),
+        forced=values(lambda row: row.forced),
     )
 
 
@@ -229,6 +237,7 @@ def _summary(key: Key, stratum: Stratum, bootstrap: Bootstrap) -> Summary:
         converged_share=float(stratum.converged.mean()),
         scenarios=len(stratum.migrations),
         training_seeds=len(stratum.training_seeds),
+        forced_share=float(stratum.forced.mean()),
     )
 
 

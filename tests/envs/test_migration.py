@@ -19,6 +19,7 @@ from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.reward import TERM_KEYS
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.scenario import save_scenario
+from dqgym.scenario.limits import pass_times
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES, PerVcpu
 from tests.model.migrations import NO_COSTS, READERS, scenario, writers
 
@@ -149,7 +150,7 @@ def test_the_observation_has_what_the_survey_found():
 def test_a_missed_deadline_costs_the_whole_migration_once_more():
     greedy = scenario(
         writers("uniform", set_mb=150.0, rate_mb_per_s=50.0), memory_mb=200.0,
-        limits=ONE_WRITER.limits.model_copy(update={"deadline_pass_times": 3.0}),
+        limits=ONE_WRITER.limits.model_copy(update={"deadline": pass_times(3.0)}),
     )  # fmt: skip
     env = one_writer(scenario=greedy, preference=0.5)
     env.reset(seed=0)

@@ -53,7 +53,7 @@ class Run:
         self.at: Telemetry = self.backend.start([scenario], [seed])
         self.page = scenario.vm.dirty_granule_bytes
 
-    def command(self, limit_pages_per_s=np.inf, cap=1.0, ring_sleep_s=0.0, pool=False, sync=False) -> Command:
+    def command(self, limit_pages_per_s=np.inf, cap=1.0, ring_sleep_s=0.0, pool=False, **switches) -> Command:
         free = free_command(self.backend.facts)
         return replace(
             free,
@@ -61,7 +61,7 @@ class Run:
             run_share_cap=np.full((1, 4), cap, dtype=np.float32),
             ring_sleep_s=np.full((1, 4), ring_sleep_s, dtype=np.float32),
             share_unclaimed=np.array([pool]),
-            sync=np.array([sync]),
+            **{name: np.array([value]) for name, value in switches.items()},
         )
 
     def step(self, duration_s: float, **command) -> Telemetry:

@@ -49,7 +49,7 @@ def writers(pattern: str = "uniform", vcpus: int = 1, set_mb: float = 10.0, rate
 def scenario(
     *workload: VcpuGroup, memory_mb: float = 1000.0, bandwidth_mb_per_s: float = 1.0, link=None, limits=None, **others
 ) -> Scenario:
-    """A scenario; T0 is 1000 s unless said otherwise, long compared with the shortest round. Logs are cleared by page."""
+    """A scenario; T0 is 1000 s unless said otherwise, long compared with the shortest round. Logs clear by page."""
     return Scenario(
         name="test",
         vm=others.pop("vm", None) or VirtualMachine(memory_bytes=int(memory_mb * MB)),
@@ -69,6 +69,8 @@ class Constant:
     ring_sleep_s: float | Sequence[float] | np.ndarray = 0.0
     share_unclaimed: bool | np.ndarray = False
     sync: bool = False
+    kicks_wake: bool = False
+    read_rings: bool = False
     control_interval: ControlInterval = DECISIONS
     name: str = "constant"
 
@@ -82,6 +84,8 @@ class Constant:
             ring_sleep_s=_per_vcpu(self.ring_sleep_s, shape),
             share_unclaimed=np.array(np.broadcast_to(self.share_unclaimed, shape[0])),
             sync=np.full(shape[0], self.sync),
+            kicks_wake=np.full(shape[0], self.kicks_wake),
+            read_rings=np.full(shape[0], self.read_rings),
         )
 
     def act(self, telemetry: Telemetry) -> Command:

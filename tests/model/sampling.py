@@ -28,6 +28,7 @@ from dqgym.scenario import (
     VirtualMachine,
 )
 from dqgym.scenario.hosts.host import Host
+from dqgym.scenario.limits import DoublingGrowth, Growth, SlopeGrowth, Span, StepsGrowth, pass_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.telemetry.interval import ControlInterval
 from tests.model.migrations import NO_COSTS, SLOTS, Constant
@@ -139,6 +140,36 @@ def _with_chunks_and_zeros(rng: np.random.Generator, scenario: Scenario) -> Scen
         return scenario.model_copy(update={"dirty_log": log})
     vm = scenario.vm.model_copy(update={"zero_bytes": int(zero)})
     return scenario.model_copy(update={"dirty_log": log, "vm": vm, "host": host})
+
+
+def with_limits(rng: np.random.Generator, case: Case) -> Case:
+    """The case with limits as people set them, and perhaps a sender that is slower than the link."""
+    scenario = case.scenario
+    limits = Limits(
+        downtime_s=scenario.limits.downtime_s,
+        downtime_growth=_draw_growth(rng, scenario) if rng.random() < 0.6 else None,
+        deadline=pass_times(rng.uniform(1.5, 4.0)),
+        on_deadline=str(rng.choice(["cancel", "pause"], p=[0.3, 0.7])),
+        max_rounds=int(rng.integers(1, 12)) if rng.random() < 0.4 else None,
+    )
+    if limits.max_rounds is not None:
+        limits = limits.model_copy(update={"on_max_rounds": str(rng.choice(["cancel", "pause"], p=[0.3, 0.7]))})
+    sender = scenario.bandwidth_bytes_per_s * rng.uniform(0.5, 1.5) if rng.random() < 0.3 else None
+    link = scenario.link.model_copy(update={"sender_bytes_per_s": sender})
+    return replace(case, scenario=scenario.model_copy(update={"limits": limits, "link": link}))
+
+
+def _draw_growth(rng: np.random.Generator, scenario: Scenario) -> Growth:
+    start_s, pass_time_s = scenario.limits.downtime_s, scenario.pass_time_s
+    end_s = start_s + _log_uniform(rng, 0.01, 0.3) * pass_time_s
+    delay = Span(int(rng.integers(1, 4)), "rounds") if rng.random() < 0.3 else pass_times(_log_uniform(rng, 0.05, 0.5))
+    first = [None, Span(int(rng.integers(2, 5)), "rounds"), pass_times(rng.uniform(0.5, 1.5))][rng.integers(3)]
+    kind = rng.choice(["linear", "exponential", "slope", "doubling"])
+    if kind == "slope":
+        return SlopeGrowth(end_s=end_s, over_s=rng.uniform(0.5, 2.0) * pass_time_s, first=first)
+    if kind == "doubling":
+        return DoublingGrowth(end_s=end_s, delay=delay, first=first)
+    return StepsGrowth(end_s=end_s, steps=int(rng.integers(1, 10)), delay=delay, first=first, rise=str(kind))
 
 
 def _draw_vcpu(

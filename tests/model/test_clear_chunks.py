@@ -49,9 +49,8 @@ def test_stores_before_the_chunk_is_cleared_are_sent_clean_and_those_after_it_on
         run = Run(chunked(chunk_pages, position=0.25), layout="contiguous")
         run.step(7.0)
         dirtied[chunk_pages] = float(run.vcpus(VcpuField.DIRTIED_BYTES)[0]) / PAGE
-    # Page by page none of the 700 stores counts: each goes to a page that waits. Of chunks of 200, the sender has just
-    # begun the one that the writer left 50 pages ago, or is still in it for 150 of every 200. With 500, the writer is in
-    # the sender's chunk for 250 of 500 pages; with all, always.
+    # Page by page none of the 700 stores counts: each goes to a page that waits. The writer has left a chunk of 200
+    # when the sender begins it. In a chunk of 500 it is half-way then. A chunk of all pages is cleared at the beginning.
     assert dirtied[1] == pytest.approx(0.0, abs=2)
     assert dirtied[200] == pytest.approx(0.0, abs=2)
     assert dirtied[500] == pytest.approx(450.0, abs=3)

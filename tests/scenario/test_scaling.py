@@ -172,7 +172,7 @@ def test_what_has_no_dimension_stays(some: Scenario, size: int, slowing: int) ->
     assert came_out.pass_time_s == pytest.approx(some.pass_time_s * time)
     assert came_out.bandwidth_bytes_per_s == pytest.approx(some.bandwidth_bytes_per_s * 2.0**slowing)
     assert came_out.limits.downtime_s == some.limits.downtime_s * time
-    assert came_out.limits.deadline_pass_times == some.limits.deadline_pass_times
+    assert came_out.limits.deadline == some.limits.deadline
     assert came_out.vcpus == some.vcpus
     for ours, theirs in zip(came_out.workload, some.workload, strict=True):
         assert ours.write_rate_bytes_per_s == theirs.write_rate_bytes_per_s * 2.0**slowing

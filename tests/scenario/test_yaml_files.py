@@ -17,6 +17,7 @@ from dqgym.scenario import (
     scenario_from_yaml,
     scenario_to_yaml,
 )
+from dqgym.scenario.limits import pass_times
 from tests.scenario.strategies import scenarios
 
 VALID = """
@@ -52,7 +53,7 @@ def test_text_with_units_is_read_into_base_units() -> None:
     assert scenario.workload[0].write_rate_bytes_per_s == 4e9
     assert scenario.bandwidth_bytes_per_s == 640 * 1024 * 1024
     assert scenario.limits.downtime_s == 0.3
-    assert (scenario.vm.dirty_granule_bytes, scenario.limits.deadline_pass_times, scenario.vcpus) == (4096, 20, 2)
+    assert (scenario.vm.dirty_granule_bytes, scenario.limits.deadline, scenario.vcpus) == (4096, pass_times(20), 2)
     assert scenario.pass_time_s == pytest.approx(8e9 / (640 * 2**20))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dqgym.jit.random import streams
 from dqgym.model.layout import VM_PARAMETERS, Vm
-from dqgym.model.parameters import ModelParameters, fault_s_of, run_slice_s
+from dqgym.model.parameters import ModelParameters, fault_s_of, ring_exit_s, run_slice_s
 from dqgym.model.pool import ScenarioPool
 from dqgym.scenario import Bursty, Phased, Recorded, Scenario, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
@@ -88,8 +88,20 @@ VM = np.dtype(
         ("scan_bytes_per_s", np.float64),  # speed of going through them
         ("sync_s", np.float64),  # a sync of the dirty log
         ("last_stage_s", np.float64),  # downtime without anything to send
-        ("downtime_limit_s", np.float64),
+        ("downtime_limit_s", np.float64),  # in force now
+        ("grows_at_s", np.float64),  # when that grows next; inf: not by the clock
+        ("grows_in_round", np.float64),  # in which round; inf: not by rounds
+        ("growth_every_s", np.float64),  # time between two steps; 0: rounds count
+        ("growth_every_rounds", np.float64),
+        ("growth_factor", np.float64),
+        ("growth_add_s", np.float64),
+        ("growth_end_s", np.float64),
         ("deadline_s", np.float64),
+        ("ends_at_s", np.float64),  # the deadline, or a later one for a guest that is paused
+        ("pauses_at_deadline", np.bool_),
+        ("max_rounds", np.float64),
+        ("pauses_after_rounds", np.bool_),
+        ("paused", np.bool_),
         ("line_speed", np.float64),  # bytes/s; 0: the bandwidth of the moment
         ("cleared_at_sync", np.bool_),
         ("chunk_pages", np.int64),  # otherwise: whose log is cleared when the first of them is sent
@@ -118,6 +130,7 @@ VM = np.dtype(
         ("transmitted_bytes", np.float64),  # that the line has carried, or could have, of the next page
         ("sync_until_s", np.float64),  # when the sync that waits for vCPUs can read the log; inf: there is none
         ("sync_ends_round", np.bool_),
+        ("kicks_wake", np.bool_),  # a sync wakes those that sleep for a full ring
         # The rest.
         ("device_due", np.float64),
         ("quota_due_s", np.float64),
@@ -309,12 +322,17 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "last_stage_s": scenario.last_stage_s,
         "downtime_limit_s": scenario.limits.downtime_s,
         "deadline_s": scenario.deadline_s,
-        "line_speed": scenario.link.line_speed_bytes_per_s or 0.0,
+        "ends_at_s": scenario.deadline_s,
+        "pauses_at_deadline": scenario.limits.pauses_at_deadline,
+        "max_rounds": scenario.limits.max_rounds or np.inf,
+        "pauses_after_rounds": scenario.limits.pauses_after_rounds,
+        **_growth_fields(scenario),
+        "line_speed": scenario.link.last_stage_bytes_per_s or 0.0,
         "cleared_at_sync": scenario.dirty_log.cleared_at_sync,
         "chunk_pages": max(scenario.dirty_log.clear_chunk_bytes // page_bytes, 1),
         "sync_waits": scenario.dirty_log.sync_waits,
         "rings": scenario.dirty_log.kind == "ring",
-        "ring_bytes": scenario.ring_bytes,
+        "ring_bytes": scenario.full_ring_bytes,
         "device_first_page": device_first_page,
         "device_pages": scenario.device.working_set_bytes // page_bytes,
         "device_pages_per_s": scenario.device.rate_bytes_per_s / BASE_PAGE_BYTES,
@@ -322,10 +340,28 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "window_s": parameters.window_s,
         "quota_interval_s": parameters.quota_interval_s,
         "overshoot_bytes": max(parameters.overshoot_bytes, page_bytes),
-        "ring_exit_s": parameters.ring_exit_s,
+        "ring_exit_s": ring_exit_s(scenario, parameters),
         "pending_pages": pages,
         "first_window": True,
         "sync_until_s": np.inf,
         "rounds": 1,
         "syncs": 1,  # the one that setup makes
     }
+
+
+def _growth_fields(scenario: Scenario) -> dict[str, float]:
+    """How the downtime limit grows: first and then again and again, by the clock or by rounds."""
+    growth = scenario.limits.downtime_growth
+    fields = {"grows_at_s": np.inf, "grows_in_round": np.inf}
+    if growth is None:
+        return fields
+    rise, pace = growth.rise_from(scenario.limits.downtime_s), growth.pace
+    if pace.unit == "rounds":
+        fields |= {"growth_every_rounds": pace.value, "grows_in_round": 1.0 + pace.value}
+    else:
+        fields |= {"growth_every_s": scenario.in_seconds(pace), "grows_at_s": scenario.in_seconds(pace)}
+    if growth.first is not None:
+        by_rounds = growth.first.unit == "rounds"
+        fields["grows_in_round"] = growth.first.value if by_rounds else np.inf
+        fields["grows_at_s"] = np.inf if by_rounds else scenario.in_seconds(growth.first)
+    return fields | {"growth_factor": rise.factor, "growth_add_s": rise.add_s, "growth_end_s": rise.end_s}

@@ -24,7 +24,7 @@ class Host(Record):
         sync_per_gib_s: a sync of the dirty log, for each GiB of the guest, zeros included; nothing is sent meanwhile.
             The last stage makes one, too.
         ring_entries_lost: entries of each dirty ring that stay free when KVM calls it full: KVM reserves 64, and 512
-            more on Intel's processors with a page-modification log.
+            more on Intel's processors with a page-modification log. None: what the scenario's dirty log says.
         fault_s: cost of the write fault on a clean page; None: that of the model's parameters.
     """
 
@@ -33,7 +33,7 @@ class Host(Record):
     scan_speed_bytes_per_s: Rate = 10.0 * 2**30
     last_stage_s: Instant = 0.0
     sync_per_gib_s: Instant = 0.0
-    ring_entries_lost: Annotated[int, Field(ge=0, lt=LARGEST_RING_ENTRIES, strict=True)] = 64
+    ring_entries_lost: Annotated[int, Field(ge=0, lt=LARGEST_RING_ENTRIES, strict=True)] | None = None
     fault_s: Instant | None = None
 
     def sync_s(self, guest_bytes: int) -> float:

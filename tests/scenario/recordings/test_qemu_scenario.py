@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dqgym.scenario.limits import pass_times
 from dqgym.scenario.recordings.qemu_runs import MIB, RecordedRun, RecordingError, read_qemu_runs
 from dqgym.scenario.recordings.qemu_scenario import (
     LINE_SPEED_BYTES_PER_S,
@@ -82,4 +83,4 @@ def test_an_unknown_accelerator_is_an_error() -> None:
 
 
 def test_a_run_cancelled_within_its_first_pass_keeps_the_usual_deadline() -> None:
-    assert recorded_scenario(replace(RUNS[0], limit_s=0.5)).limits.deadline_pass_times == 20
+    assert recorded_scenario(replace(RUNS[0], limit_s=0.5)).limits.deadline == pass_times(20)

@@ -168,7 +168,7 @@ GROUP = {"vcpus": 1, "pattern": "uniform", "working_set": "1 MiB", "write_rate":
         ({"workload": []}, "sampler.workload: []: must be a list of groups"),
         ({"workload": {"choice": 3}}, "sampler.workload: choice: 3: must be a list of lists of groups"),
         ({"workload": [{**GROUP, "pattern": {"uniform": ["idle", "uniform"]}}]}, "must be a value or one of: {choice: [...]}"),  # noqa: E501
-        ({"workload": [{**GROUP, "pattern": {"choice": ["seq"]}}]}, "pattern.choice[0]: 'seq' is unknown (did you mean 'sequential'?)"),  # noqa: E501
+        ({"workload": [{**GROUP, "pattern": {"choice": ["seq"]}}]}, "pattern.choice[0]: unknown pattern 'seq' (did you mean 'sequential'?)"),  # noqa: E501
         ({"workload": [{**GROUP, "pressure": 2}]}, "give either 'write_rate' or 'pressure', not both"),
         ({"workload": [{**GROUP, "memory_share": 0.5}]}, "give either 'working_set' or 'memory_share', not both"),
         ({"workload": [{**GROUP, "vcpus": {"uniform": [1, 1.5]}}]}, "sampler.workload[0].vcpus.uniform[1]: 1.5"),
