@@ -7,12 +7,15 @@ place, not imported: a folder of the user's may well be called ``configs``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
+
+log = logging.getLogger(__name__)
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SUFFIX = ".yaml"
@@ -48,6 +51,7 @@ class NamedFiles:
         if _exists(own) and not (source in names and own.is_dir()):
             return own
         if source in names:
+            log.debug("%s %s: %s", self.kind, source, self.path(source))
             return self.path(source)
         raise BadInputError(
             f"cannot read {self.kind} {source}: no such file, and no {self.kind} of that name comes with dqgym"

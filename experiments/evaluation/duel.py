@@ -234,8 +234,8 @@ def _standings_table(duel: Duel) -> Table:
 def _pairs_table(duel: Duel, pairs: Sequence[DuelPair], what: str) -> Table:
     return Table.of(
         title=f"The largest {what} of {duel.own}" + ("" if pairs else ": none"),
-        header=("suite", "scenario", "c", "ratio", "J of A", "J of B", "T / T0 of A", "T / T0 of B", "runtime of A",
-                "runtime of B"),
+        header=("suite", "scenario", "c", "ratio", "J of A", "J of B", "T / T0\nof A", "T / T0\nof B", "runtime\nof A",
+                "runtime\nof B"),
         rows=[
             (
                 pair.suite,
@@ -252,4 +252,5 @@ def _pairs_table(duel: Duel, pairs: Sequence[DuelPair], what: str) -> Table:
             for pair in pairs
         ],
         text_columns=2,
+        expendable=("runtime\nof B", "runtime\nof A", "T / T0\nof B", "T / T0\nof A"),
     )  # fmt: skip

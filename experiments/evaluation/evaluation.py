@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -19,6 +20,8 @@ from experiments.evaluation.scenario_sources import draw_scenarios
 from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.kept_suites import Files, files_of, require_told_apart
 from experiments.results.rows import Row, TakeoverCount, rows_from_outcomes
+
+log = logging.getLogger(__name__)
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
@@ -120,7 +123,9 @@ def evaluate(
                 on_progress = on_run(task.suite, throttle.name)
                 key = RunKey(task.suite, throttle.name, costed_at, throttle.training_seed, throttle.digest)
                 done = None if journal is None else find(journal, key)
-                if done is None:
+                if done is not None:
+                    log.info("%s under %s is kept from an earlier evaluation", task.suite, throttle.name)
+                else:
                     done = _run(throttle, task, key, make_backend, on_progress)
                     if journal is not None:
                         journal.add(done)
@@ -136,6 +141,7 @@ def _run(
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
     suite, name, costed_at, training_seed, _ = key
+    log.info("%s: %d migrations under %s", suite, len(task.scenarios), name)
     ready = throttle.ready(costed_at[0], task.scenarios, task.seeds)
     with closing(make_backend(throttle.vcpu_slots or task.vcpu_slots)) as backend:
         run = run_all(backend, task.scenarios, ready, task.seeds, on_progress=on_progress)

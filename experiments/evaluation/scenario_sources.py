@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from dqgym.errors import BadInputError
@@ -9,6 +10,8 @@ from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.scenario.suites import Suite, get_suite
 from experiments.named_files import SCENARIOS
+
+log = logging.getLogger(__name__)
 
 DEFAULT_COUNT = 256
 """Scenarios drawn from a sampler."""
@@ -110,4 +113,9 @@ def in_small(scenario: Scenario) -> Scenario:
     from dqgym.backends.kvm.feasibility import scaled_to_fit
 
     fitting = scaled_to_fit(scenario)
+    if fitting is not scenario:
+        log.info(
+            "%s is played in small: %.4g MB of memory instead of %.4g, %d vCPUs instead of %d",
+            scenario.name, fitting.vm.memory_bytes / 1e6, scenario.vm.memory_bytes / 1e6, fitting.vcpus, scenario.vcpus,
+        )  # fmt: skip
     return scenario if fitting is scenario else fitting.model_copy(update={"name": scenario.name + IN_SMALL})

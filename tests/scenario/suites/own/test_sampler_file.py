@@ -168,7 +168,7 @@ GROUP = {"vcpus": 1, "pattern": "uniform", "working_set": "1 MiB", "write_rate":
         ({"workload": []}, "sampler.workload: []: must be a list of groups"),
         ({"workload": {"choice": 3}}, "sampler.workload: choice: 3: must be a list of lists of groups"),
         ({"workload": [{**GROUP, "pattern": {"uniform": ["idle", "uniform"]}}]}, "must be a value or one of: {choice: [...]}"),  # noqa: E501
-        ({"workload": [{**GROUP, "pattern": {"choice": ["seq"]}}]}, "pattern.choice[0]: 'seq' is unknown (did you mean 'sequential'?)"),  # noqa: E501
+        ({"workload": [{**GROUP, "pattern": {"choice": ["seq"]}}]}, "pattern.choice[0]: unknown pattern 'seq' (did you mean 'sequential'?)"),  # noqa: E501
         ({"workload": [{**GROUP, "pressure": 2}]}, "give either 'write_rate' or 'pressure', not both"),
         ({"workload": [{**GROUP, "memory_share": 0.5}]}, "give either 'working_set' or 'memory_share', not both"),
         ({"workload": [{**GROUP, "vcpus": {"uniform": [1, 1.5]}}]}, "sampler.workload[0].vcpus.uniform[1]: 1.5"),
@@ -211,3 +211,13 @@ def test_the_example_that_comes_with_dqgym_is_a_sampler() -> None:
     assert suite.kind == "sampler"
     assert suite.description == yaml.safe_load(EXAMPLE.read_text())["description"]
     assert len({one.link.kind for one in suite.scenarios(30)}) == 2
+
+
+def test_limits_of_a_sampler_are_those_of_a_scenario_file() -> None:
+    growth = {"kind": "doubling", "delay": "6 rounds", "end": {"uniform": ["1 s", "2 s"]}}
+    limits = {"deadline": {"choice": ["100 s/GiB", "30 T0"]}, "on_deadline": "pause", "downtime_growth": growth}
+    drawn = suite_of(content(limits=limits)).scenarios(20)
+    assert {str(one.limits.deadline) for one in drawn} == {"100 s/GiB", "30 T0"}
+    assert all(1.0 <= one.limits.downtime_growth.end_s <= 2.0 for one in drawn if one.limits.downtime_growth)
+    old = suite_of(content(limits={"deadline_pass_times": {"uniform": [10, 30]}})).scenarios(5)
+    assert all(one.limits.deadline.unit == "T0" and 10 <= one.limits.deadline.value <= 30 for one in old)
