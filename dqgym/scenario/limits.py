@@ -131,8 +131,9 @@ def pass_times(count: float) -> Span:
 
 
 OLDER_FIELDS = {
-    "deadline_pass_times": FieldInfo.from_annotation(
-        Annotated[float, Field(gt=1), AfterValidator(DEADLINE_PASS_TIMES.check)]  # type: ignore[arg-type]
+    "deadline_pass_times": FieldInfo.from_annotated_attribute(
+        Annotated[float, Field(gt=1), AfterValidator(DEADLINE_PASS_TIMES.check)],  # type: ignore[arg-type]
+        None,
     )
 }
 """Keys of old files that ``Limits`` reads, too."""
