@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic.fields import FieldInfo
 
 from dqgym import units
 from dqgym.errors import BadInputError
@@ -127,6 +128,15 @@ Pace = Annotated[
 def pass_times(count: float) -> Span:
     """So many T0."""
     return Span(count, "T0")
+
+
+OLDER_FIELDS = {
+    "deadline_pass_times": FieldInfo.from_annotated_attribute(
+        Annotated[float, Field(gt=1), AfterValidator(DEADLINE_PASS_TIMES.check)],  # type: ignore[arg-type]
+        None,
+    )
+}
+"""Keys of old files that ``Limits`` reads, too."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def test_stores_before_the_chunk_is_cleared_are_sent_clean_and_those_after_it_on
         run.step(7.0)
         dirtied[chunk_pages] = float(run.vcpus(VcpuField.DIRTIED_BYTES)[0]) / PAGE
     # Page by page none of the 700 stores counts: each goes to a page that waits. The writer has left a chunk of 200
-    # when the sender begins it. In a chunk of 500 it is half-way then. A chunk of all pages is cleared at the beginning.
+    # when the sender begins it. In one of 500 it is half-way then. A chunk of all pages is cleared at the beginning.
     assert dirtied[1] == pytest.approx(0.0, abs=2)
     assert dirtied[200] == pytest.approx(0.0, abs=2)
     assert dirtied[500] == pytest.approx(450.0, abs=3)

@@ -19,7 +19,7 @@ from dqgym.names import did_you_mean
 from dqgym.scenario.faults import described
 from dqgym.scenario.hosts.host import Host
 from dqgym.scenario.hosts.host_files import find_host
-from dqgym.scenario.limits import DeviceWrites
+from dqgym.scenario.limits import OLDER_FIELDS, DeviceWrites, Limits
 from dqgym.scenario.link import UNLIMITED, ConstantLink
 from dqgym.scenario.record import FROM_FILE, Record, yaml_key
 from dqgym.scenario.scenario import Scenario
@@ -160,7 +160,7 @@ class _Reader:
         if records == [Host] and isinstance(raw, str):
             return self._host(raw, place)
         if len(records) == 1:
-            return self._record(raw, records[0], place)
+            return self._record(raw, records[0], place, OLDER_FIELDS if records[0] is Limits else None)
         if records:
             return self._kind(raw, records, place)
         if get_origin(field.annotation) is tuple:
@@ -242,7 +242,7 @@ class _Reader:
 def _members(annotation: Any) -> tuple[Any, ...]:
     """The types that a value may have: itself, or those of a union."""
     inner = get_args(annotation) if get_origin(annotation) is not tuple else ()
-    return inner or (annotation,)
+    return tuple(member for one in inner for member in get_args(_bare(one)) or (one,)) or (annotation,)
 
 
 def _base(field: FieldInfo) -> Any:
