@@ -33,8 +33,8 @@ class ReferenceBackend:
         parameters: the model's global parameters; the costs of quota exits are left out.
         vcpu_slots: number of vCPU slots V; None: as many as the widest scenario needs.
         layout: ``scattered``: the pages of all regions lie at random addresses, as the model takes them to;
-            ``contiguous``: one region after another, as guests lay them out. None: scattered where the dirty log is a
-            bitmap, contiguous where it is cleared at the sync.
+            ``contiguous``: one region after another, as guests lay them out. None: contiguous where the dirty log is
+            cleared at the sync, or is a bitmap with one chunk, else scattered.
 
     Raises:
         BadInputError: an unknown layout; the message has those that there are.
@@ -133,7 +133,7 @@ class ReferenceBackend:
 
 
 def _usual_layout(scenario: Scenario) -> Layout:
-    return "contiguous" if scenario.dirty_log.cleared_at_sync else "scattered"
+    return "contiguous" if scenario.cleared_ahead >= 1.0 else "scattered"
 
 
 def _vcpu_telemetry(migration: Migration, slots: int) -> FloatArray:

@@ -250,14 +250,13 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
 
 @part
 def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
-    """True where the sync that is due has yet to wait for sleeping vCPUs, or for what it takes by itself."""
+    """True where the sync that is due has yet to wait for sleeping vCPUs."""
     if state[Vm.WAIT_S] > 0.0:  # It has waited.
         return False
-    state[Vm.WAIT_S] = state[Vm.SYNC_S]
     if state[Vm.KICKS_WAKE] > 0.0:
         kick(tile, slots)
     if state[Vm.SLEEPS] > 0.0:
-        state[Vm.WAIT_S] = max(state[Vm.SYNC_S], sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS]))
+        state[Vm.WAIT_S] = sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS])
     state[Vm.WAIT_LEFT_S] = state[Vm.WAIT_S]
     return state[Vm.WAIT_S] > 0.0
 

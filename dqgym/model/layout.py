@@ -171,8 +171,6 @@ class Vm(_Numbered):
     """1 where any vCPU has a recorded schedule."""
     SCAN_BYTES_PER_S = auto()
     """Speed of going through pages of zeros."""
-    SYNC_S = auto()
-    """Time of a sync; nothing is sent meanwhile."""
     LAST_STAGE_S = auto()
     """Downtime where nothing is left to send."""
     EXIT_BYTES_PER_S = auto()

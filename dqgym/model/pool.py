@@ -246,7 +246,6 @@ def _vm_parameters(
         Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.dirty_granule_bytes / BASE_PAGE_BYTES,
         Vm.DEVICE_BYTES: scenario.device.working_set_bytes,
         Vm.SCAN_BYTES_PER_S: scenario.host_or_default.scan_speed_bytes_per_s,
-        Vm.SYNC_S: scenario.sync_s,
         Vm.LAST_STAGE_S: scenario.last_stage_s,
         Vm.EXIT_BYTES_PER_S: parameters.exit_bytes_per_s,
         Vm.CONTENTION: parameters.contention,

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from dqgym.errors import BadInputError
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES, SMALLEST_RING_ENTRIES, DirtyLog
 from dqgym.scenario.faults import telling
+from dqgym.scenario.hosts.host import Host
 from dqgym.scenario.limits import Span
 from dqgym.scenario.record import Record
 from dqgym.scenario.scenario import Scenario
@@ -71,7 +72,12 @@ def scaled(scenario: Scenario, memory_bytes: int, bandwidth_bytes_per_s: float) 
             link=_in_proportion(scenario.link, factors),
             device=_in_proportion(scenario.device, factors, working_set_bytes=device_pages * BASE_PAGE_BYTES),
             limits=_in_proportion(scenario.limits, factors),
-            dirty_log=DirtyLog(kind=scenario.dirty_log.kind, ring_entries=_ring_entries(scenario, factors)),
+            dirty_log=DirtyLog(
+                kind=scenario.dirty_log.kind,
+                ring_entries=_ring_entries(scenario, factors),
+                clear_chunk_bytes=max(round(scenario.dirty_log.clear_chunk_bytes * factors.size), BASE_PAGE_BYTES),
+            ),
+            host=_host(scenario.host, factors),
         )
 
 
@@ -132,6 +138,20 @@ def _scaled_span(span: Span, factors: _Factors) -> Span:
     """A time is scaled; pass times and rounds are what they were."""
     factor = {"s": factors.time, "s/GiB": factors.time / float(factors.size)}.get(span.unit, 1.0)
     return Span(span.value * factor, span.unit)
+
+
+def _host(host: Host | None, factors: _Factors) -> Host | None:
+    """A host whose scans, syncs and last stage take as much of a pass as they did; faults cost what they cost."""
+    if host is None:
+        return None
+    return host.model_copy(
+        update={
+            "scan_speed_bytes_per_s": host.scan_speed_bytes_per_s * factors.rate,
+            "last_stage_s": host.last_stage_s * factors.time,
+            "sync_per_gib_s": host.sync_per_gib_s * factors.time / float(factors.size),
+            "ring_entries_lost": None,
+        }
+    )
 
 
 def _ring_entries(scenario: Scenario, factors: _Factors) -> int:

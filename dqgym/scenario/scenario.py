@@ -68,14 +68,9 @@ class Scenario(Record):
         return self.host or DEFAULT_HOST
 
     @property
-    def sync_s(self) -> float:
-        """The time that a sync of the dirty log takes, which nothing is sent in."""
-        return self.host_or_default.sync_s(self.vm.memory_bytes + self.vm.zero_bytes)
-
-    @property
     def last_stage_s(self) -> float:
         """The downtime where nothing is left to send."""
-        return self.host_or_default.last_stage_s + self.sync_s
+        return self.host_or_default.last_stage_of(self.vm.memory_bytes + self.vm.zero_bytes)
 
     @property
     def bandwidth_bytes_per_s(self) -> float:

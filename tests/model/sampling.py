@@ -134,7 +134,7 @@ def _with_chunks_and_zeros(rng: np.random.Generator, scenario: Scenario) -> Scen
     host = Host(
         scan_speed_bytes_per_s=zero / (_log_uniform(rng, 0.01, 0.5) * pass_time_s),
         last_stage_s=rng.uniform(0.0, 0.3),
-        sync_per_gib_s=rng.uniform(0.0, 0.2) / guest_gib if rng.random() < 0.5 else 0.0,
+        sync_per_gib_s=rng.uniform(0.0, 0.2) / guest_gib,
     )
     if rng.random() < 0.5:
         return scenario.model_copy(update={"dirty_log": log})

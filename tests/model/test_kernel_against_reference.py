@@ -120,7 +120,6 @@ def test_the_sample_has_something_of_everything(comparison):
         [case.scenario.dirty_log.kind for case in cases],
         [_chunks(case) for case in cases if case.scenario.dirty_log.kind == "bitmap"],
         [case.scenario.vm.zero_bytes > 0 for case in cases],
-        [case.scenario.sync_s > 0 for case in cases],
         [case.scenario.link.kind for case in cases],
         [case.scenario.device.rate_bytes_per_s > 0 for case in cases],
         [case.scenario.link.line_speed_bytes_per_s is None for case in cases],

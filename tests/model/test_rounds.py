@@ -76,8 +76,8 @@ def test_pages_of_zeros_take_time_at_the_scan_speed_of_the_host(make_backend, pa
 
 
 @BACKENDS
-def test_a_last_stage_and_a_sync_grow_with_the_guest(make_backend):
-    """A sync before the last stage, in which nothing is sent, and one in it, of 1 ms for each of the 2 GiB."""
+def test_a_last_stage_grows_with_the_guest(make_backend):
+    """By its sync, of 1 ms for each of the 2 GiB."""
     vm = VirtualMachine(memory_bytes=1024 * PAGE, zero_bytes=2**31 - 1024 * PAGE)
     link = ConstantLink(bandwidth_bytes_per_s=512.0 * PAGE)
     plain, slow = (
@@ -85,7 +85,7 @@ def test_a_last_stage_and_a_sync_grow_with_the_guest(make_backend):
         for host in (Host(), Host(last_stage_s=0.015, sync_per_gib_s=1e-3))
     )
     assert slow.downtime_s[0] - plain.downtime_s[0] == pytest.approx(0.017, abs=1e-6)
-    assert slow.total_time_s[0] - plain.total_time_s[0] == pytest.approx(0.019, abs=1e-6)
+    assert slow.total_time_s[0] - plain.total_time_s[0] == pytest.approx(0.017, abs=1e-6)
 
 
 def test_the_last_stage_goes_at_line_speed():

@@ -51,7 +51,7 @@ _EPSILON_S = 1e-9
 def begin_sync(vm, vcpus, ends_round):  # type: ignore[no-untyped-def]
     """Sync the dirty log as soon as every vCPU can flush its ring: those that a throttle keeps asleep wake first."""
     kick(vm, vcpus)
-    wait_s = vm.sync_s
+    wait_s = 0.0
     for i in range(0 if vm.paused else len(vcpus)):
         wait_s = max(wait_s, wakes_in_s(vcpus[i], vm.time_s, vm.sync_waits))
     vm.sync_until_s = vm.time_s + wait_s

@@ -86,7 +86,6 @@ VM = np.dtype(
         ("page_bytes", np.float64),
         ("zero_bytes", np.float64),  # pages of zeros that wait: behind all others, in the next round before them
         ("scan_bytes_per_s", np.float64),  # speed of going through them
-        ("sync_s", np.float64),  # a sync of the dirty log
         ("last_stage_s", np.float64),  # downtime without anything to send
         ("downtime_limit_s", np.float64),  # in force now
         ("grows_at_s", np.float64),  # when that grows next; inf: not by the clock
@@ -318,7 +317,6 @@ def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_pag
         "page_bytes": page_bytes,
         "zero_bytes": scenario.vm.zero_bytes,
         "scan_bytes_per_s": scenario.host_or_default.scan_speed_bytes_per_s,
-        "sync_s": scenario.sync_s,
         "last_stage_s": scenario.last_stage_s,
         "downtime_limit_s": scenario.limits.downtime_s,
         "deadline_s": scenario.deadline_s,

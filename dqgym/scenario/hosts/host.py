@@ -12,7 +12,7 @@ from dqgym.scenario.record import Instant, Rate, Record
 
 
 class Host(Record):
-    """A host with its hypervisor. The defaults are a host whose last stage and syncs take no time.
+    """A host with its hypervisor. The defaults are a host whose last stage takes no time.
 
     Attributes:
         name: letters, digits, ``.``, ``_`` and ``-``, at most 100.
@@ -21,8 +21,8 @@ class Host(Record):
             see that it is zero. Reports span 1.1 to 25 GiB/s.
         last_stage_s: from the stop of the guest to its start at the destination, where no memory is left to send: the
             state of devices, and what the management does.
-        sync_per_gib_s: a sync of the dirty log, for each GiB of the guest, zeros included; nothing is sent meanwhile.
-            The last stage makes one, too.
+        sync_per_gib_s: what the last stage takes beside that for each GiB of the guest, zeros included: its sync of the
+            dirty log, and its walk through all of it. Syncs while the guest runs cost nothing.
         ring_entries_lost: entries of each dirty ring that stay free when KVM calls it full: KVM reserves 64, and 512
             more on Intel's processors with a page-modification log. None: what the scenario's dirty log says.
         fault_s: cost of the write fault on a clean page; None: that of the model's parameters.
@@ -36,9 +36,9 @@ class Host(Record):
     ring_entries_lost: Annotated[int, Field(ge=0, lt=LARGEST_RING_ENTRIES, strict=True)] | None = None
     fault_s: Instant | None = None
 
-    def sync_s(self, guest_bytes: int) -> float:
-        """The time that a sync of the dirty log takes with a guest of this size."""
-        return self.sync_per_gib_s * guest_bytes / 2**30
+    def last_stage_of(self, guest_bytes: int) -> float:
+        """The downtime, in s, of a guest of this size that has nothing left to send."""
+        return self.last_stage_s + self.sync_per_gib_s * guest_bytes / 2**30
 
 
 DEFAULT_HOST = Host()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
+
 from dqgym.scenario.bounds import DEADLINE_PASS_TIMES
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.faults import telling
@@ -108,13 +110,29 @@ def dirty_log(run: RecordedRun) -> DirtyLog:
             raise RecordingError(f"run {run.id}: accelerator {run.accelerator!r} is unknown; allowed: kvm, tcg")
 
 
+def _unthrottled_run_share(run: RecordedRun, vcpu: int) -> float:
+    """Share of the time that the host gave a vCPU during the migration, before any throttle: 1 on an idle host.
+
+    The rates before the migration are those of a host that has nothing else to do; once it sends and receives as well,
+    a busy one has less left. Only of bitmaps: what rings lose in their exits is the model's (``ring_exit_s``), and
+    under TCG a vCPU that waits for others is not told from one that waits for the host.
+    """
+    line = run.timeline
+    if dirty_log(run).kind != "bitmap":
+        return 1.0
+    throttled = np.flatnonzero(line.throttle_percent > 0)
+    last = int(throttled[0]) if throttled.size else len(line.time_s)
+    share = line.run_share[: max(last - 1, 1), vcpu]
+    return float(np.average(share, weights=np.diff(line.time_s)[: len(share)]))
+
+
 def _writers(run: RecordedRun) -> tuple[VcpuGroup, ...]:
     return tuple(
         VcpuGroup(
             vcpus=1,
             pattern="sequential",
             working_set_bytes=writer_set_bytes(run),
-            write_rate_bytes_per_s=rate,
+            write_rate_bytes_per_s=rate * _unthrottled_run_share(run, vcpu),
             demand="open" if run.open_loop else "closed",
             position=run.position(vcpu),
         )
