@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # the same names for type checkers, which cannot read the tab
     from dqgym.controller.shipped import SHIPPED_BUNDLE as SHIPPED_BUNDLE
     from dqgym.errors import BadInputError as BadInputError
     from dqgym.errors import DqgymError as DqgymError
+    from dqgym.results.loaded import Results as Results
+    from dqgym.results.reading import load as load
     from dqgym.scenario.scenario import Scenario as Scenario
     from dqgym.scenario.suites.registry import get_suite as get_suite
     from dqgym.scenario.suites.registry import suite_names as suite_names
@@ -52,6 +54,7 @@ _LAZY = {
     "Guard": "dqgym.controller.guard",
     "GuardOptions": "dqgym.controller.guard",
     "Outcomes": "dqgym.backends.base",
+    "Results": "dqgym.results.loaded",
     "SHIPPED_BUNDLE": "dqgym.controller.shipped",
     "Scenario": "dqgym.scenario.scenario",
     "Telemetry": "dqgym.telemetry.telemetry",
@@ -60,6 +63,7 @@ _LAZY = {
     "VmField": "dqgym.telemetry.telemetry",
     "first_telemetry": "dqgym.telemetry.telemetry",
     "get_suite": "dqgym.scenario.suites.registry",
+    "load": "dqgym.results.reading",
     "load_scenario": "dqgym.scenario.yaml_files",
     "make_backend": "dqgym.backends.registry",
     "make_throttle": "dqgym.throttles.registry",

@@ -12,11 +12,12 @@ from dqgym.controller.guard import Takeover
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.timeline import Timeline, TimelineRecorder
+from dqgym.results.rows import Row, TakeoverCount
 from dqgym.scenario import Scenario
 from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
 from experiments.evaluation.throttle_sources import ThrottleSource
-from experiments.results.rows import Row, TakeoverCount, rows_from_outcomes
+from experiments.results.rows import rows_from_outcomes
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
