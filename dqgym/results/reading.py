@@ -156,7 +156,11 @@ def _said(error: Exception) -> str:
 
 
 def _read_tuned(path: Path, source: str) -> Part:
-    content = read_tuned(path)
+    try:
+        content = read_tuned(path)
+    except BadInputError as error:
+        reason = str(error).removeprefix(f"{path}: ").splitlines()[0]
+        raise BadInputError(f"{path}: no file with options that `dqgym tune` found: {reason}") from error
     records = [
         {
             **entry.model_dump(exclude={"options", "suites"}),

@@ -1,4 +1,4 @@
-"""The rows of an evaluation (``dqgym.results.rows``) as a file: ``results.csv``, or ``results.csv.gz`` where they are many.
+"""Rows (``dqgym.results.rows``) as a file: ``results.csv``, or ``results.csv.gz`` where they are many.
 
 An absent number is an empty cell, several numbers are separated by spaces.
 """
