@@ -7,16 +7,13 @@ same advice, since the command line takes its ``ModuleNotFoundError`` to ``missi
 
 from __future__ import annotations
 
-import shlex
-import sys
-
-from dqgym.errors import BadInputError
-from dqgym.installed import is_installed
+from dqgym.installed import advice, require_installed
 
 MODULES = {
     "train": ("gymnasium", "matplotlib", "numba", "scipy", "stable_baselines3", "tensorboard", "torch"),
     "export": ("onnx", "onnxscript"),
     "tune": ("optuna",),
+    "pandas": ("pandas",),
 }
 """The modules of each extra; ``export`` and ``tune`` bring ``train`` with them."""
 
@@ -28,9 +25,7 @@ def require_extra(extra: str, command: str) -> None:
         extra: a key of ``MODULES``.
         command: who needs it: ``"dqgym tune"``.
     """
-    missing = [module for module in MODULES[extra] if not is_installed(module)]
-    if missing:
-        raise BadInputError(_advice(command, missing, extra))
+    require_installed(command, MODULES[extra], extra)
 
 
 def missing_module(error: BaseException) -> str | None:
@@ -39,12 +34,4 @@ def missing_module(error: BaseException) -> str | None:
         return None
     module = error.name.partition(".")[0]
     extra = next((extra for extra, modules in MODULES.items() if module in modules), None)
-    return None if extra is None else _advice("this", [module], extra)
-
-
-def _advice(who: str, missing: list[str], extra: str) -> str:
-    named = f"{', '.join(missing[:-1])} and {missing[-1]}" if len(missing) > 1 else missing[0]
-    return (
-        f"{who} needs {named}, not installed here; install with:"
-        f" {shlex.quote(sys.executable)} -m pip install {shlex.quote(f'dqgym[{extra}]')}"
-    )
+    return None if extra is None else advice("this", [module], extra)

@@ -44,12 +44,12 @@ class Command:
         run_share_cap: float32 [N, V] the share of time in which each vCPU may run, 0 .. 1; 1 is free.
         ring_sleep_s: float32 [N, V] how long a vCPU sleeps whenever its dirty ring is full (QEMU's dirty limit); 0: not
             at all.
-        share_unclaimed: [N] quota that a vCPU leaves unclaimed goes to a common pool for the others
+        share_unclaimed: bool [N] quota that a vCPU leaves unclaimed goes to a common pool for the others
             (the reference scheme of dirty quota); otherwise every vCPU keeps strictly to its own limit.
-        sync: [N] make one extra dirty-log sync at the start of the interval.
-        kicks_wake: [N] a sync wakes the vCPUs that sleep for a full ring, so that it need not wait for them (QEMU up to
+        sync: bool [N] make one extra dirty-log sync at the start of the interval.
+        kicks_wake: bool [N] a sync wakes the vCPUs that sleep for a full ring, so that it need not wait for them (QEMU up to
             8.1); otherwise they sleep to the end.
-        read_rings: [N] read all rings at the start of the interval without a sync of the sender's, as dirty limit does
+        read_rings: bool [N] read all rings at the start of the interval without a sync of the sender's, as dirty limit does
             when it measures; with ``kicks_wake`` that wakes sleepers, too.
     """
 

@@ -17,13 +17,14 @@ from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
 from dqgym.errors import BadInputError
 from dqgym.model.parameters import ModelParameters
+from dqgym.results.rows import Row
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import Suite, get_suite
 from dqgym.units import MIB
 from experiments.evaluation.scenario_sources import IN_SMALL, in_small
 from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.reporting.tables import Table
-from experiments.results.rows import Row, grouped, json_safe, rows_from_outcomes
+from experiments.results.rows import grouped, json_safe, rows_from_outcomes
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from dqgym.cost import FAST
+from dqgym.results.rows import Row
 from dqgym.scenario.suites import get_suite
 from dqgym.scenario.suites.cover_letter import LetterRow
 from dqgym.scenario.suites.guest_runtime import recorded_runtimes
 from experiments.calibration.settings import Settings
 from experiments.reporting.letter_rows import LETTER_TIME_S, SUITE, LetterComparison, ModelDeviation, letter_comparison
-from experiments.results.rows import Row, rows_from_outcomes
+from experiments.results.rows import rows_from_outcomes
 
 RUNTIME_SUITE = "guest-runtime"
 LETTER_RUNTIME = {"current": "current_percent", "dirty-quota": "dirty_quota_percent"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from dqgym.backends.kvm.host import probe
 from dqgym.backends.kvm.host.measure import HostCosts, measure_costs
 from dqgym.model.parameters import load_parameters, save_parameters
+from dqgym.results.rows_file import read_rows
 from dqgym.throttles.registry import throttle_names
 from experiments.calibration.host_comparison import HostCalibration, host_comparison
 from experiments.calibration.output import PARAMETERS_FILE, Output
@@ -15,7 +16,6 @@ from experiments.evaluation.throttle_sources import line_up
 from experiments.kept_suites import kept_suites
 from experiments.reporting.progress import showing_status
 from experiments.reporting.tables import markdown
-from experiments.results.rows_file import read_rows
 
 
 def calibrate_on_host(

@@ -11,7 +11,7 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -142,7 +142,9 @@ def _show(error: BaseException, code: ExitCode) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"dqgym {metadata.version('dqgym')}")
+        from dqgym.installed import version
+
+        print(f"dqgym {version()}")
         raise typer.Exit
 
 

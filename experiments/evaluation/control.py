@@ -18,6 +18,7 @@ from dqgym.backends.base import Outcomes
 from dqgym.controller.guard import Guard, GuardOptions, Takeover
 from dqgym.controller.loop import Observer, OnProgress
 from dqgym.controller.run import run_all
+from dqgym.results.schema import stamped
 from dqgym.scenario import Scenario
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
@@ -60,7 +61,7 @@ class ControlReport:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        document: dict[str, Any] = json_safe(asdict(self))
+        document: dict[str, Any] = stamped(json_safe(asdict(self)))
         return document
 
     def table(self) -> Table:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dqgym.errors import BadInputError
+from dqgym.results.rows import Row
+from dqgym.results.rows_file import read_rows
+from dqgym.results.schema import stamped
 from dqgym.scenario.suites import name_of
 from experiments.evaluation.backend_sources import backend_maker
 from experiments.evaluation.evaluation import Task, count_runs, evaluate
@@ -16,8 +19,7 @@ from experiments.reporting.progress import showing_progress
 from experiments.reporting.report import interval, preference_cell
 from experiments.reporting.tables import Table
 from experiments.results.comparisons import Comparisons, Standing
-from experiments.results.rows import Row, json_safe, strata_of
-from experiments.results.rows_file import read_rows
+from experiments.results.rows import json_safe, strata_of
 from experiments.results.statistics import Bootstrap
 
 SHOWN = 10
@@ -61,7 +63,7 @@ class Duel:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        document: dict[str, Any] = json_safe({"verdict": self.verdict(), **asdict(self)})
+        document: dict[str, Any] = stamped(json_safe({"verdict": self.verdict(), **asdict(self)}))
         return document
 
     def verdict(self) -> str:

@@ -13,13 +13,14 @@ from dqgym.controller.guard import Takeover
 from dqgym.controller.loop import OnProgress, run_migrations
 from dqgym.controller.run import run_all
 from dqgym.controller.timeline import Timeline, TimelineRecorder
+from dqgym.results.rows import Row, TakeoverCount
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import Suite, get_suite
 from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
 from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.kept_suites import Files, files_of, require_told_apart
-from experiments.results.rows import Row, TakeoverCount, rows_from_outcomes
+from experiments.results.rows import rows_from_outcomes
 
 log = logging.getLogger(__name__)
 

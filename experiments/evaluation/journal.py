@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.results.rows import Row, TakeoverCount
+from dqgym.results.rows import Row, TakeoverCount
 from experiments.resuming import Records
 
 

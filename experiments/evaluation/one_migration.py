@@ -15,6 +15,7 @@ from dqgym.controller.loop import run_migrations
 from dqgym.controller.timeline import Timeline, TimelineRecorder
 from dqgym.cost import FAST, GENTLE
 from dqgym.files import require_place, write_text
+from dqgym.results.schema import stamped
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.telemetry import Telemetry
@@ -107,6 +108,7 @@ def describe_outcome(outcomes: Outcomes, order: Order, throttle: str) -> dict[st
     costs = {f"{value:g}": outcomes.cost(value)[0] for value in preferences}
     described: dict[str, Any] = json_safe(
         {
+            "backend": order.backend,
             "scenario": order.scenario.name,
             "throttle": throttle,
             "seed": order.seed,
@@ -125,7 +127,7 @@ def describe_outcome(outcomes: Outcomes, order: Order, throttle: str) -> dict[st
             "cost": costs,
         }
     )
-    return described
+    return stamped(described)
 
 
 def describe_evidence(backend: Backend) -> dict[str, Any]:

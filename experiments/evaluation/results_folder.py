@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dqgym.results.rows_file import write_rows
+from dqgym.results.schema import stamped
 from dqgym.scenario.suites.cover_letter import letter_rows
 from experiments.evaluation.evaluation import Evaluation, count_runs, evaluate
 from experiments.evaluation.journal import open_journal
@@ -23,7 +25,6 @@ from experiments.reporting.report import evaluation_tables, markdown_report
 from experiments.reporting.tables import Table
 from experiments.results.comparisons import Comparisons
 from experiments.results.rows import json_safe, strata_of
-from experiments.results.rows_file import write_rows
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import SUMMARY_FILE, EvaluationSummary, Origin, summarise_evaluation
 from experiments.resuming import saying_how_to_go_on
@@ -109,7 +110,7 @@ def _letter_comparison(evaluation: Evaluation, throttles: Sequence[ThrottleSourc
 def _document(evaluation: Evaluation, summary: EvaluationSummary) -> dict[str, Any]:
     """The content of ``results.json``: means, statistics, takeovers and, unless they are too many, the rows."""
     statistics = summary.document()
-    document = {"summary": statistics.pop("means"), "statistics": statistics}
+    document = stamped({"summary": statistics.pop("means"), "statistics": statistics})
     if len(evaluation.rows) <= MOST_ROWS_AS_JSON:
         document["rows"] = [json_safe(vars(row)) for row in evaluation.rows]
     document["takeovers"] = [asdict(takeover) for takeover in evaluation.takeovers]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from inspect import Parameter, isclass, isroutine, signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dqgym.errors import BadInputError
 from dqgym.references import is_reference, load_reference
-from experiments.foreign.policy import ForeignPolicy
+
+if TYPE_CHECKING:  # it loads numba, which no `--help` may wait for
+    from experiments.foreign.policy import ForeignPolicy
 
 
 def is_zip(source: str) -> bool:

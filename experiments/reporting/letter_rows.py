@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dqgym.results.rows import Row
 from dqgym.scenario.suites.cover_letter import LetterRow, letter_rows
-from experiments.results.rows import Row, grouped
+from experiments.results.rows import grouped
 
 SUITE = "cover-letter"
 LETTER_TIME_S: dict[str, Callable[[LetterRow], float]] = {

@@ -14,12 +14,13 @@ import numpy as np
 
 from dqgym.envs.rendering.frames import MigrationFigure
 from dqgym.files import replacing
+from dqgym.results.rows import Row
 from dqgym.throttles.roles import ORACLE
 from dqgym.throttles.styles import POLICY_STYLES, Style, spare_style
 from dqgym.throttles.table import table_styles
 from experiments.reporting.letter_rows import LetterComparison, configuration, row_label
 from experiments.results.comparisons import ALL, Front
-from experiments.results.rows import Row, Stratum, grouped, strata_of
+from experiments.results.rows import Stratum, grouped, strata_of
 from experiments.results.statistics import pareto_front
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dqgym.results.rows import Summary, TakeoverCount
 from experiments.reporting.letter_rows import Cell, LetterComparison, ModelDeviation, configuration, row_label
 from experiments.reporting.tables import Table
 from experiments.results.comparisons import DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Front, Standing
-from experiments.results.rows import Summary, TakeoverCount
 from experiments.results.statistics import TIE, Estimate
 from experiments.results.summary import EvaluationSummary
 

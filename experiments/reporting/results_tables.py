@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from dqgym.results.rows import Summary
 from dqgym.throttles.roles import MAINLINE, ORACLE, RULE, USUAL
 from dqgym.throttles.table import without_options
 from experiments.reporting.report import interval, preference_cell
 from experiments.reporting.tables import Table
 from experiments.results.comparisons import ALL, DOMINATION_MARGIN, WORST_RUNTIME, WORST_TIME, Standing
-from experiments.results.rows import Summary
 from experiments.results.statistics import Estimate
 from experiments.results.summary import EvaluationSummary
 

@@ -1,4 +1,4 @@
-"""Results of an evaluation: one row per migration, throttle and preference; as arrays, and their means."""
+"""Rows of an evaluation (``dqgym.results.rows``): from outcomes, as arrays, and their means."""
 
 from __future__ import annotations
 
@@ -12,71 +12,8 @@ import numpy as np
 from dqgym.arrays import FloatArray
 from dqgym.backends.base import Outcomes
 from dqgym.errors import BadInputError
+from dqgym.results.rows import Row, Summary
 from experiments.results.statistics import Bootstrap, Sample, mean
-
-
-@dataclass(frozen=True)
-class Row:
-    """One migration, costed at one preference.
-
-    A baseline that does not know the preference runs once, and has one row for each. ``downtime_s`` is NaN where the
-    migration missed its deadline; ``total_time_s`` is then when it was cancelled. ``training_seed`` is of a learned
-    policy. ``forced``: it converged only because the guest was paused, at the deadline or after the last round.
-    """
-
-    suite: str
-    scenario: str
-    throttle: str
-    seed: int
-    preference: float
-    total_time_s: float
-    time_over_t0: float
-    downtime_s: float
-    guest_runtime: float
-    worst_vcpu_runtime: float
-    bytes_sent: float
-    rounds: int
-    converged: bool
-    max_throttle_percent: float
-    cost: float
-    guest_runtime_per_vcpu: tuple[float, ...]
-    training_seed: int | None = None
-    forced: bool = False
-
-
-@dataclass(frozen=True)
-class TakeoverCount:
-    """How many migrations of one run the guard's fallback took over from a policy, for one reason."""
-
-    suite: str
-    throttle: str
-    preference: float
-    reason: str
-    migrations: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The mean of a throttle's rows in one suite at one preference.
-
-    ``cost_low`` and ``cost_high`` enclose the mean cost with 95 % confidence, by a bootstrap over training seeds and
-    scenarios. ``scenarios`` were migrated under the policy of each of the ``training_seeds`` (1 for a baseline).
-    """
-
-    suite: str
-    throttle: str
-    preference: float
-    cost: float
-    cost_low: float
-    cost_high: float
-    time_over_t0: float
-    guest_runtime: float
-    worst_vcpu_runtime: float
-    converged_share: float
-    scenarios: int
-    training_seeds: int = 1
-    forced_share: float = 0.0
-    """Of the migrations: converged only because the guest was paused. They are part of ``converged_share``."""
 
 
 class Key(NamedTuple):

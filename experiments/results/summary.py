@@ -16,10 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from dqgym.documents import read_json
 from dqgym.errors import BadInputError
+from dqgym.results.rows import Summary
+from dqgym.results.schema import require_known, stamped
 from dqgym.throttles.roles import ORACLE, RULE
 from experiments.errors import describe_validation_error
 from experiments.results.comparisons import Comparisons, Front, Group, Standing
-from experiments.results.rows import Summary, json_safe, summarise_strata
+from experiments.results.rows import json_safe, summarise_strata
 
 SUMMARY_FILE = "summary.json"
 
@@ -75,7 +77,7 @@ class EvaluationSummary:
     def compact(self) -> str:
         """The content of ``summary.json``."""
         tables = {name: _columns(getattr(self, name)) for name in _TABLES}
-        return json.dumps(_rounded({**self.document(), **tables}), separators=(",", ":")) + "\n"
+        return json.dumps(_rounded(stamped({**self.document(), **tables})), separators=(",", ":")) + "\n"
 
 
 _TABLES = ("means", "standings", "against_baselines", "fronts")
@@ -122,6 +124,7 @@ def read_summary(folder: Path) -> EvaluationSummary:
     """
     path = folder / SUMMARY_FILE
     content = read_json(path, "summary")
+    require_known(content, path)
     try:
         tables = {name: _records(content[name]) for name in _TABLES}
         return TypeAdapter(EvaluationSummary).validate_python({**content, **tables})

@@ -34,6 +34,7 @@ import dqgym
 from dqgym.documents import read_json
 from dqgym.errors import BadInputError
 from dqgym.files import write_text, writing
+from dqgym.results.schema import require_known
 from experiments.errors import describe_validation_error
 from experiments.kept_suites import Files, write_suites
 
@@ -232,6 +233,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         BadInputError: it is missing or damaged.
     """
     content = read_json(path, "evaluation")
+    require_known(content, path)
     entries = [content]
     if isinstance(content, dict) and isinstance(content.get("summary"), list):
         history = content.get("history")

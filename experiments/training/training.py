@@ -27,11 +27,13 @@ from agents.vec_env import Sb3VecEnv, typical_cost
 from dqgym.backends.model import ModelBackend
 from dqgym.errors import BadInputError, RunFailedError
 from dqgym.files import write_text
+from dqgym.results.rows import Summary
+from dqgym.results.schema import stamped
 from dqgym.scenario.suites import get_suite
 from experiments.evaluation.evaluation import Task, evaluate
 from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.reporting.progress import saying_frames
-from experiments.results.rows import Summary, json_safe, summarise
+from experiments.results.rows import json_safe, summarise
 from experiments.runs.config import TrainingConfig
 from experiments.runs.run_directory import RunDirectory, read_evaluation, timestamp
 from experiments.runs.trained_policy import trained_policy
@@ -218,7 +220,7 @@ class HeldOutEvaluation:
         if "cost" not in record or cost < record["cost"]:
             record = {"frames": frames, "cost": cost, "summary": [asdict(summary) for summary in summaries]}
         record["history"] = [*history, {"frames": frames, "cost": cost}]
-        write_text(self.path, json.dumps(json_safe(record), indent=1) + "\n")
+        write_text(self.path, json.dumps(json_safe(stamped(record)), indent=1) + "\n")
 
 
 def _model_backend(vcpu_slots: int | None) -> ModelBackend:

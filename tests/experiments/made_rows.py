@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from experiments.results.rows import Row
+from dqgym.results.rows import Row
 
 
 def make_row(**changes) -> Row:

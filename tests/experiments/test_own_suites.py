@@ -15,6 +15,7 @@ import dqgym.envs
 from dqgym.controller.bundle import read_bundle
 from dqgym.errors import BadInputError
 from dqgym.model.parameters import DEFAULT_PARAMETERS
+from dqgym.results.rows_file import read_rows
 from dqgym.scenario.suites import get_suite
 from dqgym.throttles.rules.tuned import read_tuned
 from experiments.calibration.host_comparison import host_comparison
@@ -23,7 +24,6 @@ from experiments.evaluation.evaluation import draw_tasks
 from experiments.evaluation.session import Session
 from experiments.evaluation.throttle_sources import throttle_source
 from experiments.kept_suites import kept_suites
-from experiments.results.rows_file import read_rows
 from experiments.runs.config import load_config
 from experiments.runs.suites import kept_config, same_training
 from experiments.tuning.distribution import draw_distribution, parse_suites

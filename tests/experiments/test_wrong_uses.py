@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dqgym.backends.kvm.host import probe
+from dqgym.results.rows_file import COLUMNS
 from experiments.cli.app import app
-from experiments.results.rows_file import COLUMNS
 
 WRONG_USES = [
     ("control nothere", "policy bundle nothere: no such folder"),

@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError
+from dqgym.results.rows import TakeoverCount
 from experiments.cli.app import app
 from experiments.evaluation import evaluation
 from experiments.evaluation.journal import Finished, RunKey, find, open_journal
-from experiments.results.rows import TakeoverCount
 from tests.experiments.results.test_rows import make_row
 
 SETTING = {"backend": "model", "preferences": [0.2], "migrations": {"s": ["a 0"]}}

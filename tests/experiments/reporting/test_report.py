@@ -4,6 +4,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from dqgym.results.rows import TakeoverCount
 from dqgym.scenario.suites.cover_letter import letter_rows
 from experiments.reporting.letter_rows import letter_comparison
 from experiments.reporting.report import (
@@ -18,7 +19,7 @@ from experiments.reporting.report import (
     summary_tables,
 )
 from experiments.results.comparisons import Comparisons, Front
-from experiments.results.rows import TakeoverCount, strata_of, summarise
+from experiments.results.rows import strata_of, summarise
 from experiments.results.statistics import Bootstrap
 from experiments.results.summary import Origin, summarise_evaluation
 from tests.experiments import made_rows

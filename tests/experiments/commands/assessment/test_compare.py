@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from dqgym.errors import BadInputError
+from dqgym.results.rows_file import write_rows
 from experiments.cli.app import app
 from experiments.evaluation.duel import duel_of
-from experiments.results.rows_file import write_rows
 from tests.experiments.made_rows import make_rows
 
 

@@ -12,6 +12,7 @@ from dqgym.controller.guard import Guard
 from dqgym.controller.loop import run_migrations
 from dqgym.controller.manifest import VcpuSpec
 from dqgym.errors import BadInputError
+from dqgym.results.rows_file import read_rows
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.registry import make_throttle, throttle_names
@@ -19,7 +20,6 @@ from experiments.cli.app import app
 from experiments.evaluation import throttle_sources
 from experiments.evaluation.evaluation import Task, draw_task, evaluate, trace_migration
 from experiments.evaluation.throttle_sources import ThrottleSource, choose_opponent, guarded, line_up, throttle_source
-from experiments.results.rows_file import read_rows
 from experiments.results.summary import read_summary
 
 
@@ -346,7 +346,7 @@ def test_rows_that_are_many_are_in_the_compressed_file_alone(tmp_path, monkeypat
     arguments = ["none", "stop-and-copy", "--no-baselines", "--suite", "cover-letter", "--count", 2]
     arguments += ["--out", tmp_path, "--force"]
     assert run(*arguments).exit_code == 0
-    monkeypatch.setattr("experiments.results.rows_file.MOST_ROWS_PLAIN", 7)
+    monkeypatch.setattr("dqgym.results.rows_file.MOST_ROWS_PLAIN", 7)
     monkeypatch.setattr("experiments.evaluation.results_folder.MOST_ROWS_AS_JSON", 7)
     assert run(*arguments).exit_code == 0
     assert "rows" not in json.loads((tmp_path / "results.json").read_text())

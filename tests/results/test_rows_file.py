@@ -5,8 +5,8 @@ import math
 import pytest
 
 from dqgym.errors import BadInputError
-from experiments.results import rows_file
-from experiments.results.rows_file import read_rows, write_rows
+from dqgym.results import rows_file
+from dqgym.results.rows_file import read_rows, write_rows
 from tests.experiments.made_rows import make_row, make_rows
 
 COLUMNS = (

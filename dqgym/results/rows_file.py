@@ -1,4 +1,4 @@
-"""The rows of an evaluation as a file: ``results.csv``, or ``results.csv.gz`` where they are many.
+"""Rows (``dqgym.results.rows``) as a file: ``results.csv``, or ``results.csv.gz`` where they are many.
 
 An absent number is an empty cell, several numbers are separated by spaces.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO, get_type_hints
 
 from dqgym.errors import BadInputError
-from experiments.results.rows import Row
+from dqgym.results.rows import Row
 
 PLAIN_FILE, COMPRESSED_FILE = "results.csv", "results.csv.gz"
 MOST_ROWS_PLAIN = 20_000
