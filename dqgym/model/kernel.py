@@ -48,6 +48,8 @@ _ROWS = len(Vcpu)
 _COLUMNS = len(Vm)
 _EPSILON_S = 1e-9
 _SAME_BYTES = 1.0
+_FEW_BEYOND = 0.9
+"""A piece is not parted for what lies beyond this share of it."""
 _SAME_WINDOW = 1e-6
 """Share of a send window that rounding may take from a time."""
 BLOCK = 16
@@ -139,6 +141,10 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     piece_s = min(state[Vm.LEFT_S], until_sync_s, changes_s)
     if scans_until_s < np.inf and not waiting:
         piece_s = min(piece_s, scans_until_s)
+    if state[Vm.CLEARED_AHEAD] > 0.0 and not waiting and not scans:
+        # Where the last chunk begins, all of the log is cleared: after that no more becomes clean.
+        last_chunk_s = ((1.0 - state[Vm.CLEARED_AHEAD]) * state[Vm.ROUND_BYTES] - sent_before) / bandwidth
+        piece_s = last_chunk_s if _SAME_WINDOW < last_chunk_s < _FEW_BEYOND * piece_s else piece_s
     if state[Vm.SLEEPS] > 0.0:
         piece_s = plan_sleeps(tile, slots, state[Vm.TIME_S], piece_s, state[Vm.SYNC_WAITS])
     piece_s = max(piece_s, _EPSILON_S)

@@ -59,14 +59,14 @@ def test_text_with_units_is_read_into_base_units() -> None:
 
 def test_every_dimensional_value_is_written_with_its_unit() -> None:
     content = yaml.safe_load(scenario_to_yaml(scenario_from_yaml(VALID)))
-    assert content["vm"] == {"memory": "8 GB", "zero": "0 B", "page": "4 KiB"}
+    assert content["vm"] == {"memory": "8 GB", "zero": "0 B", "dirty_granule": "4 KiB"}
     assert content["link"] == {"kind": "constant", "bandwidth": "640 MiB/s"}
 
 
 @pytest.mark.parametrize(
     ("valid", "bad", "parts"),
     [
-        ("memory:", "memry:", ["vm:", "'memry'", "did you mean 'memory'", "memory, zero, page"]),
+        ("memory:", "memry:", ["vm:", "'memry'", "did you mean 'memory'", "memory, zero, dirty_granule, backing"]),
         ("memory:", "memory_bytes:", ["'memory_bytes'", "did you mean 'memory'"]),
         ("link:", "lnk:", ["'lnk'", "did you mean 'link'"]),
         ("8 GB", "-8 GB", ["vm.memory", "'-8 GB'", "greater than or equal to 0"]),

@@ -50,6 +50,13 @@ def scenario_named(name: str):
     return recorded_scenario(next(run for run in RUNS if run.id == name))
 
 
+@pytest.mark.parametrize(("name", "share"), [("H11", 1.0), ("H13", 1.0), ("D04", 0.9)])
+def test_of_a_bitmap_the_writer_gets_what_a_busy_host_left_it_before_any_throttle(name: str, share: float) -> None:
+    run = next(one for one in RUNS if one.id == name)
+    rate = recorded_scenario(run).workload[0].write_rate_bytes_per_s
+    assert rate / run.baseline_bytes_per_s[0] == pytest.approx(share, abs=0.02)
+
+
 def test_a_run_becomes_writers_and_readers_at_their_baseline() -> None:
     scenario = scenario_named("Q07")
     writer, readers = scenario.workload
