@@ -23,9 +23,9 @@ from dqgym.scenario import (
     scenario_from_yaml,
 )
 from dqgym.scenario.workload import zipf_hot_set
+from dqgym.throttles.registry import make_throttle
 
 WRITER = VcpuGroup(vcpus=3, pattern="uniform", working_set_bytes=10**9, write_rate_bytes_per_s=1e8)
-from dqgym.throttles.registry import make_throttle
 
 
 def scenario(**changes: object) -> Scenario:
