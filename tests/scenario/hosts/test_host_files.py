@@ -69,5 +69,5 @@ def test_an_unknown_name_tells_the_nearest():
 
 
 def test_a_ring_holds_more_than_the_host_keeps_of_it():
-    with pytest.raises(ValueError, match="ring_entries_lost=300 must be less than dirty_log.ring_entries, 256"):
+    with pytest.raises(ValueError, match=r"ring_entries_lost=300 must be less than dirty_log\.ring_entries, 256"):
         scenario_from_yaml(GUEST % "{ring_entries_lost: 300}" + "dirty_log: {ring_entries: 256}\n")
