@@ -121,7 +121,7 @@ def draw_case(rng: np.random.Generator) -> Case:
         dirty_log=DirtyLog(kind=rng.choice(["bitmap", "ring", "software"]), ring_entries=1024),
     )
     case = _with_throttle(rng, scenario, str(rng.choice(list(HOSTS))), str(rng.choice(THROTTLES)), bandwidth / count)
-    return replace(case, scenario=_with_chunks_and_zeros(rng, case.scenario))
+    return replace(case, scenario=_with_chunks_and_zeros(rng.spawn(1)[0], case.scenario))
 
 
 def _with_chunks_and_zeros(rng: np.random.Generator, scenario: Scenario) -> Scenario:

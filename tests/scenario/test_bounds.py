@@ -71,6 +71,7 @@ WITHIN: list[tuple[str, bounds.Bounds, Change]] = [
     ("deadline", bounds.DEADLINE_S, lambda v: {
         "limits": {"deadline": f"{v!r} s"}, "vm": {"memory_bytes": 2**40}, **link("constant", bandwidth_bytes_per_s=2e7)
     } if math.isfinite(v) else {"limits": {"deadline": "inf s"}}),
+    ("clear_chunk_bytes", bounds.CLEAR_CHUNK_BYTES, lambda v: {"dirty_log": {"clear_chunk_bytes": v}}),
     ("hot_fraction", bounds.HOT_FRACTION,
      lambda v: writer(pattern="hot-cold", hot_fraction=v, hot_share=1.0)),
     ("zipf_skew", bounds.ZIPF_SKEW, lambda v: writer(pattern="hot-cold", zipf_skew=v)),

