@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dqgym.backends.model import ModelBackend
 from dqgym.envs.spaces import observation_space
-from dqgym.scenario import ConstantLink, Limits, Scenario, VirtualMachine
+from dqgym.scenario import ConstantLink, DirtyLog, Limits, Scenario, VirtualMachine
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.encoder import Encoder
@@ -406,6 +406,7 @@ def _migration(scale: int) -> Scenario:
         ),
         link=ConstantLink(bandwidth_bytes_per_s=20 * MB * scale),
         limits=Limits(downtime_s=0.3),
+        dirty_log=DirtyLog(clear_chunk_bytes=4096),  # QEMU's chunk is as large for one as for the other
     )
 
 
