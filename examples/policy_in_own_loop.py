@@ -25,16 +25,16 @@ class ToyHypervisor:
         self.run_s = np.minimum(limits / np.maximum(wanted, 1.0), 1.0) * seconds
         self.dirtied_bytes = wanted * self.run_s
         self.dirty += self.dirtied_bytes.sum()
-        self.time_s, self.interval_s = self.time_s + seconds, seconds
-        self.sent_bytes += BANDWIDTH * seconds
-        self.remaining_bytes -= BANDWIDTH * seconds
+        self.interval_s, self.time_s = seconds, self.time_s + seconds
+        self.sent_bytes, self.remaining_bytes = BANDWIDTH * self.time_s, self.remaining_bytes - BANDWIDTH * seconds
         if self.remaining_bytes <= 0:  # sync: what was dirtied in this round is sent in the next one
             self.sync_time_s, self.synced_sent_bytes, self.round = self.time_s, self.sent_bytes, self.round + 1
-            self.synced_dirty_bytes += self.dirty
-            self.remaining_bytes, self.dirty = self.dirty, 0.0
+            self.synced_dirty_bytes, self.remaining_bytes = self.synced_dirty_bytes + self.dirty, self.dirty
+            self.dirty = 0.0
         self.ended = self.remaining_bytes + self.dirty <= BANDWIDTH * DOWNTIME_S  # that much fits into the downtime
 
 
+vmm = ToyHypervisor()
 facts = Facts(
     present=np.ones((1, 4), dtype=bool), ring_bytes=np.array([16 * 2.0**20]),
     memory_bytes=np.array([MEMORY]), bandwidth_bytes_per_s=np.array([BANDWIDTH]),
@@ -43,7 +43,7 @@ facts = Facts(
 bundle = dqgym.read_bundle(dqgym.SHIPPED_BUNDLE)
 policy = dqgym.Guard(bundle.throttle(preference=0.2), fallback=dqgym.make_throttle("dirty-quota"))
 policy.reset(facts)
-vmm, telemetry = ToyHypervisor(), dqgym.first_telemetry(facts)
+telemetry = dqgym.first_telemetry(facts)
 while not telemetry.done[0]:
     limits = policy.act(telemetry).dirty_limit_bytes_per_s[0]
     vmm.run(limits, policy.control_interval.seconds(facts)[0])

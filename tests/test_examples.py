@@ -96,6 +96,16 @@ def test_policy_in_own_loop_ends_the_migration_without_the_guard_and_needs_no_to
     assert torch_is_loaded == "False"
 
 
+def test_the_loop_of_the_page_is_the_one_of_the_example_in_25_lines():
+    page = read_page("docs/python.md", (ROOT / "docs/python.md").read_text(encoding="utf-8"))
+    (block,) = [one.text for one in page.blocks() if "telemetry = Telemetry(" in one.text]
+    code = Path(example("policy_in_own_loop")).read_text(encoding="utf-8")
+    imports, loop = block.split("\n\nfacts = ")
+    assert f'"""\n\n{imports}\n' in code
+    assert f"vmm = ToyHypervisor()\nfacts = {loop}\n" in code
+    assert len([line for line in block.splitlines() if line]) <= 25
+
+
 @pytest.mark.slow
 def test_read_results_prints_what_the_summary_holds(tmp_path):
     printed = output_of(tmp_path, example("read_results"))

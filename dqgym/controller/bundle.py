@@ -33,14 +33,20 @@ class BundleError(BadInputError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked policy bundle. Make it with ``read_bundle``."""
+    """A checked policy bundle: ``read_bundle`` makes it, ``throttle`` makes a policy of it that takes telemetry.
+
+    Attributes:
+        path: its directory.
+        manifest: what the policy is, what it was trained for, and which files there are.
+        network: runs it with ONNX Runtime.
+    """
 
     path: Path
     manifest: Manifest
     network: OnnxNetwork
 
     def act(self, observation: Float32Array) -> Float32Array:
-        """[N, V] actions within -1 .. 1 for [N, observation size] observations; deterministic."""
+        """float32 [N, V] actions within -1 .. 1 for float32 [N, observation size] observations; deterministic."""
         return self.network.act(observation)
 
     def encoder(self, vcpu_slots: int) -> Encoder:
@@ -53,7 +59,14 @@ class Bundle:
         return Encoder.from_spec({**self.manifest.observation, "vcpu_slots": vcpu_slots})
 
     def throttle(self, preference: float | None = None, survey: ControlInterval | None = None) -> PolicyThrottle:
-        """The policy as a throttle; ``preference`` None takes the manifest's default, ``survey`` None makes none.
+        """The policy as a throttle: ``reset(facts)`` once, then ``act(telemetry)`` once for each control interval.
+
+        Args:
+            preference: c, what guest runtime is worth against time; None takes the manifest's default.
+            survey: length of the survey that is made before each migration; None for none.
+
+        Returns:
+            It serves N migrations of V vCPU slots side by side. Put a ``Guard`` around it before it controls a guest.
 
         Raises:
             BadInputError: the policy was not trained for that preference.
@@ -70,7 +83,7 @@ class Bundle:
 
 
 def read_bundle(path: Path | str) -> Bundle:
-    """Read and check the bundle in a directory.
+    """Read and check the bundle in a directory, such as ``SHIPPED_BUNDLE`` or what ``dqgym export`` wrote.
 
     Raises:
         BundleError: directory, manifest or a file is missing; the manifest is not valid or of an unknown schema;

@@ -33,6 +33,8 @@ class DemandEstimate:
     def observe(self, telemetry: Telemetry) -> FloatArray:
         """[N] bytes/s; NaN until an interval has been measured."""
         run_s = telemetry.per_vcpu(VcpuField.RUN_S).astype(np.float64)
+        # Not measured: the whole interval, as for the policy. Else every workload would look idle.
+        run_s = np.where(np.isnan(run_s), telemetry.per_vm(VmField.INTERVAL_S)[:, None], run_s)
         dirtied_bytes = telemetry.per_vcpu(VcpuField.DIRTIED_BYTES).astype(np.float64)
         # A vCPU that did not run showed nothing: what it did before still holds.
         ran = self._present & (run_s > 0)

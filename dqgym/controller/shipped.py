@@ -5,4 +5,4 @@ from __future__ import annotations
 from pathlib import Path
 
 SHIPPED_BUNDLE = Path(__file__).parent / "policies" / "default"
-"""A bundle directory."""
+"""The directory of the bundle that comes with dqgym."""

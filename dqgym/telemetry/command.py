@@ -44,9 +44,9 @@ class Command:
         run_share_cap: float32 [N, V] the share of time in which each vCPU may run, 0 .. 1; 1 is free.
         ring_sleep_s: float32 [N, V] how long a vCPU sleeps whenever its dirty ring is full (QEMU's dirty limit); 0: not
             at all.
-        share_unclaimed: [N] quota that a vCPU leaves unclaimed goes to a common pool for the others
+        share_unclaimed: bool [N] quota that a vCPU leaves unclaimed goes to a common pool for the others
             (the reference scheme of dirty quota); otherwise every vCPU keeps strictly to its own limit.
-        sync: [N] make one extra dirty-log sync at the start of the interval.
+        sync: bool [N] make one extra dirty-log sync at the start of the interval.
     """
 
     dirty_limit_bytes_per_s: Annotated[Float32Array, Part(UNLIMITED, per_vcpu=True)]

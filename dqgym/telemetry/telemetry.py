@@ -22,12 +22,12 @@ class Facts:
     """The facts that are known of each migration before it starts.
 
     Attributes:
-        present: [N, V] which vCPU slots exist.
-        memory_bytes: [N] guest memory.
-        bandwidth_bytes_per_s: [N] configured (nominal) bandwidth of the migration.
-        downtime_limit_s: [N] the pause that the user accepts.
-        deadline_s: [N] the migration has failed when it takes longer.
-        ring_bytes: [N] what a vCPU's dirty ring holds.
+        present: bool [N, V] which vCPU slots exist.
+        memory_bytes: float64 [N] guest memory.
+        bandwidth_bytes_per_s: float64 [N] configured (nominal) bandwidth of the migration.
+        downtime_limit_s: float64 [N] the pause that the user accepts.
+        deadline_s: float64 [N] the migration has failed when it takes longer.
+        ring_bytes: float64 [N] what a vCPU's dirty ring holds; asked for by `dirty-limit` alone.
         survey: what a survey before the migrations found; None without one.
     """
 
@@ -90,13 +90,14 @@ class VmField(IntEnum):
 
 @dataclass(frozen=True)
 class Telemetry:
-    """One control interval of N migrations.
+    """One control interval of N migrations of V vCPU slots.
 
     Attributes:
-        vcpu: float32 [N, len(VcpuField), V]. A backend that cannot measure a field fills it with NaN and says so in
-            its capabilities; the encoder treats NaN as "nothing observed".
-        vm: float64 [N, len(VmField)].
-        done: [N] the migration has ended: its other values no longer change.
+        vcpu: float32 [N, len(VcpuField), V] what each vCPU did in the interval. What cannot be measured is NaN and
+            counts as 0, a run time as the whole interval; a backend says so in its capabilities, too.
+        vm: float64 [N, len(VmField)] where each migration stands; none of it may be NaN, or the guard's fallback takes
+            the migration over.
+        done: bool [N] the migration has ended: its other values no longer change.
     """
 
     vcpu: Float32Array
