@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from agents.algorithms.algorithms import make_policy
@@ -69,6 +70,8 @@ def deterministic_actor(policy: BasePolicy) -> nn.Module:
             return nn.Sequential(policy.mlp_extractor.policy_net, policy.action_net, nn.Hardtanh())
         case SACPolicy():
             return nn.Sequential(policy.actor.latent_pi, policy.actor.mu, nn.Tanh())
+        case TD3Policy():
+            return policy.actor.mu
     raise TypeError(f"no deterministic actor for a {type(policy).__name__}")
 
 

@@ -3,7 +3,8 @@
 Importing the package makes the environment ``dqgym/Migration-v0`` known to Gymnasium, without loading that. The names
 that most programs need can be taken from here (``from dqgym import load, read_bundle``); each is imported when it is
 first asked for. Everything else is in the subpackages, from the bottom up: ``scenario`` and ``jit``, ``telemetry``,
-``cost``, ``model``, ``results``, ``backends``, ``throttles``, ``oracle``, ``controller``, ``envs``.
+``cost``, ``model``, ``results``, ``backends``, ``throttles``, ``oracle``, ``controller``, ``envs``. Your own throttles,
+suites, patterns and backends are added with ``register_throttle`` and the like (``dqgym.plugins``).
 """
 
 from importlib import import_module
@@ -23,6 +24,10 @@ if TYPE_CHECKING:  # the same names for type checkers, which cannot read the tab
     from dqgym.controller.shipped import SHIPPED_BUNDLE as SHIPPED_BUNDLE
     from dqgym.errors import BadInputError as BadInputError
     from dqgym.errors import DqgymError as DqgymError
+    from dqgym.plugins import register_backend as register_backend
+    from dqgym.plugins import register_pattern as register_pattern
+    from dqgym.plugins import register_suite as register_suite
+    from dqgym.plugins import register_throttle as register_throttle
     from dqgym.results.loaded import Results as Results
     from dqgym.results.reading import load as load
     from dqgym.scenario.scenario import Scenario as Scenario
@@ -68,6 +73,10 @@ _LAZY = {
     "make_backend": "dqgym.backends.registry",
     "make_throttle": "dqgym.throttles.registry",
     "read_bundle": "dqgym.controller.bundle",
+    "register_backend": "dqgym.plugins",
+    "register_pattern": "dqgym.plugins",
+    "register_suite": "dqgym.plugins",
+    "register_throttle": "dqgym.plugins",
     "run_migrations": "dqgym.controller.loop",
     "save_scenario": "dqgym.scenario.yaml_files",
     "suite_names": "dqgym.scenario.suites.registry",

@@ -7,6 +7,7 @@ sees half of a file.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import stat
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dqgym.errors import BadInputError
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 2**20
 """Of a file that is read whole, unless the reader says otherwise."""
@@ -43,6 +46,7 @@ def opened(path: str | Path, what: str = "", error: type[BadInputError] = BadInp
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
             raise error(f"{cannot}: it is {_kind(mode)}, not a regular file")
+        log.debug("reading %s", path)
         try:
             yield file
         except OSError as failure:
@@ -115,6 +119,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.touch(exist_ok=False)
             yield temporary
             temporary.replace(path)
+            log.info("wrote %s", path)
         finally:
             temporary.unlink(missing_ok=True)
 

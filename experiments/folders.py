@@ -8,6 +8,7 @@ with ``filling_folder``. Single files that a command writes anew are replaced wi
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import secrets
 import shutil
@@ -20,6 +21,8 @@ from pathlib import Path
 from dqgym.errors import BadInputError
 from dqgym.files import writing
 from dqgym.stopping import uninterrupted
+
+log = logging.getLogger(__name__)
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Of Linux's renameat2."""
@@ -79,6 +82,7 @@ def filling_folder(folder: Path, when_filled: Callable[[], object] = lambda: Non
             with writing(folder):
                 _take_place(draft, place, scratch / "old")
             when_filled()
+            log.info("wrote the folder %s", place)
             shutil.rmtree(scratch, ignore_errors=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""Training configs and example scenarios that come with dqgym, which commands take by name: ``quickstart``.
+"""Training configs and example scenarios that come with dqgym, which commands take by name: ``quickstart``; and
+examples of samplers, to copy.
 
 They lie in ``configs/`` beside this package, in a checkout and where a wheel was installed. The folder is found by its
 place, not imported: a folder of the user's may well be called ``configs``.
@@ -6,12 +7,15 @@ place, not imported: a folder of the user's may well be called ``configs``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
+
+log = logging.getLogger(__name__)
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SUFFIX = ".yaml"
@@ -47,6 +51,7 @@ class NamedFiles:
         if _exists(own) and not (source in names and own.is_dir()):
             return own
         if source in names:
+            log.debug("%s %s: %s", self.kind, source, self.path(source))
             return self.path(source)
         raise BadInputError(
             f"cannot read {self.kind} {source}: no such file, and no {self.kind} of that name comes with dqgym"
@@ -56,7 +61,8 @@ class NamedFiles:
 
 TRAINING_CONFIGS = NamedFiles("config", CONFIGS)
 SCENARIOS = NamedFiles("scenario", CONFIGS / "scenarios")
-ALL: Sequence[NamedFiles] = (TRAINING_CONFIGS, SCENARIOS)
+SAMPLERS = NamedFiles("sampler", CONFIGS / "suites")
+ALL: Sequence[NamedFiles] = (TRAINING_CONFIGS, SCENARIOS, SAMPLERS)
 
 
 def _exists(path: Path) -> bool:

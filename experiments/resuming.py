@@ -6,6 +6,7 @@ A journal is a file with a line for the setting and one for each record. Half a 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from dqgym.errors import BadInputError, RunInterruptedError
 from dqgym.files import read_text, write_text, writing
 from dqgym.stopping import uninterrupted
 from experiments.errors import is_interruption
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 2**32
 RecordT = TypeVar("RecordT")
@@ -45,6 +48,8 @@ class Records(Generic[RecordT]):
         self._setting: dict[str, Any] = json.loads(json.dumps(setting))
         self._adapter = TypeAdapter(kind)
         self.all: list[RecordT] = self._read() if resume else []
+        if resume:
+            log.info("going on with %d records of an earlier %s in %s", len(self.all), what, path)
 
     def __len__(self) -> int:
         """How many there are."""

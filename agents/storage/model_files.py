@@ -40,17 +40,35 @@ class SavedModel:
         counters: by the names of ``COUNTERS``.
         states: by name (``policy``, ``policy.optimizer``, ...), on the CPU; nothing of them is checked but that torch
             could read them without executing anything.
+        data: the algorithm's attributes; of those that are pickled, the texts that stand beside the pickles.
     """
 
     path: Path
     counters: Mapping[str, int]
     states: Mapping[str, Any]
+    data: Mapping[str, Any]
 
     def load_module(self, module: nn.Module, name: str) -> None:
         """Put a network's weights in place.
 
         Raises:
             BadInputError: they are missing, of another network, or not finite.
+        """
+        weights = self.weights(name)
+        try:
+            module.load_state_dict(weights)
+        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BadInputError(
+                f"{self.path} does not fit its config: it was trained in another environment,"
+                f" or config.yaml was changed: {reason}"
+            ) from error
+
+    def weights(self, name: str) -> dict[str, Tensor]:
+        """The weights of a network, by their names.
+
+        Raises:
+            BadInputError: they are missing, or not finite.
         """
         weights = self._mapping(name)
         for key, tensor in weights.items():
@@ -60,14 +78,7 @@ class SavedModel:
                 raise BadInputError(
                     f"{self.path} cannot be used: its weights are not finite ({key}): training broke down"
                 )
-        try:
-            module.load_state_dict(weights)
-        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise BadInputError(
-                f"{self.path} does not fit its config: it was trained in another environment,"
-                f" or config.yaml was changed: {reason}"
-            ) from error
+        return weights
 
     def load_optimizer(self, optimizer: torch.optim.Optimizer, name: str) -> None:
         """Put an optimiser's moments in place; its settings stay those that it was made with.
@@ -110,7 +121,7 @@ def read_model(path: Path) -> SavedModel:
     if not isinstance(data, dict):
         raise BadInputError(f"{path} is damaged: its member 'data' is no mapping")
     states = {name.removesuffix(".pth"): _tensors(path, name, members[name]) for name in members if name != "data"}
-    return SavedModel(path, {name: _counter(path, data, name) for name in COUNTERS}, states)
+    return SavedModel(path, {name: _counter(path, data, name) for name in COUNTERS}, states, data)
 
 
 def load_state(algorithm: BaseAlgorithm, saved: SavedModel) -> None:

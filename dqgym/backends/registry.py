@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import Parameter, getdoc, signature
 from typing import TYPE_CHECKING
 
 from dqgym.errors import BadInputError
-from dqgym.names import unknown
 from dqgym.references import on_first_call
+from dqgym.registered import Registry, by_name
 
 if TYPE_CHECKING:
     from dqgym.backends.base import Backend
     from dqgym.model.parameters import ModelParameters
+
+
+_PARTS = ("name", "capabilities", "start", "step", "outcomes", "close")
+"""Of a backend, before it starts."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,38 @@ _ROWS = (
     BackendRow("reference", "page by page", on_first_call("dqgym.backends.reference:ReferenceBackend")),
     BackendRow("kvm", "real guests", on_first_call("dqgym.backends.kvm.backend:KvmBackend"), takes_parameters=False),
 )
-BACKENDS = {row.name: row for row in _ROWS}
-"""By name, in order."""
+
+
+def _adopted(name: str, found: object) -> BackendRow:
+    """A row of what a plug-in gives: a row, or what makes backends, a class for example."""
+    if isinstance(found, BackendRow):
+        return replace(found, name=name)
+    if not callable(found):
+        raise BadInputError(f"backend {name!r} must be a class or a function, not a {type(found).__name__}")
+    return backend_row(name, found)
+
+
+BACKENDS = Registry("backend", "backends", "dqgym.backends", by_name(_ROWS), _adopted)
+"""All backends by name: those above and those of others."""
+
+
+def backend_row(name: str, make: Callable[..., Backend], summary: str = "") -> BackendRow:
+    """A row of what makes a backend; what it takes is read from its signature.
+
+    Raises:
+        BadInputError: it does not take ``vcpu_slots``.
+    """
+    parameters = signature(make).parameters
+    anything = any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
+    if "vcpu_slots" not in parameters and not anything:
+        raise BadInputError(f"backend {name!r}: what makes it must take vcpu_slots (a number, or None: as many as fit)")
+    described = summary or (getdoc(make) or "no description").partition("\n")[0]
+    return BackendRow(name, described, make, takes_parameters=anything or "parameters" in parameters)
 
 
 def row_of(name: str) -> BackendRow:
     """The row of a backend. BadInputError where there is none; the message has the nearest name."""
-    if name not in BACKENDS:
-        raise BadInputError(unknown("backend", name, BACKENDS, "backends"))
-    return BACKENDS[name]
+    return BACKENDS.row(name)
 
 
 def make_backend(
@@ -67,5 +95,10 @@ def make_backend(
         return backend
     row = row_of(backend)
     if parameters is not None and row.takes_parameters:
-        return row.make(vcpu_slots=vcpu_slots, parameters=parameters)
-    return row.make(vcpu_slots=vcpu_slots)
+        made = row.make(vcpu_slots=vcpu_slots, parameters=parameters)
+    else:
+        made = row.make(vcpu_slots=vcpu_slots)
+    missing = [name for name in _PARTS if not hasattr(made, name)]
+    if missing:
+        raise BadInputError(f"backend {row.name!r}: a {type(made).__name__} is none: it has no {', '.join(missing)}")
+    return made

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from dqgym.telemetry.command import UNLIMITED, Command, as_arrays, free_command,
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.base import Throttle, survey_of
+
+log = logging.getLogger(__name__)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -186,7 +189,11 @@ class Guard:
     def _take_over(self, mask: BoolArray, time_s: FloatArray, reason: Reason, detail: str) -> None:
         new = mask & ~self._in_fallback
         self._in_fallback |= new
-        self._takeovers += [Takeover(int(i), float(time_s[i]), reason, detail) for i in np.flatnonzero(new)]
+        for i in np.flatnonzero(new):
+            self._takeovers.append(Takeover(int(i), float(time_s[i]), reason, detail))
+            log.info(
+                "%s takes over migration %d after %.1f s: %s (%s)", self.fallback.name, i, time_s[i], reason, detail
+            )
 
     def _floored(self, command: Command, telemetry: Telemetry) -> Command:
         measured = telemetry.per_vm(VmField.BANDWIDTH_BYTES_PER_S)

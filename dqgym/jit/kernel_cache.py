@@ -15,6 +15,7 @@ foreseen: a folder there is used only if it belongs to this user and nobody else
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import warnings
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, UserWideCacheLocator
+
+log = logging.getLogger(__name__)
 
 TEMPORARY_FOLDERS = ("/tmp", "/var/tmp")
 
@@ -52,6 +55,13 @@ class _KernelCache(FunctionCache):
     """A kernel's cache. Files that cannot be read or written (a full disk) leave the process without it."""
 
     _impl_class = _Places
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The kernel compiled for these types, if it was kept."""
+        kept = super().load_overload(sig, target_context)
+        if kept is None:
+            log.info("compiling %s, as no compiled one is kept", self._py_func.__qualname__)
+        return kept
 
     @contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:  # around all that numba reads and writes

@@ -35,6 +35,8 @@ from dqgym.scenario.bounds import (
 )
 
 FROM_FILE: dict[str, Any] = {"from_file": True}
+FROM_AFAR: dict[str, Any] = {**FROM_FILE, "from_afar": True}
+"""Context of what came over a network: nothing that it names is imported."""
 """Validation context of a record that is read from a file."""
 
 _UNIT_SUFFIX = re.compile(r"(_bytes_per_s|_bytes|_s)$")
@@ -72,7 +74,7 @@ class Record(BaseModel):
 
 
 def _from_file(info: ValidationInfo) -> bool:
-    return bool(info.context) and info.context == FROM_FILE
+    return bool(info.context) and info.context in (FROM_FILE, FROM_AFAR)
 
 
 def _reads(parse: Callable[[str], float], dimension: units.Dimension) -> BeforeValidator:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from dqgym.errors import BadInputError
+from dqgym.names import unknown
 from dqgym.scenario.bounds import HOT_FRACTION, MOST_ENTRIES, WRITE_RATE_BYTES_PER_S, ZIPF_SKEW
-from dqgym.scenario.patterns import PATTERNS, HotSet, Pattern
-from dqgym.scenario.record import Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
+from dqgym.scenario.patterns import PATTERNS, HotSet, PatternRow
+from dqgym.scenario.record import FROM_AFAR, Bytes, Duration, Fraction, Instant, RateOrZero, Record, check_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
 MAX_VCPUS = 64
@@ -18,6 +19,8 @@ MAX_VCPUS = 64
 
 Demand = Literal["closed", "open"]
 
+_CARRIED = "pattern_row"
+"""Under which a pickled group has the row of its pattern."""
 _OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -89,6 +92,14 @@ class Recorded(Record):
 Schedule = Annotated[Steady | Phased | Bursty | Recorded, Field(discriminator="kind")]
 
 
+def _known_pattern(name: str, info: ValidationInfo) -> str:
+    if info.context != FROM_AFAR:
+        PATTERNS.row(name)
+    elif name not in PATTERNS.shipped:
+        raise BadInputError(unknown("pattern", name, PATTERNS.shipped, "patterns"))
+    return name
+
+
 class VcpuGroup(Record):
     """Equal vCPUs. Everything is per vCPU: three with a working set of 1 GB write to 3 GB in all.
 
@@ -97,8 +108,8 @@ class VcpuGroup(Record):
     Attributes:
         vcpus: how many.
         pattern: ``sequential`` (a loop over the working set), ``uniform`` (random), ``hot-cold`` (random, with a hot
-            part), ``read-only`` (runs, never writes) or ``idle``: a name of ``dqgym.scenario.patterns``. What never
-            writes has neither rate nor working set.
+            part), ``read-only`` (runs, never writes) or ``idle``: a name of ``dqgym.scenario.patterns``, or one
+            that was added to them (``dqgym.plugins``). What never writes has neither rate nor working set.
         working_set_bytes: distinct bytes that each vCPU writes, at least a page.
         write_rate_bytes_per_s: demand of each vCPU at full run share: 4 KiB times its page stores per second; 0.001 B/s
             to 1 PB/s, at the highest factor of a recorded schedule, too.
@@ -113,7 +124,7 @@ class VcpuGroup(Record):
     """
 
     vcpus: Annotated[int, Field(ge=1, le=MAX_VCPUS, strict=True)]
-    pattern: Pattern
+    pattern: Annotated[str, AfterValidator(_known_pattern)]
     working_set_bytes: Bytes = 0
     write_rate_bytes_per_s: RateOrZero = 0.0
     demand: Demand = "closed"
@@ -123,25 +134,52 @@ class VcpuGroup(Record):
     position: Annotated[float, Field(ge=0, lt=1)] = 0.0
     schedule: Schedule = Steady()
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """With the row of a pattern that does not ship: other processes need not have registered it."""
+        return {**super().__getstate__(), _CARRIED: PATTERNS.addition(self.pattern)}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Take the pattern along."""
+        row = state.pop(_CARRIED, None)
+        super().__setstate__(state)
+        if row is not None:
+            PATTERNS.carry(self.pattern, row)
+
+    def in_shipped_patterns(self) -> VcpuGroup:
+        """The same group in the words of the patterns that ship, for processes that know no others."""
+        row = self._row
+        if self.pattern in PATTERNS.shipped:
+            return self
+        if not self.writes:
+            return self.model_copy(update={"pattern": "read-only" if self.reads else "idle"})
+        if row.sequential or row.hot is None:
+            return self.model_copy(update={"pattern": "sequential" if row.sequential else "uniform"})
+        given = {} if row.hot == "given" else {"hot_fraction": row.hot.fraction, "hot_share": row.hot.share}
+        return self.model_copy(update={"pattern": "hot-cold", **given})
+
+    @property
+    def _row(self) -> PatternRow:
+        return PATTERNS.row(self.pattern)
+
     @property
     def writes(self) -> bool:
         """True where its vCPUs write at all."""
-        return PATTERNS[self.pattern].does == "writes"
+        return self._row.does == "writes"
 
     @property
     def reads(self) -> bool:
         """True where they read, and never write."""
-        return PATTERNS[self.pattern].does == "reads"
+        return self._row.does == "reads"
 
     @property
     def sequential(self) -> bool:
         """True where they write in a loop, page after page."""
-        return PATTERNS[self.pattern].sequential
+        return self._row.sequential
 
     @property
     def hot_set(self) -> HotSet | None:
         """The hot part of each working set; None where the pattern has none."""
-        hot = PATTERNS[self.pattern].hot
+        hot = self._row.hot
         if isinstance(hot, HotSet):
             return hot
         if self.zipf_skew is not None:
@@ -179,7 +217,7 @@ class VcpuGroup(Record):
     @model_validator(mode="after")
     def _hot_part_is_given_once(self) -> VcpuGroup:
         pair = (self.hot_fraction, self.hot_share)
-        if PATTERNS[self.pattern].hot != "given":
+        if self._row.hot != "given":
             if pair != (None, None) or self.zipf_skew is not None:
                 raise BadInputError(f"hot_fraction, hot_share and zipf_skew are for 'hot-cold', not {self.pattern!r}")
         elif (self.zipf_skew is None) == (pair == (None, None)) or (None in pair and pair != (None, None)):

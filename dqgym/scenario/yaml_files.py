@@ -33,6 +33,8 @@ from dqgym.scenario.scenario import Scenario
 
 TIME_COLUMN = "time_s"
 BANDWIDTH_COLUMN = "bandwidth_bytes_per_s"
+SUITE_KEYS = ("scenarios", "sampler")
+"""Of a file with several scenarios (``dqgym.scenario.suites.own``)."""
 _SHOWN_CHARACTERS = 200
 
 
@@ -57,8 +59,12 @@ def save_scenario(scenario: Scenario, path: str | Path) -> None:
 
 def scenario_to_yaml(scenario: Scenario) -> str:
     """The scenario as YAML text, with units."""
-    content = scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(scenario_to_content(scenario), sort_keys=False, allow_unicode=True)
+
+
+def scenario_to_content(scenario: Scenario) -> dict[str, Any]:
+    """The content of a scenario's YAML file."""
+    return scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None = None) -> Scenario:
@@ -72,9 +78,16 @@ def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None 
     Raises:
         ScenarioError: as ``load_scenario``.
     """
-    content = parse_yaml(text, source, ScenarioError)
+    return scenario_from_content(parse_yaml(text, source, ScenarioError), source, folder)
+
+
+def scenario_from_content(content: object, source: str = "scenario", folder: Path | None = None) -> Scenario:
+    """The scenario that the content of a YAML file describes; see ``scenario_from_yaml``."""
     if not isinstance(content, dict):
         raise ScenarioError(f"{source}: must be a mapping with the keys {', '.join(Scenario.model_fields)}")
+    for key in SUITE_KEYS:
+        if key in content:
+            raise ScenarioError(f"{source}: a suite, not a scenario: it has {key!r}")
     content = _with_recordings_read(content, source, folder or Path())
     try:
         return Scenario.model_validate(content, context=FROM_FILE)

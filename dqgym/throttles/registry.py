@@ -15,12 +15,13 @@ from dqgym.names import did_you_mean, unknown
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.option_texts import names_option, options_of, parse_options
 from dqgym.throttles.options import OptionValue
+from dqgym.throttles.rows.row import Role, ThrottleRow
 from dqgym.throttles.rules.tuned import TRAINING, distributions, entries_of, interpolated, tuned_options
-from dqgym.throttles.table import Role, ThrottleRow, row_of, rows
+from dqgym.throttles.table import row_of, rows, split_name
 
 
 def throttle_names() -> list[str]:
-    """The names of all but bounds: what an evaluation runs as baselines. ``make_throttle`` knows all of the table."""
+    """The names of all that ship, but bounds: what an evaluation runs as baselines. ``make_throttle`` knows more."""
     return [row.name for row in rows() if Role.BOUND not in row.roles]
 
 
@@ -51,6 +52,11 @@ class _Named:
     file: Path | None = None
 
     @property
+    def says_more(self) -> bool:
+        """The name goes on after the throttle's."""
+        return bool(self.options) or self.distribution is not None or self.file is not None
+
+    @property
     def tuned(self) -> bool:
         """It takes options that were tuned."""
         return self.distribution is not None or self.file is not None or (self.row.tuned and not self.options)
@@ -74,6 +80,7 @@ def make_throttle(name: str, preference: float | None = None, **options: Any) ->
 
     * ``THROTTLE:OPTION=VALUE,...``: options as text (``dqgym.throttles.option_texts``).
     * ``THROTTLE:FILE`` or ``THROTTLE:FILE:DISTRIBUTION``: what ``dqgym tune`` wrote to a file.
+    * ``MODULE:CLASS``, and then the same after another colon: a throttle of one's own (``dqgym.plugins``).
     * ``THROTTLE:DISTRIBUTION``, as in ``dirty-limit:training``: what it is shipped with for these migrations.
 
     What was tuned is taken at the preference (``dqgym.cost.FAST`` where none is given).
@@ -82,7 +89,7 @@ def make_throttle(name: str, preference: float | None = None, **options: Any) ->
         BadInputError: the name or an option is unknown (the message names the nearest one), or a value is not allowed.
     """
     named = _read(name)
-    if options and ":" in name:
+    if options and named.says_more:
         raise BadInputError(f"{name!r} says its options already; leave out {', '.join(options)}")
     wanted = FAST if preference is None else preference
     if named.tuned and not options:
@@ -96,9 +103,9 @@ def make_throttle(name: str, preference: float | None = None, **options: Any) ->
 
 def _read(name: str) -> _Named:
     """Take a name apart. BadInputError where it cannot be read; what a file holds is not looked at."""
-    throttle, colon, rest = name.partition(":")
+    throttle, rest = split_name(name)
     row = row_of(throttle)
-    if not colon:
+    if throttle == name:
         return _Named(row)
     path, _, distribution = rest.rpartition(":")
     if Path(rest).is_file():

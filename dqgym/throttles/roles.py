@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dqgym.throttles.table import Role, rows
+from dqgym.throttles.rows.row import Role
+from dqgym.throttles.table import rows
 
 
 def _names(role: Role) -> tuple[str, ...]:

@@ -5,72 +5,22 @@ Everything that lists, makes, draws or singles out throttles reads this table. A
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from dqgym.errors import BadInputError
-from dqgym.names import unknown
-from dqgym.references import on_first_call
+from dqgym.references import on_first_call, split_reference
+from dqgym.registered import Registry, by_name
 from dqgym.throttles.auto_converge import AutoConverge, AutoConvergeOptions
-from dqgym.throttles.base import Throttle
 from dqgym.throttles.current import CurrentOptions, current
 from dqgym.throttles.dirty_limit import DirtyLimit, DirtyLimitOptions
 from dqgym.throttles.dirty_quota import DirtyQuota, DirtyQuotaOptions
 from dqgym.throttles.none import NoThrottle
-from dqgym.throttles.options import NoOptions, PreferenceOptions, ThrottleOptions
+from dqgym.throttles.options import NoOptions, PreferenceOptions
+from dqgym.throttles.rows.adopted import adopted
+from dqgym.throttles.rows.row import Role, ThrottleRow
 from dqgym.throttles.rules.contextual_weights import ContextualRuleOptions, contextual_rule, contextual_rule_of
 from dqgym.throttles.rules.tuned_rule import TunedRule, TunedRuleOptions
 from dqgym.throttles.stop_and_copy import StopAndCopy
 from dqgym.throttles.styles import Style, spare_style
-
-Options = TypeVar("Options", bound=ThrottleOptions)
-
-
-class Role(Enum):
-    """What a throttle stands for in evaluations and in front of users."""
-
-    RULE = "statistics compare with it; between its cost and the bound's lies what a policy can gain on a rule"
-    FALLBACK = "takes over from a policy that fails"
-    MAINLINE = "QEMU has it, or was offered it: its maintainers ask how these compare"
-    USUAL = "users have it today: a policy that is worse in time and guest runtime would be a step back for them"
-    BOUND = "knows the future of the model's migrations: no throttle but a bound of all, run when it is named"
-
-
-@dataclass(frozen=True)
-class ThrottleRow(Generic[Options]):
-    """One throttle.
-
-    Attributes:
-        name: by which it is asked for, and which its objects have.
-        summary: one line on what it does.
-        options: what can be chosen of it, with defaults and bounds.
-        make: a fresh throttle with these options.
-        style: how it is drawn; None: a spare style, always the same one.
-        roles: what it stands for.
-        tuned: without options it takes those that it was tuned to, which depend on the preference.
-        read: makes it of a file that ``dqgym tune`` wrote for it alone, and a preference; None: its options stand in
-            such a file, beside those of others.
-        source: where its algorithm comes from.
-    """
-
-    name: str
-    summary: str
-    options: type[Options]
-    make: Callable[[Options], Throttle]
-    style: Style | None = None
-    roles: tuple[Role, ...] = ()
-    tuned: bool = False
-    read: Callable[[Path, float], Throttle] | None = None
-    source: str = "dqgym"
-
-    @property
-    def takes_preference(self) -> bool:
-        """The preference is one of its options."""
-        return "preference" in self.options.model_fields
-
 
 THROTTLES: tuple[ThrottleRow[Any], ...] = (
     ThrottleRow("none", "every vCPU runs free", NoOptions, lambda _: NoThrottle(), Style("#777777", "X")),
@@ -144,34 +94,51 @@ THROTTLES: tuple[ThrottleRow[Any], ...] = (
 )
 
 
+TABLE: Registry[ThrottleRow[Any]] = Registry("throttle", "throttles", "dqgym.throttles", by_name(THROTTLES), adopted)
+"""All throttles by name: those above and those of others."""
+
+
 def rows(role: Role | None = None) -> list[ThrottleRow[Any]]:
-    """All rows, or those of a role, in the table's order."""
+    """The rows that ship, or those of a role, in the table's order."""
     return [row for row in THROTTLES if role is None or role in row.roles]
 
 
+def all_rows() -> list[ThrottleRow[Any]]:
+    """The rows that ship, and those that were registered or are installed."""
+    return list(TABLE.rows().values())
+
+
 def known_names() -> list[str]:
-    """The names of all rows."""
-    return [row.name for row in THROTTLES]
+    """The names of all of them."""
+    return TABLE.names()
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A throttle, and what its name says after a colon: ``auto-converge`` and ``initial=50``, ``module:Class`` and
+    ``share=0.5``. Empty where it says nothing more."""
+    first, colon, rest = name.partition(":")
+    reference = split_reference(name)
+    if not colon or reference is None or TABLE.knows(first):
+        return first, rest
+    return reference
 
 
 def without_options(name: str) -> str:
     """The throttle in a name that may go on after a colon: ``auto-converge`` in ``auto-converge:initial=50``."""
-    return name.partition(":")[0]
+    return split_name(name)[0]
 
 
 def row_of(name: str) -> ThrottleRow[Any]:
-    """The row of a throttle. BadInputError where there is none; the message names the nearest one."""
-    for row in THROTTLES:
-        if row.name == name:
-            return row
-    raise BadInputError(unknown("throttle:", name, known_names()))
+    """The row of a throttle, by its name or ``module:name``. BadInputError for another; it names the nearest one."""
+    return TABLE.row(name)
 
 
 def table_styles() -> dict[str, Style]:
-    """How every throttle of the table is drawn."""
+    """How every throttle is drawn that ships, was registered, or has been named."""
     found: dict[str, Style] = {}
-    taken = {row.style for row in THROTTLES if row.style is not None}
-    for row in THROTTLES:
+    known = TABLE.present().values()
+    taken = {row.style for row in known if row.style is not None}
+    for row in known:
         found[row.name] = row.style or spare_style(row.name, taken)
         taken.add(found[row.name])
     return found

@@ -16,13 +16,15 @@ from dqgym.controller.manifest import (
     ParityFigure,
 )
 from dqgym.controller.network import INPUT_NAME, ONNX_FORM, OUTPUT_NAME, load_network
-from dqgym.errors import RunFailedError
+from dqgym.errors import BadInputError, RunFailedError
+from dqgym.references import is_reference
 from experiments.folders import FolderKind, filling_folder, require_free
+from experiments.foreign.sources import foreign_policy, is_zip
 from experiments.reporting.tables import Table
 from experiments.runs.run_directory import RunDirectory, package_versions
 
 if TYPE_CHECKING:  # torch takes seconds to load, and what is wrong with the arguments is said before
-    from experiments.runs.trained_policy import TrainedPolicy
+    from experiments.bundles.exportable import Exportable
 
 NETWORK_FILE = "policy.onnx"
 BUNDLE = FolderKind("policy bundle", (MANIFEST_FILE,))
@@ -59,8 +61,31 @@ def export_run(
     return write_bundle(load_trained_policy(run), _evaluation(run), out, force=force, observations=observations)
 
 
+def export_policy(
+    source: str, out: Path | None = None, *, force: bool = False, observations: int = OBSERVATIONS
+) -> Path:
+    """Write a policy as a bundle: the best one of a run, or one that another library trained.
+
+    Args:
+        source: a run directory, a zip of Stable-Baselines3, or ``module:factory``.
+        out: directory of the bundle; None: ``bundle`` in the run, else ``NAME-bundle`` beside the zip, or here.
+        force: as in ``export_run``, which this otherwise is.
+        observations: likewise.
+    """
+    if not is_zip(source) and (Path(source).exists() or not is_reference(source)):
+        return export_run(Path(source), out, force=force, observations=observations)
+    path = Path(source)
+    name = path.stem if is_zip(source) else source.rpartition(":")[2]
+    out = path.with_name(f"{name}-{BUNDLE_FOLDER}") if out is None else out
+    require_free(out, force, BUNDLE)
+    policy = foreign_policy(source)
+    if policy is None:
+        raise BadInputError(f"{source} is no policy: it has no method predict(observations)")
+    return write_bundle(policy, None, out, force=force, observations=observations)
+
+
 def write_bundle(
-    policy: TrainedPolicy,
+    policy: Exportable,
     evaluation: dict[str, Any] | None,
     out: Path,
     *,
@@ -69,7 +94,6 @@ def write_bundle(
 ) -> Path:
     """Write a policy as a bundle; see ``export_run``. ``evaluation`` goes into the manifest as it is."""
     from dqgym.controller.bundle import read_bundle
-    from dqgym.telemetry.action import ActionSpec
     from experiments.bundles.onnx_export import actor_to_onnx
 
     require_free(out, force, BUNDLE)
@@ -79,7 +103,7 @@ def write_bundle(
         (draft / NETWORK_FILE).write_bytes(network)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
-            name=policy.config.name,
+            name=policy.name,
             created_by=package_versions(RECORDED_PACKAGES),
             network=NetworkSpec(
                 policy="per-vcpu" if policy.vcpus.slots is None else "mlp",
@@ -89,11 +113,11 @@ def write_bundle(
                 output_name=OUTPUT_NAME,
             ),
             observation={**policy.encoder(policy.vcpus.widest).spec(), "vcpu_slots": policy.vcpus.slots},
-            action=ActionSpec().spec(),
+            action=policy.action_spec.spec(),
             control_interval=IntervalSpec.of(policy.control_interval),
             preference=policy.preference,
             vcpus=policy.vcpus,
-            training_config=policy.config.model_dump(mode="json"),
+            training_config=policy.training_record(),
             evaluation=evaluation,
             files=(FileEntry.of(draft / NETWORK_FILE),),
             parity=tuple(parity),
@@ -139,7 +163,7 @@ def bundle_table(bundle: Path) -> Table:
     )
 
 
-def _parity(policy: TrainedPolicy, network: bytes, observations: int) -> list[ParityFigure]:
+def _parity(policy: Exportable, network: bytes, observations: int) -> list[ParityFigure]:
     from experiments.bundles.parity import observation_sets, parity_figure
 
     exported = load_network(network).act

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.actor import Act
 from dqgym.arrays import Float32Array
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.controller.manifest import ParityFigure
-from dqgym.scenario import Scenario
-from dqgym.scenario.suites import get_suite
+from dqgym.controller.policy_throttle import Act
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES, PerVcpu
-from experiments.runs.trained_policy import TrainedPolicy
+from experiments.bundles.exportable import Exportable
 
 VCPU_SLOTS = (1, 8, 32, 64)
 """Numbers of slots at which a policy for any number of vCPUs is compared."""
@@ -34,7 +32,7 @@ class ObservationSet:
     """[N, D]"""
 
 
-def observation_sets(policy: TrainedPolicy, count: int) -> list[ObservationSet]:
+def observation_sets(policy: Exportable, count: int) -> list[ObservationSet]:
     """``count`` random observations for each number of vCPU slots, and up to as many recorded ones."""
     rng = np.random.default_rng(SEED)
     slots = VCPU_SLOTS if policy.vcpus.slots is None else (policy.vcpus.slots,)
@@ -57,7 +55,7 @@ def _uniform(ranges: Sequence[tuple[float, float]], shape: tuple[int, ...], rng:
     return np.stack([rng.uniform(low, high, shape) for low, high in ranges], axis=1)
 
 
-def recorded_observations(policy: TrainedPolicy, count: int, rng: np.random.Generator) -> ObservationSet:
+def recorded_observations(policy: Exportable, count: int, rng: np.random.Generator) -> ObservationSet:
     """Observations of the trained policy in some migrations of the suites that it was trained on."""
     met: list[Float32Array] = []
 
@@ -65,22 +63,12 @@ def recorded_observations(policy: TrainedPolicy, count: int, rng: np.random.Gene
         met.append(observation.copy())
         return policy.act(observation)
 
-    scenarios = training_scenarios(policy)
+    scenarios = policy.scenarios(RECORDED_SCENARIOS, SEED)
     slots = policy.vcpus.slots or max(scenario.vcpus for scenario in scenarios)
     run_migrations(ModelBackend(vcpu_slots=slots), scenarios, policy.throttle_of(recording_act), range(len(scenarios)))
     observations = np.unique(np.concatenate(met), axis=0)  # what has ended shows the same to the end of the run
     chosen = rng.permutation(len(observations))[:count]
     return ObservationSet("recorded", slots, observations[chosen])
-
-
-def training_scenarios(policy: TrainedPolicy) -> list[Scenario]:
-    """Some scenarios of each suite that the policy was trained on."""
-    most_vcpus = min(policy.config.environment.max_vcpus, policy.vcpus.high)
-    scenarios = []
-    for name in policy.config.environment.suites:
-        suite = get_suite(name)
-        scenarios += suite.scenarios(None if suite.kind == "fixed" else RECORDED_SCENARIOS, SEED, most_vcpus)
-    return scenarios
 
 
 def parity_figure(form: str, trained: Act, exported: Act, observations: ObservationSet) -> ParityFigure:

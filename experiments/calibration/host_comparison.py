@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from dqgym.errors import BadInputError
 from dqgym.model.parameters import ModelParameters
 from dqgym.results.rows import Row
 from dqgym.scenario import Scenario
-from dqgym.scenario.suites import get_suite
+from dqgym.scenario.suites import Suite, get_suite
 from dqgym.units import MIB
 from experiments.evaluation.scenario_sources import IN_SMALL, in_small
 from experiments.evaluation.throttle_sources import ThrottleSource
@@ -169,9 +169,18 @@ class HostSummary:
 
 
 def host_comparison(
-    rows: Sequence[Row], sources: Sequence[ThrottleSource], parameters: ModelParameters
+    rows: Sequence[Row],
+    sources: Sequence[ThrottleSource],
+    parameters: ModelParameters,
+    own_suites: Mapping[str, Suite] | None = None,
 ) -> tuple[tuple[HostPair, ...], tuple[str, ...]]:
     """The rows beside the same migrations on the model, and the throttles that none of the sources stands for.
+
+    Args:
+        rows: of real migrations.
+        sources: of the throttles.
+        parameters: of the model.
+        own_suites: by name, those that do not come with dqgym.
 
     Raises:
         BadInputError: a suite of the results is a sampler, or no longer has a scenario.
@@ -181,7 +190,7 @@ def host_comparison(
     for (suite, throttle, preference), own in grouped(rows, lambda r: (r.suite, r.throttle, r.preference)).items():
         if throttle not in by_name:
             continue
-        scenarios = _scenarios(suite, own)
+        scenarios = _scenarios((own_suites or {}).get(suite) or get_suite(suite), own)
         source = by_name[throttle]
         slots = source.vcpu_slots or max(scenario.vcpus for scenario in scenarios)
         with closing(ModelBackend(parameters, slots)) as backend:
@@ -195,8 +204,8 @@ def host_comparison(
     return tuple(pairs), left_out
 
 
-def _scenarios(suite: str, rows: Iterable[Row]) -> list[Scenario]:
-    known = get_suite(suite)
+def _scenarios(known: Suite, rows: Iterable[Row]) -> list[Scenario]:
+    suite = known.name
     if known.kind != "fixed":
         raise BadInputError(f"suite {suite!r} is a sampler; real migrations are compared on fixed suites")
     scenarios = {scenario.name: scenario for scenario in known.scenarios()}

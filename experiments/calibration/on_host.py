@@ -13,6 +13,7 @@ from dqgym.throttles.registry import throttle_names
 from experiments.calibration.host_comparison import HostCalibration, host_comparison
 from experiments.calibration.output import PARAMETERS_FILE, Output
 from experiments.evaluation.throttle_sources import line_up
+from experiments.kept_suites import kept_suites
 from experiments.reporting.progress import showing_status
 from experiments.reporting.tables import markdown
 
@@ -34,6 +35,7 @@ def calibrate_on_host(
     """
     output.require_marks()
     rows = [row for folder in results for row in read_rows(folder)]
+    own_suites = {name: suite for folder in results for name, suite in kept_suites(folder).items()}
     named = {row.throttle for row in rows}
     throttles = line_up([*policies, *(name for name in throttle_names() if name in named)], False) if rows else []
     costs = None if parameters else _measured_costs()
@@ -42,7 +44,7 @@ def calibrate_on_host(
     else:
         assert parameters is not None
         host, sources = load_parameters(parameters), {}
-    calibration = HostCalibration(host, costs, *host_comparison(rows, throttles, host))
+    calibration = HostCalibration(host, costs, *host_comparison(rows, throttles, host, own_suites))
     output.publish(calibration, lambda folder: _fill(folder, calibration, sources))
 
 

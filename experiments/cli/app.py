@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
 
+from experiments.cli.manners import Command, Group, with_manners
 from experiments.cli.signals import WORDS, InterruptingSignals, first_signal
 from experiments.errors import ExitCode, exit_code, is_interruption, message
 
@@ -48,9 +48,9 @@ class CommandEntry:
         target = getattr(import_module(self.module), f"{self.name}_command")
         if isinstance(target, typer.Typer):
             target.info.context_settings = HELP_OPTIONS
-            return typer.main.get_command(target)
+            return typer.main.get_command(with_manners(target))
         holder = typer.Typer(add_completion=False)
-        holder.command(self.name, no_args_is_help=False, context_settings=HELP_OPTIONS)(target)
+        holder.command(self.name, cls=Command, no_args_is_help=False, context_settings=HELP_OPTIONS)(target)
         return typer.main.get_command(holder)
 
 
@@ -93,7 +93,7 @@ EXIT_CODES = (
 )
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """Imports a command's module when that command is called, and turns expected errors into messages."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -150,11 +150,21 @@ def _print_version(wanted: bool) -> None:
 
 def _main_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, too.")] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, metavar="", help="Log what is done to standard error; -vv logs more."
+        ),
+    ] = 0,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Learn how to throttle a virtual machine's memory writes while it is migrated live."""
+    if verbose:
+        from experiments.cli.logs import show_logs
+
+        show_logs(verbose)
 
 
 def _placeholder() -> None:
@@ -165,7 +175,6 @@ app = typer.Typer(
     cls=LazyGroup,
     name="dqgym",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog=EXIT_CODES,
     context_settings=HELP_OPTIONS,

@@ -9,6 +9,9 @@ import typer
 
 from experiments.evaluation.backend_sources import BACKEND_HELP, DESTINATION_HELP
 
+SUITE_HELP = "A suite of scenarios: a name in `dqgym suites`, a file or folder of your own, or module:name."
+SUITE = "SUITE|FILE|FOLDER"
+
 MaxVcpus = Annotated[
     int | None,
     typer.Option(
@@ -39,14 +42,15 @@ ScenarioSource = Annotated[
     str,
     typer.Argument(
         metavar="SCENARIO.yaml|NAME|SUITE:NAME",
-        help="A file, the name of one in `dqgym configs`, or one of a fixed suite's scenarios.",
+        help="A file, the name of one in `dqgym configs`, or one of the scenarios of a fixed suite or folder.",
     ),
 ]
 OneThrottle = Annotated[
     str,
     typer.Option(
-        metavar="NAME[:OPTIONS]|RUN|BUNDLE",
-        help="A baseline, with options if wanted (`dqgym throttles` lists them), a training run or a policy bundle.",
+        metavar="NAME[:OPTIONS]|RUN|BUNDLE|ZIP|MODULE:NAME",
+        help="A baseline, with options if wanted (`dqgym throttles` lists them), a training run, a policy bundle, a zip"
+        " of Stable-Baselines3, or a throttle or policy of your own.",
     ),
 ]
 OnePreference = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from dqgym.backends.registry import BACKENDS, make_backend, row_of
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from dqgym.backends.base import Backend
     from experiments.evaluation.evaluation import MakeBackend
 
-BACKEND_HELP = f"Where migrations happen: {', '.join(BACKENDS)}."
+log = logging.getLogger(__name__)
+
+BACKEND_HELP = f"Where migrations happen: {', '.join(BACKENDS.shipped)}, or module:Class."
 DESTINATION_HELP = "With --backend kvm: HOST:PORT where `dqgym receive` listens; else a process on this host."
 
 
@@ -23,6 +26,7 @@ def backend_maker(name: str, destination: str | None = None) -> MakeBackend:
         KvmUnavailableError: this host cannot run virtual machines; the message has the remedy.
     """
     row_of(name)
+    log.info("migrations happen on backend %s%s", name, f", towards {destination}" if destination else "")
     if name != "kvm":
         if destination is not None:
             raise BadInputError(f"--destination goes with --backend kvm, not with {name!r}")

@@ -11,6 +11,7 @@ from dqgym.errors import BadInputError
 from dqgym.results.rows import Row
 from dqgym.results.rows_file import read_rows
 from dqgym.results.schema import stamped
+from dqgym.scenario.suites import name_of
 from experiments.evaluation.backend_sources import backend_maker
 from experiments.evaluation.evaluation import Task, count_runs, evaluate
 from experiments.evaluation.throttle_sources import throttle_source
@@ -106,8 +107,9 @@ def rows_of_two(
     """
     rows = read_rows(folder, [own, other])
     for option, wanted, of_row in (
-        ("--suite", suites, lambda row: row.suite), ("--preference", preferences, lambda row: row.preference),
-    ):  # fmt: skip
+        ("--suite", [name_of(suite) for suite in suites or ()], lambda row: row.suite),
+        ("--preference", preferences, lambda row: row.preference),
+    ):
         if wanted:
             rows = _only(rows, option, wanted, of_row, folder)
     return rows
@@ -234,8 +236,8 @@ def _standings_table(duel: Duel) -> Table:
 def _pairs_table(duel: Duel, pairs: Sequence[DuelPair], what: str) -> Table:
     return Table.of(
         title=f"The largest {what} of {duel.own}" + ("" if pairs else ": none"),
-        header=("suite", "scenario", "c", "ratio", "J of A", "J of B", "T / T0 of A", "T / T0 of B", "runtime of A",
-                "runtime of B"),
+        header=("suite", "scenario", "c", "ratio", "J of A", "J of B", "T / T0\nof A", "T / T0\nof B", "runtime\nof A",
+                "runtime\nof B"),
         rows=[
             (
                 pair.suite,
@@ -252,4 +254,5 @@ def _pairs_table(duel: Duel, pairs: Sequence[DuelPair], what: str) -> Table:
             for pair in pairs
         ],
         text_columns=2,
+        expendable=("runtime\nof B", "runtime\nof A", "T / T0\nof B", "T / T0\nof A"),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -14,10 +15,14 @@ from dqgym.controller.run import run_all
 from dqgym.controller.timeline import Timeline, TimelineRecorder
 from dqgym.results.rows import Row, TakeoverCount
 from dqgym.scenario import Scenario
+from dqgym.scenario.suites import Suite, get_suite
 from experiments.evaluation.journal import Finished, Journal, RunKey, find
 from experiments.evaluation.scenario_sources import draw_scenarios
 from experiments.evaluation.throttle_sources import ThrottleSource
+from experiments.kept_suites import Files, files_of, require_told_apart
 from experiments.results.rows import rows_from_outcomes
+
+log = logging.getLogger(__name__)
 
 MakeBackend = Callable[[int | None], Backend]
 """Opens a backend with a number of vCPU slots; None: as many as the scenarios need."""
@@ -30,6 +35,8 @@ class Task:
     suite: str
     scenarios: tuple[Scenario, ...]
     seeds: tuple[int, ...]
+    files: Files = ()
+    """Of a suite of the user's own: what was read."""
 
     @property
     def vcpu_slots(self) -> int:
@@ -56,10 +63,14 @@ def draw_task(
     """The migrations of a suite (``draw_scenarios``), each of them ``repetitions`` times, with other seeds.
 
     Raises:
-        BadInputError: as ``draw_scenarios``.
+        BadInputError: there is no such suite; else as ``draw_scenarios``.
     """
+    return _task(get_suite(suite), count, seed, repetitions, max_vcpus, scaled)
+
+
+def _task(suite: Suite, count: int | None, seed: int, repetitions: int, max_vcpus: int | None, scaled: bool) -> Task:
     scenarios = draw_scenarios(suite, count, seed, max_vcpus, scaled) * repetitions
-    return Task(suite, tuple(scenarios), tuple(range(seed, seed + len(scenarios))))
+    return Task(suite.name, tuple(scenarios), tuple(range(seed, seed + len(scenarios))), files_of([suite]))
 
 
 def draw_tasks(
@@ -70,8 +81,11 @@ def draw_tasks(
     max_vcpus: int | None = None,
     scaled: bool = False,
 ) -> list[Task]:
-    """``draw_task`` of each suite, once."""
-    return [draw_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in dict.fromkeys(suites)]
+    """``draw_task`` of each suite, once. BadInputError also where two different ones have the same name."""
+    chosen = list(map(get_suite, dict.fromkeys(suites)))
+    require_told_apart(chosen)
+    once = {suite.name: suite for suite in chosen}.values()
+    return [_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in once]
 
 
 def count_runs(throttles: Iterable[ThrottleSource], tasks: Sequence[Task], preferences: Sequence[float]) -> int:
@@ -110,7 +124,9 @@ def evaluate(
                 on_progress = on_run(task.suite, throttle.name)
                 key = RunKey(task.suite, throttle.name, costed_at, throttle.training_seed, throttle.digest)
                 done = None if journal is None else find(journal, key)
-                if done is None:
+                if done is not None:
+                    log.info("%s under %s is kept from an earlier evaluation", task.suite, throttle.name)
+                else:
                     done = _run(throttle, task, key, make_backend, on_progress)
                     if journal is not None:
                         journal.add(done)
@@ -126,6 +142,7 @@ def _run(
 ) -> Finished:
     """Every migration of a task under one throttle, asked to serve the first of the preferences."""
     suite, name, costed_at, training_seed, _ = key
+    log.info("%s: %d migrations under %s", suite, len(task.scenarios), name)
     ready = throttle.ready(costed_at[0], task.scenarios, task.seeds)
     with closing(make_backend(throttle.vcpu_slots or task.vcpu_slots)) as backend:
         run = run_all(backend, task.scenarios, ready, task.seeds, on_progress=on_progress)

@@ -18,6 +18,7 @@ from experiments.evaluation.pictures import draw_pictures
 from experiments.evaluation.session import Session
 from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.folders import FolderKind, filling_folder
+from experiments.kept_suites import write_suites
 from experiments.reporting.letter_rows import SUITE, LetterComparison, letter_comparison
 from experiments.reporting.progress import showing_progress
 from experiments.reporting.report import evaluation_tables, markdown_report
@@ -83,6 +84,8 @@ def _write_results(folder: Path, session: Session, evaluation: Evaluation) -> Re
     document = _document(evaluation, summary)
     tables = evaluation_tables(summary, paired, evaluation.takeovers, comparison)
 
+    for task in session.tasks:
+        write_suites(folder, task.files)
     write_rows(folder, evaluation.rows)
     (folder / SUMMARY_FILE).write_text(summary.compact(), encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(document, indent=1), encoding="utf-8")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import logging
+import os
 
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.scenario.suites import Suite, get_suite
 from experiments.named_files import SCENARIOS
+
+log = logging.getLogger(__name__)
 
 DEFAULT_COUNT = 256
 """Scenarios drawn from a sampler."""
@@ -24,9 +27,9 @@ def find_scenario(source: str) -> Scenario:
     Raises:
         BadInputError: there is none, or the file does not hold a valid one.
     """
-    suite_name, colon, name = source.partition(":")
-    if not colon or Path(source).exists():
-        return load_scenario(SCENARIOS.find(source))
+    suite_name, colon, name = source.rpartition(":")
+    if not colon or os.path.exists(source):
+        return _load(source)
     suite = get_suite(suite_name)
     if suite.kind != "fixed":
         raise BadInputError(f"{source!r}: suite {suite_name!r} is a sampler, its scenarios have no lasting names")
@@ -37,8 +40,15 @@ def find_scenario(source: str) -> Scenario:
     return scenarios[name]
 
 
+def _load(source: str) -> Scenario:
+    path = SCENARIOS.find(source)
+    if os.path.isdir(path):  # which takes any name
+        raise BadInputError(f"{source} is a folder: name one of its scenarios as {path}:NAME")
+    return load_scenario(path)
+
+
 def draw_scenarios(
-    suite: str,
+    suite: Suite,
     count: int | None,
     seed: int,
     max_vcpus: int | None = None,
@@ -48,7 +58,7 @@ def draw_scenarios(
     """The scenarios that a command takes from a suite: the same for the same arguments.
 
     Args:
-        suite: its name.
+        suite: where they come from.
         count: how many; of a fixed suite never more than it has. None: all of a fixed suite.
         seed: of a sampler.
         max_vcpus: scenarios with more vCPUs are left out; a sampler draws from a smaller range.
@@ -56,13 +66,12 @@ def draw_scenarios(
         of_sampler: how many of a sampler where no count is given.
 
     Raises:
-        BadInputError: there is no such suite, none of its scenarios is left, or one cannot be scaled.
+        BadInputError: none of its scenarios is left, or one cannot be scaled.
     """
-    chosen = get_suite(suite)
-    if chosen.kind == "sampler":
-        scenarios = chosen.scenarios(of_sampler if count is None else count, seed, max_vcpus)
+    if suite.kind == "sampler":
+        scenarios = suite.scenarios(of_sampler if count is None else count, seed, max_vcpus)
     else:
-        scenarios = _narrow(chosen, max_vcpus)[:count]
+        scenarios = _narrow(suite, max_vcpus)[:count]
     return [in_small(scenario) for scenario in scenarios] if scaled else scenarios
 
 
@@ -80,10 +89,10 @@ def choose_scenarios(
         for option, value in (("--count", count), ("--max-vcpus", max_vcpus)):
             if value is not None:
                 raise BadInputError(f"{option} goes with --suite, not with --scenario")
-        one = load_scenario(SCENARIOS.find(scenario))
+        one = find_scenario(scenario)
         return [in_small(one) if scaled else one]
     assert suite is not None
-    return draw_scenarios(suite, count, seed, max_vcpus, scaled, of_sampler=FEW)
+    return draw_scenarios(get_suite(suite), count, seed, max_vcpus, scaled, of_sampler=FEW)
 
 
 def _narrow(suite: Suite, max_vcpus: int | None) -> list[Scenario]:
@@ -104,4 +113,9 @@ def in_small(scenario: Scenario) -> Scenario:
     from dqgym.backends.kvm.feasibility import scaled_to_fit
 
     fitting = scaled_to_fit(scenario)
+    if fitting is not scenario:
+        log.info(
+            "%s is played in small: %.4g MB of memory instead of %.4g, %d vCPUs instead of %d",
+            scenario.name, fitting.vm.memory_bytes / 1e6, scenario.vm.memory_bytes / 1e6, fitting.vcpus, scenario.vcpus,
+        )  # fmt: skip
     return scenario if fitting is scenario else fitting.model_copy(update={"name": scenario.name + IN_SMALL})

@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.evaluation.evaluation import MakeBackend, Task
 from experiments.evaluation.throttle_sources import ThrottleSource
+from experiments.kept_suites import digest
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Session:
             "preferences": list(self.preferences),
             **self.options,
             "migrations": _migrations(self.tasks),
+            "digest of scenarios": {task.suite: digest(task.scenarios) for task in self.tasks},
         }
 
 

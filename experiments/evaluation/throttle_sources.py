@@ -1,4 +1,4 @@
-"""Throttles by their names on the command line: a baseline, a training run or a policy bundle.
+"""Throttles by their names on the command line: a baseline, a training run, a policy bundle, or one from elsewhere.
 
 ``evaluate``, ``simulate`` and ``control`` all make their throttles here, so that a policy is guarded in the same way
 wherever it runs.
@@ -21,7 +21,9 @@ from dqgym.telemetry.interval import ControlInterval
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import heeds_preference, make_throttle, options_file, throttle_names
 from dqgym.throttles.roles import FALLBACK, OPPONENTS, ORACLE
-from dqgym.throttles.table import known_names, without_options
+from dqgym.throttles.table import TABLE, known_names, without_options
+from experiments.foreign.policy import ForeignPolicy
+from experiments.foreign.sources import foreign_policy, is_zip
 
 SHIPPED = "default"
 """The name of the policy that is shipped."""
@@ -87,14 +89,18 @@ class ThrottleSource:
 def throttle_source(source: str, survey: ControlInterval | None = None) -> ThrottleSource:
     """What a name, a run directory or a bundle directory stands for; ``survey``: of a policy.
 
-    ``default`` is the policy that is shipped.
+    ``default`` is the policy that is shipped; ``module:name`` is a throttle or a policy of somebody else, and so is a
+    zip of Stable-Baselines3.
 
     Raises:
         BadInputError: it is none of them; the message names the nearest baseline.
         BadInputError: the run or the bundle cannot be used.
     """
     name = without_options(source)
-    if name in known_names():
+    policy = None if name in TABLE.shipped else foreign_policy(source)
+    if policy is not None:
+        return _foreign(policy, survey)
+    if TABLE.knows(name) and not Path(source).exists():
         make_throttle(source)  # what is wrong with a name shows here
         file = options_file(source)
         return ThrottleSource(
@@ -114,7 +120,8 @@ def throttle_source(source: str, survey: ControlInterval | None = None) -> Throt
         raise BadInputError(f"{source}: neither a training run (config.yaml) nor a policy bundle ({MANIFEST_FILE})")
     throttles = known_names()
     raise BadInputError(
-        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, *throttles])};"
+        f"{source!r} is no throttle, training run or policy bundle{did_you_mean(source, [SHIPPED, *throttles])},"
+        " nor a zip of Stable-Baselines3 or module:name;"
         f" throttles: {', '.join(throttles)}; the shipped policy: {SHIPPED}"
     )
 
@@ -209,10 +216,15 @@ def require_bundle(source: Path) -> None:
     path = bundle_folder(source)
     if (path / MANIFEST_FILE).is_file():
         return
+    if is_zip(str(source)):
+        raise BadInputError(f"{source}: a zip, not a policy bundle; `dqgym export {source}` makes a bundle of it")
     if (path / "config.yaml").is_file():
         raise BadInputError(f"{source}: a training run; `dqgym export {source}` makes a bundle of its policy")
-    if not path.exists() and without_options(str(source)) in known_names():
-        raise BadInputError(f"{source}: a throttle, not a policy bundle; `dqgym evaluate` and `dqgym simulate` run it")
+    if not path.exists() and TABLE.knows(without_options(str(source))):
+        raise BadInputError(
+            f"{source}: a throttle or policy, not a policy bundle; `dqgym evaluate` and `dqgym simulate` run it,"
+            " `dqgym export` makes a bundle of a policy"
+        )
     found = f"has no {MANIFEST_FILE}" if path.is_dir() else "not a folder" if path.exists() else "no such folder"
     hint = "" if path.exists() else did_you_mean(str(source), [SHIPPED])
     raise BadInputError(f"policy bundle {source}: {found}{hint}; the shipped policy is {SHIPPED!r}")
@@ -232,6 +244,18 @@ def _bundle(path: Path, survey: ControlInterval | None) -> ThrottleSource:
         bundle.manifest.vcpus,
         training_seed=seed if isinstance(seed, int) else None,
         digest=sha256((path / MANIFEST_FILE).read_bytes()),
+    )
+
+
+def _foreign(policy: ForeignPolicy, survey: ControlInterval | None) -> ThrottleSource:
+    """A policy of another library, behind the guard like our own."""
+    require_surveys(policy.name, policy.training_record(), survey)
+    return ThrottleSource(
+        policy.name + _suffix(survey),
+        True,
+        lambda preference: guarded(policy.throttle(preference, survey)),
+        policy.vcpus,
+        digest=policy.digest,
     )
 
 

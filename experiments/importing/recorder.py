@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dqgym.qmp import QmpClient, QmpClosedError, QmpError
+from dqgym.qemu.qmp import QmpClient, QmpClosedError, QmpError
 
 ENDED = ("completed", "failed", "cancelled")
 BEFORE = ("query-version", "query-cpus-fast", "query-migrate-capabilities", "query-migrate-parameters")

@@ -1,4 +1,4 @@
-"""Signs that a command is at work: on standard error, where somebody watches; nothing else is written there."""
+"""Signs that a command is at work, on standard error: a bar where somebody watches, else a plain line a minute."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from experiments.reporting.progress_lines import ProgressLines
+
 if TYPE_CHECKING:
-    from dqgym.arrays import FloatArray
     from dqgym.controller.loop import Observer, OnProgress
     from dqgym.scenario import Scenario
-    from dqgym.telemetry.command import Command
     from dqgym.telemetry.telemetry import Telemetry
 
 
 @contextmanager
 def showing_progress(runs: int, show: bool = True) -> Iterator[Callable[[str, str], OnProgress]]:
-    """A progress bar; yields what is called before each of the runs, with its suite and throttle."""
+    """How far the runs are; yields what is called before each of them, with its suite and throttle."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from experiments.reporting.tables import terminal
+
+    console = terminal(stderr=True)
+    if show and not console.is_terminal:
+        with ProgressLines("migrations", runs, "runs") as lines:
+            yield _saying_runs(lines)
+        return
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("migrations"),
         TimeElapsedColumn(),
     )  # fmt: skip
-    console = terminal(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not show) as progress:
         bar = progress.add_task("")
         started = 0
 
@@ -39,6 +44,20 @@ def showing_progress(runs: int, show: bool = True) -> Iterator[Callable[[str, st
         yield on_run
 
 
+def _saying_runs(lines: ProgressLines) -> Callable[[str, str], OnProgress]:
+    """What is called before each run, for lines that count runs."""
+    started = 0
+
+    def on_run(suite: str, throttle: str) -> OnProgress:
+        nonlocal started
+        before, title = started, f"{suite}: {throttle}"
+        started += 1
+        lines.update(before, title)
+        return lambda done, total: lines.update(before + done / total, title)
+
+    return on_run
+
+
 @contextmanager
 def showing_migration(scenario: Scenario, throttle: str, show: bool = True) -> Iterator[Observer]:
     """A line about one migration: its clock, its round, what is left to send; yields the observer that updates it."""
@@ -46,32 +65,39 @@ def showing_migration(scenario: Scenario, throttle: str, show: bool = True) -> I
     from experiments.reporting.tables import terminal
 
     console = terminal(stderr=True)
-    if not (show and console.is_terminal):
-        yield lambda interval_s, command, telemetry: None
-        return
     title = f"{scenario.name} under {throttle}"
-    with console.status(title) as status:
 
-        def update(interval_s: FloatArray, command: Command, telemetry: Telemetry) -> None:
-            vm = telemetry.vm[0]
-            status.update(
-                f"{title}: {vm[VmField.TIME_S]:,.1f} s of at most {scenario.deadline_s:,.0f} s, round"
-                f" {vm[VmField.ROUND]:.0f}, {vm[VmField.REMAINING_BYTES] / 1e9:,.2f} GB to send"
-            )
+    def said(telemetry: Telemetry) -> str:
+        vm = telemetry.vm[0]
+        return (
+            f"{vm[VmField.TIME_S]:,.1f} s of at most {scenario.deadline_s:,.0f} s, round {vm[VmField.ROUND]:.0f},"
+            f" {vm[VmField.REMAINING_BYTES] / 1e9:,.2f} GB to send"
+        )
 
-        yield update
+    if not show:
+        yield lambda interval_s, command, telemetry: None
+    elif console.is_terminal:
+        with console.status(title) as status:
+            yield lambda interval_s, command, telemetry: status.update(f"{title}: {said(telemetry)}")
+    else:
+        with ProgressLines(title, begin=False) as lines:
+            yield lambda interval_s, command, telemetry: lines.update(0, said(telemetry))
 
 
 @contextmanager
 def showing_steps(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar with the time that is left; yields what is called with the number of steps that are done."""
+    """Steps, with the time that is left; yields what is called with the number of those that are done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from experiments.reporting.tables import terminal
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = terminal(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    if not console.is_terminal:
+        with ProgressLines(title, total, "steps") as lines:
+            yield lines.update
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(title, total=total)
         yield lambda done: progress.update(bar, completed=done)
 
@@ -83,7 +109,20 @@ def showing_status(title: str) -> Iterator[Callable[[str], None]]:
 
     console = terminal(stderr=True)
     if not console.is_terminal:
-        yield lambda text: None
+        with ProgressLines(title) as lines:
+            yield lambda text: lines.update(0, text)
         return
     with console.status(title) as status:
         yield status.update
+
+
+@contextmanager
+def saying_frames(total: int, show: bool) -> Iterator[ProgressLines | None]:
+    """Lines about a training where there is no terminal for its bar (``agents.algorithms.callbacks``)."""
+    from experiments.reporting.tables import terminal
+
+    if not show or terminal(stderr=True).is_terminal:
+        yield None
+        return
+    with ProgressLines("training", total, "frames") as lines:
+        yield lines

@@ -13,6 +13,7 @@ from experiments.results.comparisons import DOMINATION_MARGIN, WORST_RUNTIME, WO
 from experiments.results.statistics import TIE, Estimate
 from experiments.results.summary import EvaluationSummary
 
+ONE_SCENARIO = "The intervals have no width: one scenario does not say how others would end."
 CONFIGURATION_HEADER = ("memory", "writers", "dirty rate", "bandwidth")
 
 
@@ -56,8 +57,9 @@ def summary_tables(summaries: Sequence[Summary], takeovers: Sequence[TakeoverCou
 
 def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence[TakeoverCount]) -> Table:
     ordered = sorted(summaries, key=lambda summary: (summary.preference, summary.cost))
+    scenarios = ordered[0].scenarios
     return Table.of(
-        title=f"{suite}: means over {ordered[0].scenarios} scenarios",
+        title=f"{suite}: means over {scenarios} scenarios" if scenarios > 1 else f"{suite}: one migration",
         header=("c", "throttle", "cost J", "95 % interval", "T / T0", "guest runtime", "worst vCPU", "converged"),
         rows=[
             (
@@ -78,6 +80,7 @@ def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence
                 for throttle, seeds in dict.fromkeys((one.throttle, one.training_seeds) for one in ordered)
                 if seeds > 1
             ),
+            *([ONE_SCENARIO] if all(math.isclose(one.cost_low, one.cost_high) for one in ordered) else []),
             *_takeover_notes(ordered, takeovers),
         ],
         text_columns=2,

@@ -12,7 +12,7 @@ from experiments.reporting.tables import Table
 
 def describe_suite(suite: Suite) -> dict[str, Any]:
     """A suite as JSON."""
-    return {"name": suite.name, "kind": suite.kind, "description": suite.description}
+    return {"name": suite.name, "kind": suite.kind, "description": suite.description, "source": suite.source}
 
 
 def describe_scenario(scenario: Scenario) -> dict[str, Any]:

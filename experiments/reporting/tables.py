@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH_WITHOUT_TERMINAL = 180
-"""Columns for output that is piped or logged: nothing is folded that a reader could scroll to."""
+"""Columns for output that is piped or logged: nothing is folded that a reader could scroll or search for."""
+LEAST_WIDTH = 40
+"""What COLUMNS may say: with less, no table could be read."""
+LONGEST_WORD = 24
+"""Columns of text below which a word is broken."""
 GAP = 2
 """Columns between two columns."""
 
@@ -65,8 +70,14 @@ class Table:
         from rich.text import Text
 
         left_out = self._left_out(console.width)
-        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
         shown = [index for index, name in enumerate(self.header) if name not in left_out]
+        least = self._least_width(shown)
+        table = RichTable(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, GAP - 1, 0, 0),
+            width=least if least > console.width else None,  # a terminal may break lines; a number cut short is wrong
+        )
         for index in shown:
             is_text = index < self.text_columns
             table.add_column(
@@ -78,7 +89,7 @@ class Table:
         for row in self.rows:
             table.add_row(*(Text(row[index]) for index in shown))
         console.print(Text(self.title, "bold"))  # not the table's own title, which folds where the table is narrow
-        console.print(table)
+        console.print(table, crop=False)
         notes = list(self.notes)
         if left_out:
             names = ", ".join(" ".join(name.split()) for name in left_out)
@@ -90,10 +101,7 @@ class Table:
 
     def _left_out(self, width: int) -> list[str]:
         """The expendable columns for which a terminal is too narrow, in the order of the header."""
-        widths = {
-            name: max(len(line) for cell in (name, *(row[index] for row in self.rows)) for line in cell.split("\n"))
-            for index, name in enumerate(self.header)
-        }
+        widths = {name: self._width(index) for index, name in enumerate(self.header)}
         dropped = []
         for name in self.expendable:
             shown = [widths[other] for other in self.header if other not in dropped]
@@ -102,11 +110,27 @@ class Table:
             dropped.append(name)
         return [name for name in self.header if name in dropped]
 
+    def _least_width(self, shown: Sequence[int]) -> int:
+        """The columns below which names or numbers would be cut."""
+        folding = range(1, self.text_columns)
+        widths = [
+            min(self._width(index, None), LONGEST_WORD) if index in folding else self._width(index) for index in shown
+        ]
+        return sum(widths) + GAP * len(shown)
+
+    def _width(self, index: int, separator: str | None = "\n") -> int:
+        """Of a column whose lines stay whole; with None as the separator, whose words do."""
+        cells = (self.header[index], *(row[index] for row in self.rows))
+        return max(len(part) for cell in cells for part in cell.split(separator) or [""])
+
 
 def terminal(stderr: bool = False) -> Console:
-    """A console that does not squeeze its output into 80 columns when nobody watches."""
+    """A console as wide as COLUMNS says, else as the terminal is; as ``WIDTH_WITHOUT_TERMINAL`` when nobody watches."""
     from rich.console import Console
 
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return Console(stderr=stderr, highlight=False, width=max(int(said), LEAST_WIDTH))
     console = Console(stderr=stderr, highlight=False)
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from dqgym.throttles.option_texts import Option, options_of
+from dqgym.throttles.rows.row import ThrottleRow
 from dqgym.throttles.rules.tuned import distributions
-from dqgym.throttles.table import ThrottleRow
 from experiments.reporting.tables import Table
 
 

@@ -7,7 +7,7 @@ replaces it from the command line, with the value read as YAML.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -20,15 +20,25 @@ from dqgym.cost import FAST, GENTLE, PREFERENCE_RANGE
 from dqgym.documents import MOST_LEVELS, parse_yaml, read_yaml
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
+from dqgym.references import is_reference
 from dqgym.scenario import MAX_VCPUS
-from dqgym.scenario.suites import get_suite
+from dqgym.scenario.suites import Suite, get_suite, suite_names
+from dqgym.scenario.suites.own.files import is_own, is_own_folder
 from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval, parse_survey
 from dqgym.units import parse_bytes
 from experiments.errors import describe_validation_error
+from experiments.kept_suites import require_told_apart
 
-SuiteName = Annotated[str, Field(description="name of a suite, see `dqgym suites`")]
+SuiteName = Annotated[str, Field(description="a suite: a name (`dqgym suites`), or a file or folder")]
 Preference = Annotated[Number, Field(ge=0)]
 _SHOWN_CHARACTERS = 100
+_SUITES = "environment.suites."
+
+
+def _importing_nothing(suites: Iterable[str]) -> Iterator[Suite]:
+    """The suites, but for ``module:name``, which is imported when it is trained on, not before: a config may have come
+    with a run from elsewhere, and reading a run executes nothing. BadInputError where there is no such suite."""
+    return (get_suite(name) for name in suites if not is_reference(name))
 
 
 class RandomisationConfig(Section):
@@ -98,8 +108,7 @@ class EnvironmentConfig(Section):
     def _are_known(cls, suites: dict[str, float]) -> dict[str, float]:
         if not suites:
             raise BadInputError("must name at least one suite")
-        for name in suites:
-            get_suite(name)
+        require_told_apart(_importing_nothing(suites), once=True)
         return suites
 
     @field_validator("control_interval", mode="before")
@@ -156,8 +165,7 @@ class EvaluationConfig(Section):
     @field_validator("suites")
     @classmethod
     def _are_known(cls, suites: list[str]) -> list[str]:
-        for name in suites:
-            get_suite(name)
+        require_told_apart(_importing_nothing(suites))
         return suites
 
 
@@ -185,6 +193,11 @@ class TrainingConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _suites_are_told_apart(self) -> TrainingConfig:
+        require_told_apart(map(get_suite, [*self.environment.suites, *self.evaluation.suites]))
+        return self
+
+    @model_validator(mode="after")
     def _can_be_paired(self) -> TrainingConfig:
         if self.algorithm.takes_pairs and self.environment.n_envs % 2:
             raise BadInputError(
@@ -204,15 +217,20 @@ class TrainingConfig(Section):
 
     def to_yaml(self) -> str:
         """The resolved config, every default filled in; `load_config` reads it back as an equal config."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=120)
+        return config_yaml(self.model_dump(mode="json"))
+
+
+def config_yaml(content: dict[str, Any]) -> str:
+    """The content of a config as YAML."""
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     """Read a config and replace values in it.
 
     Args:
-        path: the YAML file.
-        overrides: ``path.to.key=value`` each; later ones win.
+        path: the YAML file. Files and folders of suites that it names are relative to its own folder.
+        overrides: ``path.to.key=value`` each; later ones win. Files that they name are relative to the current folder.
 
     Raises:
         BadInputError: the file cannot be read, or an entry is unknown or has a wrong value; one line for each mistake.
@@ -220,6 +238,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     content = read_yaml(path, "config")
     if not isinstance(content, dict):
         raise BadInputError(f"{path} must be a mapping with the keys {', '.join(TrainingConfig.model_fields)}")
+    _find_suites(content, path.parent)
     for override in overrides:
         _replace(content, override)
     mistakes = list(_unknown_keys(content, TrainingConfig))
@@ -231,11 +250,29 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     raise BadInputError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
 
 
+def _find_suites(content: dict[str, Any], folder: Path) -> None:
+    """Put the folder before the paths of suites; what is no path, or no suite at all, is left to validation."""
+
+    def found(name: Any) -> Any:
+        if not isinstance(name, str) or name in suite_names():
+            return name
+        inside = str(folder / name)
+        return inside if is_own(name) or is_own_folder(inside) else name
+
+    for section in ("environment", "evaluation"):
+        part: Any = content.get(section)
+        suites: Any = part.get("suites") if isinstance(part, dict) else None
+        if isinstance(suites, dict):
+            content[section] = {**part, "suites": {found(name): weight for name, weight in suites.items()}}
+        elif isinstance(suites, list):
+            content[section] = {**part, "suites": [found(name) for name in suites]}
+
+
 def _replace(content: dict[str, Any], override: str) -> None:
     """Put the value of one ``path.to.key=value`` in its place; validation later finds keys that do not exist."""
     said = f"--set {override if len(override) <= _SHOWN_CHARACTERS else override[:_SHOWN_CHARACTERS] + '...'!r}"
     path, equals, text = override.partition("=")
-    *sections, key = path.strip().split(".")
+    *sections, key = _keys(path.strip())
     if len(sections) >= MOST_LEVELS:
         raise BadInputError(f"{said}: {len(sections) + 1} levels of keys, at most {MOST_LEVELS}")
     if not (equals and key and all(sections)):
@@ -247,6 +284,12 @@ def _replace(content: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise BadInputError(f"{said}: {name!r} is a value, not a section that has keys")
     section[key] = value
+
+
+def _keys(path: str) -> list[str]:
+    """The keys of a path; what follows on the suites is one of them, which may have dots: ``my.yaml``."""
+    inside, suite = path.startswith(_SUITES), path.removeprefix(_SUITES)
+    return [*_SUITES.split(".")[:-1], suite] if inside else path.split(".")
 
 
 def _unknown_keys(section: dict[str, Any], model: type[BaseModel], path: str = "") -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 ======================  ==============================================================================================
 ``config.yaml``         the resolved config; ``dqgym train config.yaml`` repeats the run
+``suites/``             the user's own suites that it names, as they were when the run began
 ``command.txt``         the command line that started it, and each one that resumed it
 ``meta.json``           seed, versions of packages, Python and platform, git revision, start and end, frames (`RunMeta`)
 ``tensorboard/``        learning curves
@@ -35,6 +36,7 @@ from dqgym.errors import BadInputError
 from dqgym.files import write_text, writing
 from dqgym.results.schema import require_known
 from experiments.errors import describe_validation_error
+from experiments.kept_suites import Files, write_suites
 
 DEFAULT_PARENT = Path("runs")
 RECORDED_PACKAGES = (
@@ -145,8 +147,15 @@ class RunDirectory:
         return self.final_model_path.is_file()
 
     @classmethod
-    def create(cls, path: Path, config_text: str, command: str, meta: RunMeta) -> RunDirectory:
+    def create(cls, path: Path, config_text: str, command: str, meta: RunMeta, suites: Files = ()) -> RunDirectory:
         """Make the directory with its first files, all at once: it never exists half-filled.
+
+        Args:
+            path: where.
+            config_text: the config.
+            command: the command line.
+            meta: where the numbers come from.
+            suites: files of the suites that the config names in ``suites/``.
 
         Raises:
             BadInputError: ``path`` exists and is not an empty directory, or cannot be written.
@@ -164,6 +173,7 @@ class RunDirectory:
             draft.tensorboard_path.mkdir(parents=True)
             draft.checkpoints_path.mkdir()
             write_text(draft.config_path, config_text)
+            write_suites(draft.path, suites)
             draft.append_command(command)
             draft.write_meta(meta)
             draft.path.rename(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
@@ -13,12 +14,18 @@ from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
 from dqgym.controller.policy_throttle import PolicyThrottle
 from dqgym.cost import FAST
 from dqgym.errors import BadInputError
-from dqgym.scenario import MAX_VCPUS
+from dqgym.references import is_reference
+from dqgym.scenario import MAX_VCPUS, Scenario
+from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
 from experiments.runs.config import TrainingConfig, load_config
 from experiments.runs.run_directory import RunDirectory
+from experiments.runs.suites import with_names
+
+STAND_IN = "mixed"
+"""Scenarios of a policy that was trained on suites of one's own alone."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,33 @@ class TrainedPolicy:
     """The same for arrays."""
     vcpus: VcpuSpec
     preference: PreferenceSpec
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+        return self.config.name
+
+    @property
+    def action_spec(self) -> ActionSpec:
+        """What its actions mean."""
+        return ActionSpec()
+
+    def training_record(self) -> dict[str, Any]:
+        """The config of its training, as JSON."""
+        return with_names(self.config)
+
+    def scenarios(self, of_sampler: int, seed: int) -> list[Scenario]:
+        """Some scenarios of each suite that it was trained on: ``of_sampler`` of a sampler, all of a fixed one.
+
+        A suite that is ``module:name`` is left out, and others stand for it: the run may come from elsewhere, and what
+        it names is not executed.
+        """
+        most_vcpus = min(self.config.environment.max_vcpus, self.vcpus.high)
+        scenarios = []
+        for name in [one for one in self.config.environment.suites if not is_reference(one)] or [STAND_IN]:
+            suite = get_suite(name)
+            scenarios += suite.scenarios(None if suite.kind == "fixed" else of_sampler, seed, most_vcpus)
+        return scenarios
 
     @property
     def control_interval(self) -> ControlInterval:
@@ -52,10 +86,10 @@ class TrainedPolicy:
     ) -> PolicyThrottle:
         """The same throttle around another form of the network."""
         return PolicyThrottle(
-            name=self.config.name,
+            name=self.name,
             act=act,
             encoder=self.encoder,
-            action_spec=ActionSpec(),
+            action_spec=self.action_spec,
             control_interval=self.control_interval,
             preference=self.preference.choose(preference),
             survey=survey,

@@ -11,6 +11,7 @@ from pathlib import Path
 from dqgym.errors import BadInputError, RunInterruptedError
 from experiments.runs.config import TrainingConfig, load_config
 from experiments.runs.run_directory import RunDirectory, describe_run
+from experiments.runs.suites import kept_config, same_training
 
 
 def holds_run_of(path: Path, settings: TrainingConfig) -> bool:
@@ -19,7 +20,7 @@ def holds_run_of(path: Path, settings: TrainingConfig) -> bool:
         return False
     run = RunDirectory.open(path)
     try:
-        same = load_config(run.config_path) == settings
+        same = same_training(load_config(run.config_path), settings)
     except BadInputError:  # written by a version whose configs had other keys
         same = False
     if not same:
@@ -46,13 +47,15 @@ def train(settings: TrainingConfig, path: Path, go_on: bool, show_progress: bool
     how_to_go_on = f"go on with: dqgym train --resume {shlex.quote(str(path))}"
     command = shlex.join(["dqgym", *sys.argv[1:]])
     require_device(settings)
+    config_text, own_suites = kept_config(settings)
     held_out = draw_held_out(settings)
     with closing(make_environment(settings)) as env:  # what cannot be made must not leave a run directory
         if go_on:
             run = RunDirectory.open(path)
             run.append_command(command)
         else:
-            run = RunDirectory.create(path, settings.to_yaml(), command, describe_run(settings.name, settings.seed))
+            meta = describe_run(settings.name, settings.seed)
+            run = RunDirectory.create(path, config_text, command, meta, own_suites)
         try:
             result = run_training(settings, run, env, held_out, show_progress, trust)
         except KeyboardInterrupt as error:

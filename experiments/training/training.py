@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -31,10 +32,14 @@ from dqgym.results.schema import stamped
 from dqgym.scenario.suites import get_suite
 from experiments.evaluation.evaluation import Task, evaluate
 from experiments.evaluation.throttle_sources import ThrottleSource
+from experiments.reporting.progress import saying_frames
 from experiments.results.rows import json_safe, summarise
 from experiments.runs.config import TrainingConfig
 from experiments.runs.run_directory import RunDirectory, read_evaluation, timestamp
 from experiments.runs.trained_policy import trained_policy
+from experiments.training.frame_lines import FrameLines
+
+log = logging.getLogger(__name__)
 
 LOGGED_FIELDS = ("cost", "time_over_t0", "guest_runtime", "converged_share")
 """Of each evaluation's summaries, in TensorBoard."""
@@ -60,10 +65,12 @@ def draw_held_out(config: TrainingConfig) -> list[Task]:
         BadInputError: a fixed suite has a scenario with more vCPUs than ``environment.max_vcpus``.
     """
     evaluation, tasks = config.evaluation, []
-    for name in evaluation.suites:
-        count = evaluation.count if get_suite(name).kind == "sampler" else None
-        scenarios = get_suite(name).scenarios(count, evaluation.seed, config.environment.max_vcpus)
-        tasks.append(Task(name, tuple(scenarios), tuple(range(evaluation.seed, evaluation.seed + len(scenarios)))))
+    for suite in map(get_suite, evaluation.suites):
+        count = evaluation.count if suite.kind == "sampler" else None
+        scenarios = suite.scenarios(count, evaluation.seed, config.environment.max_vcpus)
+        tasks.append(
+            Task(suite.name, tuple(scenarios), tuple(range(evaluation.seed, evaluation.seed + len(scenarios))))
+        )
     return tasks
 
 
@@ -128,7 +135,9 @@ def run_training(
     ]
     started_s = time.monotonic()
     try:
-        finished = training.train(algorithm, config.training.frames, callbacks, show_progress)
+        with saying_frames(config.training.frames, show_progress) as lines:
+            told = [] if lines is None else [FrameLines(lines)]
+            finished = training.train(algorithm, config.training.frames, [*callbacks, *told], show_progress)
     except (BadInputError, FloatingPointError) as error:  # an action that is not finite is bad input to the environment
         raise RunFailedError(
             f"training broke down after {algorithm.num_timesteps:,} frames: {error}{_what_is_left(run)}"
@@ -170,6 +179,7 @@ def start_algorithm(config: TrainingConfig, run: RunDirectory, env: Sb3VecEnv, t
             continue
         for damage in damages:
             print(f"{damage}; going on from {checkpoint.name}", file=sys.stderr)
+        log.info("going on from %s, after %d frames", checkpoint, algorithm.num_timesteps)
         return algorithm
     raise BadInputError("\n".join(dict.fromkeys(damages)))
 

@@ -49,7 +49,7 @@ def tune_contextual(tuning: Tuning) -> Table:
             for value in tuning.preferences
         }
     content = ContextualFile(
-        suites=dict(distribution.suites),
+        suites=distribution.weights,
         seed=distribution.seed,
         steps=tuning.steps,
         costs={value: float(of["contextual"].mean()) for value, of in costs.items()},

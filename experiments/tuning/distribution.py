@@ -14,9 +14,10 @@ from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
-from dqgym.scenario.suites import FixedSuite, get_suite
+from dqgym.scenario.suites import FixedSuite, get_suite, name_of
 from dqgym.throttles.base import Throttle
 from dqgym.throttles.rules.tuned import TRAINING
+from experiments.kept_suites import digest, require_told_apart
 from experiments.named_files import TRAINING_CONFIGS
 from experiments.runs.config import load_config
 
@@ -35,9 +36,9 @@ class Distribution:
 
     Attributes:
         name: as tuned options are filed under.
-        suites: with their weights.
+        suites: as they were named, with their weights.
         scenarios: [N] in the order of the suites.
-        suite_of: [N] where each is from.
+        suite_of: [N] the name of the suite that each is from.
         seed: of the draw; scenario i migrates with seed + i.
     """
 
@@ -59,7 +60,17 @@ class Distribution:
     def by_suite(self, values: FloatArray) -> dict[str, float]:
         """The mean of ``values`` [N] over the scenarios of each suite."""
         origin = np.array(self.suite_of)
-        return {suite: float(values[origin == suite].mean()) for suite in self.suites}
+        return {suite: float(values[origin == suite].mean()) for suite in self.weights}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights by the names of the suites: without paths of files."""
+        return {name_of(suite): weight for suite, weight in self.suites.items()}
+
+    @property
+    def digest(self) -> str:
+        """What tells the scenarios of one distribution from those of another."""
+        return digest(self.scenarios)
 
 
 def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
@@ -72,11 +83,11 @@ def parse_suites(texts: Sequence[str] | None) -> dict[str, float]:
         return dict(training_suites())
     weights = {}
     for text in texts:
-        suite, equals, weight = text.partition("=")
+        suite, equals, weight = text.rpartition("=") if "=" in text else (text, "", "")
         try:
             weights[suite] = float(weight) if equals else 1.0
         except ValueError:
-            raise BadInputError(f"--suite {text!r}: must be NAME or NAME=WEIGHT, with a number") from None
+            raise BadInputError(f"--suite {text!r}: must be SUITE or SUITE=WEIGHT, with a number") from None
         if not 0 < weights[suite] < np.inf:
             raise BadInputError(f"--suite {text!r}: the weight must be positive and finite")
     return weights
@@ -86,11 +97,12 @@ def draw_distribution(weights: Mapping[str, float], name: str | None, count: int
     """``count`` scenarios of each suite, times its weight; all of a fixed one. BadInputError for an unknown suite."""
     scenarios: list[Scenario] = []
     suite_of: list[str] = []
+    require_told_apart(map(get_suite, weights), once=True)
     for suite, weight in weights.items():
         source = get_suite(suite)
         wanted = None if isinstance(source, FixedSuite) else max(1, round(count * weight))
         drawn = source.scenarios(wanted, seed)
         scenarios += drawn
-        suite_of += [suite] * len(drawn)
-    usual = TRAINING if weights == training_suites() else "+".join(weights)
+        suite_of += [source.name] * len(drawn)
+    usual = TRAINING if weights == training_suites() else "+".join(map(name_of, weights))
     return Distribution(name or usual, weights, tuple(scenarios), tuple(suite_of), seed)

@@ -114,13 +114,14 @@ def evolve(search: Evolution, steps: int, kept: Path, resume: bool, on_step: Cal
         resume: go on from there.
         on_step: called after each step with their number.
     """
-    setting = f"{steps} steps, {search}"  # the last step decides how fast the learning rate falls
-    state = State.load(kept, setting) if resume else first_state(search.seed)
     # Other scenarios than the distribution's, on which the outcome is compared with the tuned rule.
-    pool = draw_distribution(search.suites, None, search.scenarios_per_weight, search.seed + 1).scenarios
+    pool = draw_distribution(search.suites, None, search.scenarios_per_weight, search.seed + 1)
+    # The last step decides how fast the learning rate falls.
+    setting = f"{steps} steps, {search}, scenarios {pool.digest}"
+    state = State.load(kept, setting) if resume else first_state(search.seed)
     while state.step < steps:
         on_step(state.step)
-        gradient = estimated_gradient(search, state, pool)
+        gradient = estimated_gradient(search, state, pool.scenarios)
         descend(state, gradient, search.learning_rate * 0.1 ** (state.step / steps))
         state.save(kept, setting)
     on_step(state.step)

@@ -51,8 +51,9 @@ def _setting(tuning: Tuning) -> dict[str, Any]:
     """The settings that decide the cost of options."""
     distribution = tuning.distribution
     return {
-        "throttle": tuning.throttle, "preferences": list(tuning.preferences), "suites": dict(distribution.suites),
+        "throttle": tuning.throttle, "preferences": list(tuning.preferences), "suites": distribution.weights,
         "scenarios": len(distribution.scenarios), "seed": distribution.seed,
+        "digest of scenarios": distribution.digest,
     }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def best_entries(tuning: Tuning, kept: Records[Trial], on_trial: Callable[[int],
             preference=preference,
             options=best.options,
             cost=best.costs[index],
-            suites=dict(distribution.suites),
+            suites=distribution.weights,
             scenarios=len(distribution.scenarios),
             seed=distribution.seed,
             trials=tuning.steps,

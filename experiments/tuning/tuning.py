@@ -56,7 +56,7 @@ def cost_table(throttle: str, distribution: Distribution, costs: Costs) -> Table
             rows.append((f"{value:g}", label, *(f"{mean:.4f}" for mean in (cost.mean(), *suites))))
     return Table.of(
         title=f"{throttle} on {distribution.name}: mean J of {len(distribution.scenarios)} migrations",
-        header=("c", "", "J", *distribution.suites),
+        header=("c", "", "J", *distribution.weights),
         rows=rows,
         text_columns=2,
     )

@@ -167,20 +167,21 @@ def write_scenarios(page: Page, folder: Path) -> None:
     """Save each block of YAML as its reader does."""
     for block in page.blocks():
         if block.language == "yaml":
-            _save_scenario(block, folder)
+            _save_yaml(block, folder)
 
 
-def _save_scenario(block: Block, folder: Path) -> str:
-    """A block of YAML is a scenario; its reader saves it under its name."""
-    name: str = yaml.safe_load(block.text)["name"]
-    (folder / f"{name}.yaml").write_text(block.text, encoding="utf-8")
-    return name
+def _save_yaml(block: Block, folder: Path) -> str:
+    """A block of YAML is a scenario or a suite; its reader saves it under its name, or as its first line has it."""
+    first, *_ = block.text.splitlines()
+    file = first.removeprefix("# ") if first.startswith("# ") else f"{yaml.safe_load(block.text)['name']}.yaml"
+    (folder / file).write_text(block.text, encoding="utf-8")
+    return file
 
 
 def _run_yaml(page: str, block: Block, folder: Path) -> Entry:
-    name = _save_scenario(block, folder)
-    code = f"from dqgym.scenario import load_scenario; load_scenario({name + '.yaml'!r})"
-    return _run(page, block.line, f'python -c "{code}"', folder, note=f"as {name}.yaml", what="yaml block")
+    file = _save_yaml(block, folder)
+    code = f"from dqgym.scenario.suites import get_suite; get_suite({file!r}).scenarios(1)"
+    return _run(page, block.line, f'python -c "{code}"', folder, note=f"as {file}", what="yaml block")
 
 
 def _run_statement(page: str, statement: Statement, rules: tuple[Rule, ...], folder: Path) -> Entry:

@@ -70,8 +70,8 @@ def test_options_reach_the_throttle() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("auto_converge", {}, "unknown throttle: 'auto_converge' .did you mean 'auto-converge'"),
-        ("frobnicate", {}, "known: none, auto-converge, current, dirty-limit, dirty-quota, tuned-rule, "),
+        ("auto_converge", {}, "unknown throttle 'auto_converge' .did you mean 'auto-converge'"),
+        ("frobnicate", {}, "throttles: none, auto-converge, current, dirty-limit, dirty-quota, tuned-rule, "),
         ("auto-converge", {"increment": 5}, "'increment' .did you mean 'increment_percent'"),
         ("stop-and-copy", {"ratio": 2}, "unknown option of throttle 'stop-and-copy': 'ratio'; known: none"),
         ("auto-converge", {"initial_percent": 100}, "initial_percent=100: .* less than or equal to 99"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.survey import Survey
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, first_telemetry
+
+log = logging.getLogger(__name__)
 
 WARM_UP_S = 0.3
 """The guest runs so long before its migration begins."""
@@ -106,6 +109,8 @@ class KvmBackend:
             )
         self.close()
         (scenario,), (seed,) = scenarios, seeds
+        workload = tuple(group.in_shipped_patterns() for group in scenario.workload)
+        scenario = scenario.model_copy(update={"workload": workload})  # the guest's processes know no other patterns
         require_feasible(scenario)
         pool = pack_scenarios(scenarios, DEFAULT_PARAMETERS, self.vcpu_slots)
         facts = pool.facts()
@@ -118,6 +123,7 @@ class KvmBackend:
         self._processes = processes = _Processes(self.destination)
         begin = Begin(scenario, seed, path, *processes.address, processes.destination_process, WARM_UP_S, survey_s)
         begun = self._ask(begin, Begun)
+        log.info("%s: the guest runs, and is migrated to %s port %d", scenario.name, *processes.address)
         surveyed, slots = begun.surveyed, facts.present.shape[1]
         self.facts = replace(
             facts,
@@ -243,6 +249,7 @@ class _Processes:
         try:
             child = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL)
             self._children.append(child)
+            log.debug("started process %d: python -m %s", child.pid, module)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return child

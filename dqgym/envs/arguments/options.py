@@ -32,12 +32,12 @@ from dqgym.errors import BadInputError
 from dqgym.model.layout import slots_for
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import MAX_VCPUS, Scenario
-from dqgym.scenario.suites import FixedSuite, get_suite
+from dqgym.scenario.suites import FixedSuite, Suite, get_suite
 from dqgym.telemetry.action import ActionSpec
 from dqgym.telemetry.interval import POLICY_INTERVAL_TEXT, ControlInterval
 
 SuiteChoice = str | Mapping[str, float]
-"""The name of a suite, or weights by name."""
+"""A suite (its name, or the path of a file or folder of scenarios), or weights by suite."""
 
 
 class Argument(NamedTuple):
@@ -57,7 +57,9 @@ class Argument(NamedTuple):
 class EnvironmentKeywords(TypedDict, total=False):
     """The keyword arguments that the single and the vector environment share: the one table of them."""
 
-    suite: Annotated[SuiteChoice | None, Argument(None, "a suite's name, or weights by name", '``"mixed"``')]
+    suite: Annotated[
+        SuiteChoice | None, Argument(None, "a suite (a name, a file or a folder), or weights by suite", '``"mixed"``')
+    ]
     scenario: Annotated[
         ScenarioChoice | None,
         Argument(None, "one scenario in place of a suite: an object, a mapping, YAML text, or a file"),
@@ -181,7 +183,12 @@ def _scenarios(given: Mapping[str, Any], pool_seed: int) -> tuple[Scenario, ...]
         return (scenario_of(scenario),)
     most_bytes = given["max_memory_bytes"]
     most_bytes = math.inf if most_bytes == math.inf else number("max_memory_bytes", most_bytes)
-    return _draw(tuple(_weights_of(suite).items()), pool_size, pool_seed, max_vcpus, most_bytes)
+    weights = _weights_of(suite)
+    if not weights or not all(weight > 0 for weight in weights.values()):
+        raise BadInputError(f"suite={weights!r}: the weight of each suite must be positive")
+    # The suites, not their names: a file may have changed since.
+    suites = tuple((get_suite(name), weight) for name, weight in weights.items())
+    return _draw(suites, pool_size, pool_seed, max_vcpus, most_bytes)
 
 
 def _survey(length: IntervalChoice | None, chance: float) -> tuple[float, float, float]:
@@ -212,15 +219,12 @@ def _weights_of(suite: SuiteChoice | None) -> dict[str, float]:
 
 @lru_cache(maxsize=8)
 def _draw(
-    weights: tuple[tuple[str, float], ...], size: int, seed: int, max_vcpus: int, max_memory_bytes: float
+    weights: tuple[tuple[Suite, float], ...], size: int, seed: int, max_vcpus: int, max_memory_bytes: float
 ) -> tuple[Scenario, ...]:
     """The pool: of each suite a number of scenarios in proportion to its weight; a fixed suite alone as it is."""
-    if not weights or not all(weight > 0 for _, weight in weights):
-        raise BadInputError(f"suite={dict(weights)!r}: the weight of each suite must be positive")
     total = sum(weight for _, weight in weights)
     pool: list[Scenario] = []
-    for name, weight in weights:
-        suite = get_suite(name)
+    for suite, weight in weights:
         count = max(1, round(size * weight / total))
         if isinstance(suite, FixedSuite):
             members = suite.scenarios(max_vcpus=max_vcpus)
@@ -229,5 +233,6 @@ def _draw(
             pool += suite.scenarios(count, seed, max_vcpus=max_vcpus)
     pool = [scenario for scenario in pool if scenario.vm.memory_bytes <= max_memory_bytes]
     if not pool:
-        raise BadInputError(f"max_memory_bytes={max_memory_bytes:g}: no scenario of {dict(weights)!r} is that small")
+        named = {suite.name: weight for suite, weight in weights}
+        raise BadInputError(f"max_memory_bytes={max_memory_bytes:g}: no scenario of {named!r} is that small")
     return tuple(pool)

@@ -17,7 +17,6 @@ import numpy as np
 
 from dqgym.scenario.limits import DeviceWrites
 from dqgym.scenario.link import Link
-from dqgym.scenario.patterns import Pattern
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.draw.distributions import Range, chance, log_uniform, log_uniform_int, pick
 from dqgym.scenario.suites.draw.links import (
@@ -74,7 +73,7 @@ class Recipe:
 
     pressure: Range
     workloads: tuple[Callable[[np.random.Generator, WriteBudget], tuple[VcpuGroup, ...]], ...]
-    patterns: tuple[Pattern, ...] = ("sequential", "uniform")
+    patterns: tuple[str, ...] = ("sequential", "uniform")
     schedules: tuple[Callable[[np.random.Generator, float], Schedule], ...] = (steady,)
     links: tuple[Callable[[np.random.Generator, float, float], Link], ...] = (constant_link,)
     memory_bytes: Range = MEMORY_BYTES

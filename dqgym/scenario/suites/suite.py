@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -25,11 +25,16 @@ class Suite(ABC):
     Attributes:
         name: by which it is asked for.
         description: one or two sentences.
+        source: the user's file or folder that it was read from; None: it comes with dqgym.
+        files: what was read there, as YAML by relative path. Written to a folder, the first part of these paths names
+            the same suite there.
         kind: ``fixed`` or ``sampler``.
     """
 
     name: str
     description: str
+    source: str | None = field(default=None, kw_only=True)
+    files: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
     kind: ClassVar[Literal["fixed", "sampler"]]
 
     @abstractmethod

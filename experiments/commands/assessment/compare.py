@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from experiments.commands import defaults
-from experiments.commands.options import AsJson, MaxVcpus
+from experiments.commands.options import SUITE, SUITE_HELP, AsJson, MaxVcpus
 
 
 def compare_command(
-    own: Annotated[str, typer.Argument(metavar="A", help="A training run, policy bundle or baseline.")],
+    own: Annotated[str, typer.Argument(metavar="A", help="Anything that `dqgym evaluate` takes.")],
     other: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"A suite of scenarios; repeat for more. Else {', '.join(defaults.SUITES)}.", show_default=False
+            metavar=SUITE,
+            help=f"{SUITE_HELP} Repeat for more. Else {', '.join(defaults.SUITES)}.",
+            show_default=False,
         ),
     ] = None,
     preference: Annotated[

@@ -10,20 +10,20 @@ from typing import Annotated
 import typer
 
 from experiments.commands import defaults
-from experiments.commands.options import AsJson, Backend, Force, MaxVcpus, Scale
+from experiments.commands.options import SUITE, SUITE_HELP, AsJson, Backend, Force, MaxVcpus, Scale
 
 
 def evaluate_command(
     throttles: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN|BUNDLE|THROTTLE...",
+            metavar="RUN|BUNDLE|THROTTLE|ZIP|MODULE:NAME...",
             help="Training runs, policy bundles or baselines, these also with options (`dqgym throttles` lists them);"
-            " without any, the baselines alone.",
+            " zips of Stable-Baselines3, or throttles and policies of your own; without any, the baselines alone.",
             show_default=False,
         ),
     ] = None,
-    suite: Annotated[list[str], typer.Option(help="A suite of scenarios; repeat for more.")] = defaults.SUITES,
+    suite: Annotated[list[str], typer.Option(metavar=SUITE, help=f"{SUITE_HELP} Repeat for more.")] = defaults.SUITES,
     preference: Annotated[
         list[float], typer.Option(help="What guest runtime is worth against time; repeat for more.", min=0.0)
     ] = defaults.PREFERENCES,

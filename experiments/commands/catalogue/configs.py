@@ -1,4 +1,4 @@
-"""``dqgym configs``: list the training configs and example scenarios that come with dqgym, or print one of them."""
+"""``dqgym configs``: list the configs, scenarios and samplers that come with dqgym, or print one of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def configs_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what `dqgym train NAME` and `dqgym simulate NAME` take by name, or print one of them."""
+    """List what `dqgym train NAME` and `dqgym simulate NAME` take by name, and samplers; or print one."""
     from dqgym.errors import BadInputError
     from dqgym.names import did_you_mean
     from experiments.named_files import ALL, CONFIGS, summary
@@ -32,7 +32,7 @@ def configs_command(
             print(json.dumps(listed, indent=2))
             return
         Table.of(
-            title="Configs and scenarios by name",
+            title="Configs, scenarios and samplers",
             header=("name", "kind", "what it is"),
             rows=[(one, kind, summary(path)) for one, (kind, path) in known.items()],
             notes=(f"The files lie in {CONFIGS}.", "`dqgym configs NAME > mine.yaml` makes a copy to change."),
@@ -40,7 +40,9 @@ def configs_command(
         ).print(terminal())
         return
     if name not in known:
-        raise BadInputError(f"no config or scenario {name!r}{did_you_mean(name, known)}; names: {', '.join(known)}")
+        raise BadInputError(
+            f"no config, scenario or sampler {name!r}{did_you_mean(name, known)}; names: {', '.join(known)}"
+        )
     text = known[name][1].read_text(encoding="utf-8")
     if as_json:
         print(json.dumps({"name": name, "kind": known[name][0], "path": str(known[name][1]), "text": text}, indent=2))

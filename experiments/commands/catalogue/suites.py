@@ -6,14 +6,21 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.options import AsJson
+from experiments.commands.options import SUITE, AsJson
 
 SHOWN_SCENARIOS = 8
 """Examples of a sampler."""
 
 
 def suites_command(
-    name: Annotated[str | None, typer.Argument(help="Show the scenarios of this suite.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar=SUITE,
+            help="Show the scenarios of this suite: one that comes with dqgym, or a file or folder of your own.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of a sampler's examples.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -10,17 +10,20 @@ from experiments.commands.options import AsJson
 
 
 def throttles_command(
-    name: Annotated[str | None, typer.Argument(help="Show this one's options alone.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|MODULE:CLASS", help="Show this one's options alone.", show_default=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the throttles and their options, as they are written: `auto-converge:initial=50,tail_slow`."""
-    from dqgym.throttles.table import row_of, rows
+    from dqgym.throttles.table import all_rows, row_of
     from experiments.reporting.tables import show
     from experiments.reporting.throttle_tables import describe_throttle, list_table, options_table
 
     if name is None:
-        tables = [list_table(rows()), options_table(rows())]
-        show(tables, [describe_throttle(row) for row in rows()], as_json)
+        rows = all_rows()
+        show([list_table(rows), options_table(rows)], [describe_throttle(row) for row in rows], as_json)
         return
     row = row_of(name)
     show([list_table([row]), options_table([row])], describe_throttle(row), as_json)

@@ -1,4 +1,4 @@
-"""``dqgym export``: the policy of a training run as a bundle that runs without torch."""
+"""``dqgym export``: a trained policy as a bundle that runs without torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ from experiments.commands.options import AsJson
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(help="Run directory of a training (`dqgym train` writes one).")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|ZIP|MODULE:FACTORY",
+            help="Run directory of a training (`dqgym train` writes one), a zip that Stable-Baselines3 saved, or what"
+            " gives a policy of another library.",
+        ),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(help=f"Directory to write the bundle to; RUN/{BUNDLE_FOLDER} if not given.", show_default=False),
+        typer.Option(
+            help=f"Directory to write the bundle to; else RUN/{BUNDLE_FOLDER}, or NAME-{BUNDLE_FOLDER} beside a zip.",
+            show_default=False,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that lies there already.")] = False,
     observations: Annotated[
@@ -23,11 +33,14 @@ def export_command(
     ] = OBSERVATIONS,
     as_json: AsJson = False,
 ) -> None:
-    """Write the best policy of a run as a bundle (ONNX and manifest) that `dqgym control` runs without torch."""
-    from experiments.bundles.export import bundle_document, bundle_table, export_run
+    """Write the best policy of a run, or one of another library, as a bundle (ONNX and manifest).
+
+    `dqgym control` runs it without torch.
+    """
+    from experiments.bundles.export import bundle_document, bundle_table, export_policy
     from experiments.extras import require_extra
     from experiments.reporting.tables import show
 
     require_extra("export", "dqgym export")
-    bundle = export_run(run, out, force=force, observations=observations)
+    bundle = export_policy(source, out, force=force, observations=observations)
     show([bundle_table(bundle)], bundle_document(bundle), as_json)

@@ -9,6 +9,7 @@ import typer
 
 from dqgym.cost import FAST, GENTLE
 from dqgym.errors import BadInputError
+from experiments.commands.options import SUITE_HELP
 
 CONTEXTUAL = "contextual-rule"
 TUNABLE = ("tuned-rule", CONTEXTUAL, "dirty-limit", "dirty-quota", "auto-converge")
@@ -22,7 +23,7 @@ def tune_command(
     throttle: Annotated[str, typer.Argument(help=f"What is tuned: {', '.join(TUNABLE)}.")],
     suite: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=WEIGHT]", help="Tune on this suite; repeat for more. Else on those of training."),
+        typer.Option(metavar="SUITE[=WEIGHT]", help=f"{SUITE_HELP} Repeat for more. Else those of training."),
     ] = None,
     preference: Annotated[
         list[float], typer.Option(help="What guest runtime is worth against time; repeat for more.", min=1e-3)

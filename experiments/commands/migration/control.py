@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dqgym.throttles.roles import FALLBACK
-from experiments.commands.options import AsJson, Backend, Destination, MaxVcpus, Scale, Seed
+from experiments.commands.options import SUITE, SUITE_HELP, AsJson, Backend, Destination, MaxVcpus, Scale, Seed
 from experiments.evaluation.scenario_sources import FEW
 
 
@@ -20,10 +20,10 @@ def control_command(
     ],
     backend: Backend = "model",
     destination: Destination = None,
-    suite: Annotated[str | None, typer.Option(help="Suite of scenarios (`dqgym suites` lists them).")] = None,
+    suite: Annotated[str | None, typer.Option(metavar=SUITE, help=SUITE_HELP)] = None,
     scenario: Annotated[
         str | None,
-        typer.Option(metavar="SCENARIO.yaml|NAME", help="One scenario instead of a suite: a file, or a name."),
+        typer.Option(metavar="SCENARIO.yaml|NAME|SUITE:NAME", help="One scenario instead of a suite."),
     ] = None,
     scale: Scale = False,
     preference: Annotated[

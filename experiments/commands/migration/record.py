@@ -24,7 +24,7 @@ def record_command(
     Waits for the migration to begin. Ctrl-C ends the recording, and what was seen until then is kept.
     """
     from dqgym.files import write_text
-    from dqgym.qmp import QmpClient
+    from dqgym.qemu.qmp import QmpClient
     from experiments.importing.recorder import Recording, watch
     from experiments.reporting.tables import say, terminal
 

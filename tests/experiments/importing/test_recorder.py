@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dqgym.qmp import QmpClosedError, QmpError
+from dqgym.qemu.qmp import QmpClosedError, QmpError
 from experiments.importing.recorder import Recording, watch
 
 

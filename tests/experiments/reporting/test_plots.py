@@ -39,7 +39,7 @@ def test_what_is_no_policy_is_never_drawn_as_one():
 def test_a_throttle_without_a_style_of_its_own_always_gets_the_same_one(monkeypatch):
     styled = table_styles()
     bare = [replace(row_of("none"), name=f"own-{k}", style=None) for k in range(4)]
-    monkeypatch.setattr(table, "THROTTLES", (*THROTTLES, *bare))
+    monkeypatch.setattr(table.TABLE, "shipped", table.TABLE.shipped | {row.name: row for row in bare})
     names = [row.name for row in bare]
     drawn = throttle_styles(names, [])
     assert set(drawn.values()) <= set(SPARE_STYLES)

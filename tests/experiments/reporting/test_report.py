@@ -8,6 +8,7 @@ from dqgym.results.rows import TakeoverCount
 from dqgym.scenario.suites.cover_letter import letter_rows
 from experiments.reporting.letter_rows import letter_comparison
 from experiments.reporting.report import (
+    ONE_SCENARIO,
     Picture,
     comparison_table,
     evaluation_tables,
@@ -105,7 +106,9 @@ def test_summary_table_lists_the_cheapest_first_and_says_where_the_guard_took_ov
     summaries = summarise([make_row(throttle="a", cost=3.0), make_row(throttle="b", cost=2.0)])
     (table,) = summary_tables(summaries, [TakeoverCount("cover-letter", "b", 0.2, "no progress", 1)])
     assert [row[1] for row in table.rows] == ["b", "a"]
-    assert table.notes == ("b, c = 0.2: the guard took over 1 of 1 migrations (no progress)",)
+    one_scenario, takeover = table.notes
+    assert one_scenario == ONE_SCENARIO
+    assert takeover == "b, c = 0.2: the guard took over 1 of 1 migrations (no progress)"
 
 
 def test_takeovers_of_all_training_seeds_are_one_note():

@@ -102,7 +102,7 @@ def test_the_tuned_rule_without_options_takes_those_that_were_tuned_for_the_pref
     [
         ("tuned-rule:trainin", {}, "not tuned for 'trainin' .did you mean 'training'"),
         ("stop-and-copy:training", {}, "'stop-and-copy' is not tuned for 'training'; it is for: nothing"),
-        ("tuned-rul:training", {}, "unknown throttle: 'tuned-rul' .did you mean 'tuned-rule'"),
+        ("tuned-rul:training", {}, "unknown throttle 'tuned-rul' .did you mean 'tuned-rule'"),
         ("tuned-rule:training", {"floor": 0.1}, "'tuned-rule:training' says its options already.*floor"),
         ("tuned-rule", {"flor": 0.1}, "'flor' .did you mean 'floor'"),
         ("tuned-rule", {"quota_fraction": 0}, "quota_fraction=0: .* greater than 0"),

@@ -41,7 +41,7 @@ from dqgym.backends.kvm.migration.frames import (
 )
 from dqgym.backends.kvm.migration.proof import evidence
 from dqgym.scenario import Scenario
-from dqgym.scenario.record import FROM_FILE
+from dqgym.scenario.record import FROM_AFAR
 
 HELLO_TIMEOUT_S = 20.0
 PAGES_TIMEOUT_S = 120.0
@@ -148,7 +148,7 @@ def _read_hello(frame: Frame) -> tuple[Scenario, int]:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**64:
         raise ProtocolError(f"HELLO: seed {seed!r} must be a whole number from 0, below 2^64")
     try:
-        scenario = Scenario.model_validate(hello.get("scenario"), context=FROM_FILE)
+        scenario = Scenario.model_validate(hello.get("scenario"), context=FROM_AFAR)
         require_feasible(scenario)
     except ValueError as error:
         found = error.errors(include_url=False) if isinstance(error, ValidationError) else []

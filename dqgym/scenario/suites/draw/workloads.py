@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dqgym.scenario.patterns import Pattern
 from dqgym.scenario.suites.draw.distributions import Range, log_uniform, pick, split, uniform, whole_number
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.scenario.workload import Demand, Schedule, VcpuGroup
@@ -71,12 +70,12 @@ class WriteBudget:
     vcpus: int
     write_rate_bytes_per_s: float
     schedule: Callable[[], Schedule]
-    patterns: tuple[Pattern, ...]
+    patterns: tuple[str, ...]
     demand: Demand
     hot_parts: HotParts
 
     def writers(
-        self, rng: np.random.Generator, vcpus: int, pattern: Pattern, memory_share: float, rate_share: float
+        self, rng: np.random.Generator, vcpus: int, pattern: str, memory_share: float, rate_share: float
     ) -> VcpuGroup:
         """A group that has these shares of the memory and of the rate, divided equally among its vCPUs."""
         pages = int(self.memory_bytes * memory_share) // vcpus // BASE_PAGE_BYTES

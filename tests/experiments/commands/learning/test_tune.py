@@ -111,7 +111,7 @@ def test_the_contextual_rule_is_tuned_into_a_file_of_its_own(tmp_path, monkeypat
         (("tuned-rul",), "cannot tune 'tuned-rul' (did you mean 'tuned-rule'?)"),
         (("stop-and-copy",), "can: tuned-rule, contextual-rule, dirty-limit"),
         (("tuned-rule", "--suite", "mixd"), "'mixed'"),
-        (("tuned-rule", "--suite", "mixed=lots"), "NAME or NAME=WEIGHT"),
+        (("tuned-rule", "--suite", "mixed=lots"), "SUITE or SUITE=WEIGHT"),
         (("tuned-rule", "--seed", "0"), "evaluations draw their migrations with it"),
         (("tuned-rule", "--seed", "1000003"), "evaluations draw their migrations with it"),
         (("tuned-rule", "--preference", "0"), "preference"),

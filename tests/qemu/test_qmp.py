@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dqgym.qmp import QmpClient, QmpClosedError, QmpError
+from dqgym.qemu.qmp import QmpClient, QmpClosedError, QmpError
 
 GREETING = {"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 2}}, "capabilities": []}}
 

@@ -1,0 +1,1 @@
+"""Policies that other libraries trained: found, checked, and made what our own are."""
