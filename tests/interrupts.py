@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -50,6 +51,10 @@ def what_was_learned(folder: Path) -> Contents:
     for name, weights in read_model(run / "final_model.zip").states["policy"].items():
         found[name] = weights.numpy().tobytes()
     return found
+
+
+PROGRESS = re.compile(r".+: (\S+ \w+ to do|begun|(ended after )?\d+ (s|min|h)\b.*)")
+"""A line of ``experiments.reporting.progress_lines``, before whatever a stopped command says."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,8 @@ class Interrupter:
             finding.anomalies.append(f"exit code {finding.exit_code}: {said[-300:]}")
         if "Traceback" in said:
             finding.anomalies.append(said[-300:])
-        if finding.exit_code != 0 and len(said.strip().splitlines()) != 1:
+        told = [line for line in said.strip().splitlines() if not PROGRESS.fullmatch(line)]
+        if finding.exit_code != 0 and len(told) != 1:
             finding.anomalies.append(f"not one line: {said[-300:]}")
         strange = {path.name for path in folder.iterdir()} - self._names - {self.command.journal}
         strange |= {path.name for path in folder.rglob(".*")} - {self.command.journal}

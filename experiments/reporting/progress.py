@@ -52,7 +52,6 @@ def _saying_runs(lines: ProgressLines) -> Callable[[str, str], OnProgress]:
         nonlocal started
         before, title = started, f"{suite}: {throttle}"
         started += 1
-        lines.update(before, title)
         return lambda done, total: lines.update(before + done / total, title)
 
     return on_run

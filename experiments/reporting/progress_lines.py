@@ -42,20 +42,22 @@ class ProgressLines:
 
     def __enter__(self) -> ProgressLines:
         self._began_s = self._said_s = self.clock()
-        if self.begin:
-            self._say(f"{self.total:,.0f} {self.unit} to do" if self.total else "begun")
         return self
 
     def __exit__(self, failure: object, *_: object) -> None:
-        if self._said:
-            ended = "ended" if failure is None else f"stopped{self._counted()}"
-            self._say(f"{ended} after {duration(self.clock() - self._began_s)}")
+        if self._said and failure is None:  # of a failure or an interruption its own message tells
+            self._say(f"ended after {duration(self.clock() - self._began_s)}")
 
     def update(self, done: float, detail: str = "") -> None:
-        """So much is done, of ``total``; says so once a minute. The first call may have a start behind it (resumed)."""
+        """So much is done, of ``total``; says so once a minute.
+
+        The first call says the first line: what fails before it fails in one line. It may be of a resumed work.
+        """
         self._done = done
         if self._first is None:
-            self._first = done
+            self._first, self._first_s = done, self.clock()
+            if self.begin:
+                self._say(f"{self.total:,.0f} {self.unit} to do" if self.total else "begun")
         now_s = self.clock()
         if now_s - self._said_s < PERIOD_S:
             return
@@ -76,7 +78,7 @@ class ProgressLines:
         advanced = self._done - (self._first or 0)
         if not self.total or advanced <= 0:
             return ""
-        return f"about {duration((self.total - self._done) * (now_s - self._began_s) / advanced)} left"
+        return f"about {duration((self.total - self._done) * (now_s - self._first_s) / advanced)} left"
 
     def _say(self, text: str) -> None:
         self._said += 1

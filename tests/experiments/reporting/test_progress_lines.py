@@ -52,16 +52,17 @@ def test_what_has_no_known_end_says_what_it_does(clock, said):
     assert said == ["fitting: begun", "fitting: 1 min, evaluation 12", "fitting: ended after 1 min"]
 
 
-def test_an_interruption_says_how_far_it_came(clock, said):
-    def interrupted():
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_failure_is_left_to_its_own_message_and_before_any_work_nothing_is_said(clock, said, steps):
+    def failing():
         with ProgressLines("migrations", 4, "runs", write=said.append, clock=clock) as lines:
-            lines.update(3)
-            clock.now_s += 7
+            for _ in range(steps):
+                lines.update(1)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert said[-1] == "migrations: stopped, 3 of 4 runs (75%) after 7 s"
+        failing()
+    assert said == ["migrations: 4 runs to do"] * steps
 
 
 def test_without_a_first_line_short_work_is_silent(clock, said):
@@ -87,7 +88,9 @@ def test_runs_count_in_parts(capsys, monkeypatch):
     clock = Clock()
     monkeypatch.setattr(progress, "ProgressLines", lambda *about: ProgressLines(*about, clock=clock))
     with progress.showing_progress(4) as on_run:
-        on_run("mixed", "none")(10, 10)
+        first = on_run("mixed", "none")
+        first(0, 10)
+        first(10, 10)
         on_progress = on_run("mixed", "tuned-rule")
         clock.now_s += 60
         on_progress(5, 10)
