@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dqgym.controller.guard import Guard
 from dqgym.controller.manifest import MANIFEST_FILE, VcpuSpec, sha256
@@ -22,8 +22,10 @@ from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import heeds_preference, make_throttle, options_file, throttle_names
 from dqgym.throttles.roles import FALLBACK, OPPONENTS, ORACLE
 from dqgym.throttles.table import TABLE, known_names, without_options
-from experiments.foreign.policy import ForeignPolicy
 from experiments.foreign.sources import foreign_policy, is_zip
+
+if TYPE_CHECKING:  # it needs Gymnasium, which a light installation has not
+    from experiments.foreign.policy import ForeignPolicy
 
 SHIPPED = "default"
 """The name of the policy that is shipped."""

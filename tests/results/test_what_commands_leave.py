@@ -51,7 +51,7 @@ def test_an_evaluation_and_a_comparison_of_it(here):
     [
         (["control", "default", *SMALL], "control report", "default"),
         (["simulate", "batch-job", "--throttle", "dirty-quota"], "migration", "dirty-quota"),
-        (["migrate", "batch-job", "--backend", "reference", "--throttle", "none"], "migration", "none"),
+        (["migrate", "batch-job", "--backend", "model", "--throttle", "none"], "migration", "none"),
     ],
 )
 def test_what_a_command_prints_as_json(here, command, kind, throttle):
@@ -60,7 +60,7 @@ def test_what_a_command_prints_as_json(here, command, kind, throttle):
     results = dqgym.load("printed.json")
     assert results.kind == kind
     assert set(results.migrations["throttle"]) == {throttle}
-    assert set(results.migrations["backend"]) == {"reference" if command[0] == "migrate" else "model"}
+    assert set(results.migrations["backend"]) == {"model"}
     assert results.migrations["total_time_s"].gt(0).all()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dqgym.errors import BadInputError
+from dqgym.results.schema import VERSION
 from experiments.results.comparisons import Comparisons
 from experiments.results.rows import strata_of
 from experiments.results.statistics import Bootstrap
@@ -82,6 +83,14 @@ def test_a_file_that_is_no_summary_is_named_with_what_is_wrong(tmp_path, spoil, 
     spoil(content)
     (tmp_path / "summary.json").write_text(json.dumps(content))
     with pytest.raises(BadInputError, match=problem):
+        read_summary(tmp_path)
+
+
+def test_a_summary_of_a_newer_schema_is_refused(tmp_path):
+    content = json.loads(summary().compact())
+    assert content["schema_version"] == VERSION
+    (tmp_path / "summary.json").write_text(json.dumps(content | {"schema_version": VERSION + 1}))
+    with pytest.raises(BadInputError, match=r"summary\.json: schema_version=\d+ is newer than this dqgym"):
         read_summary(tmp_path)
 
 
