@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from dqgym.scenario import load_scenario, scenario_from_yaml, scenario_to_yaml
@@ -71,3 +74,11 @@ def test_an_unknown_name_tells_the_nearest():
 def test_a_ring_holds_more_than_the_host_keeps_of_it():
     with pytest.raises(ValueError, match=r"ring_entries_lost=300 must be less than dirty_log\.ring_entries, 256"):
         scenario_from_yaml(GUEST % "{ring_entries_lost: 300}" + "dirty_log: {ring_entries: 256}\n")
+
+
+def test_the_host_file_of_the_page_is_one(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(# my-host\.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "my-host.yaml").write_text(block, encoding="utf-8")
+    host = find_host(str(tmp_path / "my-host.yaml"))
+    assert (host.name, host.scan_speed_bytes_per_s, host.ring_entries_lost) == ("my-host", 4 * 2**30, 576)
