@@ -42,6 +42,7 @@ SOME = tuple(np.geomspace(0.6, 1.7, 81).tolist())
 BOUND = 2.0
 NO_WORSE = 0.01
 """A rate or a set is only known from below where ``BOUND`` times as much misses the log by no more than this."""
+MOST_HALVINGS = 8
 LONGER = 1.3
 """A guest that takes this many times the log's time is not played to its end."""
 STEPS_AHEAD = 8
@@ -101,7 +102,21 @@ def _with_bounds(imported: Imported, throttle: str, best: Played) -> Played:
         for one, grid in others
     )
     sized = not demand.set_is_known and twice_as_large.working_set_bytes <= most_bytes
-    return replace(best, demand=replace(demand, rate_is_least=as_fast, set_is_least=as_large and sized))
+    if as_fast:
+        best = _slowest(imported, throttle, best)
+    return replace(best, demand=replace(best.demand, rate_is_least=as_fast, set_is_least=as_large and sized))
+
+
+def _slowest(imported: Imported, throttle: str, best: Played) -> Played:
+    """Of guests that fit as well, one that writes about as slowly as it can: a lower bound must be one."""
+    most_miss = best.miss + NO_WORSE
+    for _ in range(MOST_HALVINGS):
+        half = replace(best.demand, rate_bytes_per_s=best.demand.rate_bytes_per_s / BOUND)
+        slower = _best(imported, throttle, _around(half, Grid(sets=SOME, rates=(1.0,)), imported.log.in_a_loop))
+        if slower.miss > most_miss:
+            break
+        best = slower
+    return best
 
 
 def _miss_of(played: Played) -> float:
