@@ -42,7 +42,8 @@ SOME = tuple(np.geomspace(0.6, 1.7, 81).tolist())
 BOUND = 2.0
 NO_WORSE = 0.01
 """A rate or a set is only known from below where ``BOUND`` times as much misses the log by no more than this."""
-MOST_HALVINGS = 8
+SLOWER = 1.25
+MOST_SLOWER = 14
 LONGER = 1.3
 """A guest that takes this many times the log's time is not played to its end."""
 STEPS_AHEAD = 8
@@ -110,9 +111,9 @@ def _with_bounds(imported: Imported, throttle: str, best: Played) -> Played:
 def _slowest(imported: Imported, throttle: str, best: Played) -> Played:
     """Of guests that fit as well, one that writes about as slowly as it can: a lower bound must be one."""
     most_miss = best.miss + NO_WORSE
-    for _ in range(MOST_HALVINGS):
-        half = replace(best.demand, rate_bytes_per_s=best.demand.rate_bytes_per_s / BOUND)
-        slower = _best(imported, throttle, _around(half, Grid(sets=SOME, rates=(1.0,)), imported.log.in_a_loop))
+    for _ in range(MOST_SLOWER):
+        other = replace(best.demand, rate_bytes_per_s=best.demand.rate_bytes_per_s / SLOWER)
+        slower = _best(imported, throttle, _around(other, Grid(sets=SOME, rates=(1.0,)), imported.log.in_a_loop))
         if slower.miss > most_miss:
             break
         best = slower
@@ -156,7 +157,7 @@ def _best(imported: Imported, throttle: str, demands: Sequence[Demand]) -> Playe
 def _played(
     log: MigrationLog, demands: Sequence[Demand], scenarios: Sequence[Scenario], throttle: str
 ) -> Iterator[Played]:
-    most_s = LONGER * log.total_time_s
+    most_s = _horizon_s(log)
     looks: list[FloatArray] = []
     backend = ModelBackend()
     try:
@@ -174,6 +175,13 @@ def _played(
         converged, time_s = bool(outcomes.converged[index]), float(outcomes.total_time_s[index])
         miss = _miss(log, _log_of(seen[:, index], log, scenario), time_s, converged)
         yield Played(demand, scenario, converged, time_s, miss)
+
+
+def _horizon_s(log: MigrationLog) -> float:
+    """For how long a guest is played: a little longer than the log, or than the rounds of it that count."""
+    rounds = rounds_of(log)[: STEPS_AHEAD + 1]
+    over_s = rounds[-1].end_s if rounds and log.converged is False else log.total_time_s
+    return LONGER * min(over_s, log.total_time_s)
 
 
 def _ending(scenario: Scenario, most_s: float) -> Scenario:
