@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 START_S := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-lowest lint types bench sizes docs docs-figures clean
+.PHONY: help quickstart check test test-lowest lint types bench sizes docs docs-figures results clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,9 @@ bench: $(INSTALLED)  ## measure environment steps/s, training frames/s and the l
 
 sizes: $(INSTALLED)  ## install the light and the whole package afresh, and print their sizes and import times
 	$(BIN)/python .ci/sizes.py $(PIP_FLAGS)
+
+results: $(INSTALLED)  ## remake the stored results of docs that need no training and no KVM; resumable
+	$(BIN)/python .ci/remake_results.py
 
 docs: $(INSTALLED)  ## run every command and block of README and docs, long ones reduced, and print the log
 	$(BIN)/python -m tests.docs

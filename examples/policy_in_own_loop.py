@@ -55,6 +55,6 @@ while not telemetry.done[0]:
     }  # fmt: skip
     vcpu = np.full((1, len(VcpuField), 4), np.nan, dtype=np.float32)  # NaN: not measured
     vcpu[0, VcpuField.DIRTIED_BYTES], vcpu[0, VcpuField.RUN_S] = vmm.dirtied_bytes, vmm.run_s
-    telemetry = Telemetry(vcpu, vm=np.array([[vm[field] for field in VmField]]), done=np.array([vmm.ended]))
+    telemetry = Telemetry(vcpu, vm=np.array([[vm.get(field, 0) for field in VmField]]), done=np.array([vmm.ended]))
     print(f"{vmm.time_s:5.2f} s, round {vmm.round}: MB/s", *(f"{limit / 1e6:.0f}" for limit in limits))
 print(f"sent after {vmm.time_s / facts.pass_time_s[0]:.2f} T0; takeovers of the guard: {len(policy.takeovers)}")

@@ -39,9 +39,11 @@ class Outcomes:
     """The outcomes of N migrations.
 
     Attributes:
-        converged: [N] completed before the deadline.
-        total_time_s: [N] from start to the guest running at the destination (the deadline where not converged).
-        downtime_s: [N] the pause at the end: no vCPU runs (NaN where not converged).
+        converged: [N] completed before the deadline, or by force: see ``forced``.
+        total_time_s: [N] from start to the guest running at the destination (where not converged, until it was
+            cancelled: at the deadline, unless the scenario says otherwise).
+        downtime_s: [N] the pause at the end: no vCPU runs (NaN where not converged). Where forced, since the guest was
+            paused.
         guest_runtime_per_vcpu: [N, V] share of the total time in which the vCPU could run (NaN in absent slots).
         guest_runtime: [N] its mean over the vCPUs.
         bytes_sent: [N].
@@ -49,6 +51,8 @@ class Outcomes:
         max_throttle_percent: [N] 100 * (1 - smallest run-share cap commanded), QEMU's cpu-throttle-percentage.
         stall_s: [N] the integral over the migration of mean_i min(5.3, -ln max(r_i, 0.005)) dt, of ``dqgym.cost``.
         pass_time_s: [N] T0 = memory / bandwidth.
+        deadline_s: [N].
+        forced: [N] converged only because the guest was paused, at the deadline or after the last round.
     """
 
     converged: BoolArray
@@ -61,6 +65,8 @@ class Outcomes:
     max_throttle_percent: FloatArray
     stall_s: FloatArray
     pass_time_s: FloatArray
+    deadline_s: FloatArray
+    forced: BoolArray
 
     @classmethod
     def concatenated(cls, parts: Sequence[Outcomes]) -> Outcomes:
@@ -84,7 +90,9 @@ class Outcomes:
 
     def cost(self, preference: float | FloatArray) -> FloatArray:
         """[N] J (``dqgym.cost``); ``preference`` is one for all or [N]."""
-        return migration_cost(self.total_time_s, self.stall_s, self.pass_time_s, self.converged, preference)
+        return migration_cost(
+            self.total_time_s, self.stall_s, self.pass_time_s, self.converged, preference, self.deadline_s
+        )
 
     @property
     def worst_vcpu_runtime(self) -> FloatArray:

@@ -15,11 +15,12 @@ from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
 from dqgym.jit.random import streams
+from dqgym.model.ends import stop_vcpus
 from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import ScenarioPool, pack_scenarios
-from dqgym.model.sleeping import command_sleeps, lose_quota_asleep
+from dqgym.model.sleeping import command_sleeps, empty_rings, kick, lose_quota_asleep
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
@@ -77,7 +78,7 @@ class ModelBackend:
         advance_all(
             self._vcpu, self._vm, self._random_states, (0,) * pool.slots, interval_s, self.parameters,
             command.dirty_limit_bytes_per_s, command.run_share_cap, command.ring_sleep_s, command.share_unclaimed,
-            command.sync,
+            command.sync, command.kicks_wake, command.read_rings,
             pool.table_times, pool.table_values,
         )  # fmt: skip
         return self._telemetry()
@@ -111,7 +112,7 @@ def start_all(  # type: ignore[no-untyped-def]
 @kernel
 def advance_all(  # type: ignore[no-untyped-def]
     vcpu, vm, random_states, slots, interval_s, parameters, limit, cap, ring_sleep_s, share_unclaimed, sync,
-    table_times, table_values,
+    kicks_wake, read_rings, table_times, table_values,
 ):  # fmt: skip
     """One control interval of every migration that has not ended, under explicit commands [N, V]."""
     members = np.empty((2, BLOCK), dtype=np.int64)
@@ -128,6 +129,13 @@ def advance_all(  # type: ignore[no-untyped-def]
                 if vcpu[n, Vcpu.PRESENT, i] > 0.0:
                     least_cap = min(least_cap, vcpu[n, Vcpu.CAP, i])
             vm[n, Vm.LEAST_CAP] = min(vm[n, Vm.LEAST_CAP], least_cap)
+            vm[n, Vm.KICKS_WAKE] = 1.0 if kicks_wake[n] else 0.0
+            if kicks_wake[n] and (sync[n] or read_rings[n]):
+                kick(at(vcpu, n), slots)
+            if read_rings[n]:
+                empty_rings(at(vcpu, n), slots)
+            if vm[n, Vm.PAUSED] > 0.0:
+                stop_vcpus(at(vcpu, n), slots)
             command_sleeps(at(vcpu, n), at(vm, n), slots)
             if not share_unclaimed[n] and vm[n, Vm.SYNC_WAITS] == 0.0:
                 lose_quota_asleep(at(vcpu, n), slots, parameters)
@@ -155,4 +163,6 @@ def outcomes_of(vcpu: Float32Array, vm: FloatArray) -> Outcomes:
         max_throttle_percent=100.0 * (1.0 - vm[:, Vm.LEAST_CAP]),
         stall_s=vm[:, Vm.STALL_S].copy(),
         pass_time_s=vm[:, Vm.PASS_TIME_S].copy(),
+        deadline_s=vm[:, Vm.DEADLINE_S].copy(),
+        forced=converged & (vm[:, Vm.PAUSED] > 0),
     )

@@ -13,7 +13,7 @@ from dqgym.backends.base import Outcomes
 from dqgym.cost.definition import downtime, downtime_stall
 from dqgym.cost.meter import StallMeter
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VmField, downtime_limit_now
 
 
 class OutcomeRecorder:
@@ -32,14 +32,25 @@ class OutcomeRecorder:
         self._least_cap = np.ones(n)
         self._stall = [StallMeter(present, stopping_share) for present in facts.present]
 
-    def add(self, n: int, run_s: NDArray[np.floating], interval_s: float, command: Command, done: bool) -> None:
-        """Book an interval of migration ``n``: run times [V], length, what was commanded, whether it ended."""
+    def add(
+        self,
+        n: int,
+        run_s: NDArray[np.floating],
+        interval_s: float,
+        command: Command,
+        done: bool,
+        paused: bool = False,
+    ) -> None:
+        """Book an interval of migration ``n``: run times [V], length, what was commanded, whether it ended.
+
+        ``paused``: the guest stands, whatever was commanded.
+        """
         present = self._facts.present[n]
         caps = np.clip(command.run_share_cap[n][present], 0.0, 1.0)
         sleeps = ((caps > 0.0) & (caps < 1.0)).any() or (command.ring_sleep_s[n][present] > 0.0).any()
         self._least_cap[n] = min(self._least_cap[n], caps.min())
         self._run_s[n] += run_s
-        self._stall[n].add(run_s, interval_s, done, bool(sleeps))
+        self._stall[n].add(run_s, interval_s, done, bool(sleeps) and not paused)
 
     def add_survey(self, n: int, run_s: NDArray[np.floating]) -> None:
         """Book the survey before migration ``n``: run times [V]. Nobody was throttled, so there is no stall in it."""
@@ -59,7 +70,7 @@ class OutcomeRecorder:
         )
         paused_s = np.array([meter.paused_s for meter in self._stall])
         stall_s = np.array([meter.stall_s for meter in self._stall])
-        beyond_s = np.where(converged, downtime_stall(last_stage_s, facts.downtime_limit_s), 0.0)
+        beyond_s = np.where(converged, downtime_stall(last_stage_s, downtime_limit_now(facts, last.vm)), 0.0)
         return Outcomes(
             converged=converged,
             total_time_s=total_time_s,
@@ -71,4 +82,6 @@ class OutcomeRecorder:
             max_throttle_percent=100.0 * (1.0 - self._least_cap),
             stall_s=stall_s + beyond_s,
             pass_time_s=facts.pass_time_s,
+            deadline_s=facts.deadline_s.copy(),
+            forced=converged & (last.vm[:, VmField.PAUSED] > 0),
         )

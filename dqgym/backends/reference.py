@@ -33,8 +33,8 @@ class ReferenceBackend:
         parameters: the model's global parameters; the costs of quota exits are left out.
         vcpu_slots: number of vCPU slots V; None: as many as the widest scenario needs.
         layout: ``scattered``: the pages of all regions lie at random addresses, as the model takes them to;
-            ``contiguous``: one region after another, as guests lay them out. None: scattered where the dirty log is a
-            bitmap, contiguous where it is cleared at the sync.
+            ``contiguous``: one region after another, as guests lay them out. None: contiguous where the dirty log is
+            cleared at the sync, or is a bitmap with one chunk, else scattered.
 
     Raises:
         BadInputError: an unknown layout; the message has those that there are.
@@ -104,12 +104,18 @@ class ReferenceBackend:
                 np.clip(command.run_share_cap[n], 0.0, 1.0),
                 np.maximum(command.ring_sleep_s[n], 0.0),
                 bool(command.share_unclaimed[n]), bool(command.sync[n]),
+                bool(command.kicks_wake[n]), bool(command.read_rings[n]),
             )  # fmt: skip
             vcpu[n] = _vcpu_telemetry(migration, vcpu.shape[2])
             vm[n] = _vm_telemetry(migration, before.vm[n])
             done[n] = migration.vm["done"][0]
             self._recorder.add(
-                n, vcpu[n, VcpuField.RUN_S], float(migration.vm["interval_s"][0]), command, bool(done[n])
+                n,
+                vcpu[n, VcpuField.RUN_S],
+                float(migration.vm["interval_s"][0]),
+                command,
+                bool(done[n]),
+                bool(before.vm[n, VmField.PAUSED] > 0),
             )
         self._telemetry = Telemetry(vcpu, vm, done)
         return self._telemetry
@@ -127,7 +133,7 @@ class ReferenceBackend:
 
 
 def _usual_layout(scenario: Scenario) -> Layout:
-    return "contiguous" if scenario.dirty_log.cleared_at_sync else "scattered"
+    return "contiguous" if scenario.cleared_ahead >= 1.0 else "scattered"
 
 
 def _vcpu_telemetry(migration: Migration, slots: int) -> FloatArray:
@@ -158,4 +164,6 @@ def _vm_telemetry(migration: Migration, before: FloatArray) -> FloatArray:
     fields[VmField.SYNC_TIME_S] = vm["sync_time_s"]
     fields[VmField.SYNCED_DIRTY_BYTES] = vm["synced_dirty_pages"] * vm["page_bytes"]
     fields[VmField.SYNCED_SENT_BYTES] = vm["synced_sent_pages"] * vm["page_bytes"]
+    fields[VmField.DOWNTIME_LIMIT_S] = vm["downtime_limit_s"]
+    fields[VmField.PAUSED] = vm["paused"]
     return fields

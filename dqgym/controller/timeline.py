@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dqgym.arrays import FloatArray
 from dqgym.telemetry.command import Command
-from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, downtime_limit_now
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Timeline:
         run_share: [T, V] share of the interval in which the vCPU could run.
         run_share_cap: [T, V] as commanded.
         round: [T] at the end of the interval.
+        downtime_limit_s: [T] in force at its end.
+        paused: [T] 1 where the guest had been paused by then, at the deadline or after the last round.
     """
 
     facts: Facts
@@ -39,6 +41,8 @@ class Timeline:
     run_share: FloatArray
     run_share_cap: FloatArray
     round: NDArray[np.int64]
+    downtime_limit_s: FloatArray
+    paused: FloatArray
 
     def to_dict(self) -> dict[str, Any]:
         """As lists and numbers that JSON knows: no limit and not measured are ``None``."""
@@ -103,6 +107,8 @@ class TimelineRecorder:
             run_share=(vcpu[:, VcpuField.RUN_S] / interval_s[:, None]).clip(0.0, 1.0),
             run_share_cap=cap[:, present],
             round=vm[:, VmField.ROUND].astype(np.int64),
+            downtime_limit_s=downtime_limit_now(facts, vm),
+            paused=vm[:, VmField.PAUSED],
         )
 
 

@@ -5,8 +5,9 @@ J = T/T0 + c/T0 * integral over the migration of mean_i min(5.3, -ln max(r_i, 0.
 with T the total time, T0 = memory / bandwidth, r_i the run share of vCPU i in each window (100 ms, or the control
 interval where that is longer) and c the operator's preference: what guest runtime is worth against time. The stall
 term is convex per vCPU and window, because a cost linear in stalled time makes stopping the guest the optimum.
-Downtime beyond its limit counts as stalled time of all vCPUs. A migration that misses its deadline costs as if it had
-gone on like that for twice the deadline.
+Downtime beyond its limit (the one in force at the end, where it grows) counts as stalled time of all vCPUs. So does all
+the time for which a guest is paused before the last stage, by a throttle or at the deadline. A migration that misses
+its deadline, or is cancelled before, costs as if it had gone on like that for twice the deadline.
 
 The functions are arithmetic alone: they take numbers and arrays, and ``dqgym.cost.window`` compiles them for kernels.
 """
@@ -31,6 +32,8 @@ GENTLE = 0.6
 PREFERENCE_RANGE = (0.05, 2.0)
 """The preferences that a learned policy must serve."""
 MISSED_DEADLINE_FACTOR = 2.0
+_SAME_TIME = 1e-6
+"""Rounding may take so much from a time, relative to it."""
 TERMS = ("time", "stall", "downtime", "deadline")
 """What J is the sum of (``cost_terms``)."""
 
@@ -43,10 +46,14 @@ def migration_cost(
     pass_time_s: FloatArray,
     converged: BoolArray,
     preference: float | FloatArray,
+    deadline_s: float | FloatArray = 0.0,
 ) -> FloatArray:
-    """[N] J of N migrations; ``stall_s`` is the integral above, ``total_time_s`` the deadline where not converged."""
+    """[N] J of N migrations; ``stall_s`` is the integral above, ``total_time_s`` when it ended where not converged.
+
+    Without ``deadline_s``, one that has not converged has ended at its deadline.
+    """
     nothing = np.zeros_like(stall_s)  # The stall time holds that of the downtime.
-    missed = np.where(converged, 0.0, 1.0)
+    missed = np.where(converged, 0.0, missed_share(np.maximum(total_time_s, 1e-12), np.asarray(deadline_s)))
     time, stall, downtime, deadline = cost_terms(total_time_s, stall_s, nothing, missed, pass_time_s, preference)
     return time + stall + downtime + deadline
 
@@ -65,7 +72,7 @@ def cost_terms(
         time_s: since the start.
         stall_s: the integral above over the windows that have ended, without the downtime.
         downtime_stall_s: ``downtime_stall``; 0 before the end.
-        missed: 1 where the migration has missed its deadline.
+        missed: ``missed_share`` where the migration has missed its deadline, 0 elsewhere.
         pass_time_s: T0.
         preference: c.
     """
@@ -75,6 +82,16 @@ def cost_terms(
     downtime = preference * downtime_stall_s * per_pass
     deadline = missed * (MISSED_DEADLINE_FACTOR - 1.0) * (time + stall + downtime)
     return time, stall, downtime, deadline
+
+
+def missed_share(time_s: Values, deadline_s: Values) -> Values:
+    """The factor of the deadline term for a migration that failed at this time.
+
+    It is 1 at the deadline (or later, where the guest was paused) and more where it was cancelled before, so that
+    nothing is gained by an early cancellation.
+    """
+    early = np.maximum(deadline_s / time_s - 1.0 - _SAME_TIME, 0.0)
+    return 1.0 + MISSED_DEADLINE_FACTOR / (MISSED_DEADLINE_FACTOR - 1.0) * early
 
 
 def downtime_stall(last_stage_s: Values, limit_s: Values) -> Values:

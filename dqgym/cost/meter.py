@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.arrays import BoolArray
-from dqgym.cost.definition import TERMS, cost_terms, downtime_stall, pause_after
+from dqgym.cost.definition import TERMS, cost_terms, downtime_stall, missed_share, pause_after
 from dqgym.cost.window import FULL_WINDOW_S, stall_of_window
 
 _PRESENT, _RUN_S = 0, 1
@@ -60,37 +60,53 @@ class CostMeter:
     Args:
         present: [V] which vCPU slots hold a vCPU.
         pass_time_s: T0.
-        downtime_limit_s: what the last stage may take for nothing.
+        downtime_limit_s: what the last stage may take for nothing, unless ``add`` knows better.
         preference: what guest runtime is worth against time.
         survey_s: length of the survey before the migration: it is on the migration's clock, and the guest runs.
+        deadline_s: a migration that fails before it costs as much as one that fails then; 0: none fails before.
 
     Attributes:
         terms: by name (``TERMS``), up to now.
     """
 
     def __init__(
-        self, present: BoolArray, pass_time_s: float, downtime_limit_s: float, preference: float, survey_s: float = 0.0
+        self,
+        present: BoolArray,
+        pass_time_s: float,
+        downtime_limit_s: float,
+        preference: float,
+        survey_s: float = 0.0,
+        deadline_s: float = 0.0,
     ) -> None:
         self.terms = dict.fromkeys(TERMS, 0.0)
         self._pass_time_s = pass_time_s
         self._downtime_limit_s = downtime_limit_s
+        self._deadline_s = deadline_s
         self._preference = preference
         self._running_s = survey_s
         self._stall = StallMeter(present)
 
-    def add(self, run_s: NDArray[np.floating], interval_s: float, time_s: float, converged: bool | None = None) -> None:
+    def add(
+        self,
+        run_s: NDArray[np.floating],
+        interval_s: float,
+        time_s: float,
+        converged: bool | None = None,
+        downtime_limit_s: float | None = None,
+    ) -> None:
         """Book a control interval.
 
         Args:
             run_s: [V] run times.
             interval_s: length, up to the last stage where the migration ended in it.
             time_s: since the start, with the last stage.
-            converged: whether the migration met its deadline; None: it goes on.
+            converged: whether the migration met its deadline, or was made to; None: it goes on.
+            downtime_limit_s: the one in force now, where it grows.
         """
         self._running_s += interval_s
         self._stall.add(run_s, interval_s, converged is not None)
-        beyond_s = downtime_stall(time_s - self._running_s, self._downtime_limit_s) if converged else 0.0
-        terms = cost_terms(
-            time_s, self._stall.stall_s, beyond_s, converged is False, self._pass_time_s, self._preference
-        )
+        limit_s = self._downtime_limit_s if downtime_limit_s is None else downtime_limit_s
+        beyond_s = downtime_stall(time_s - self._running_s, limit_s) if converged else 0.0
+        missed = missed_share(time_s, self._deadline_s) if converged is False else 0.0
+        terms = cost_terms(time_s, self._stall.stall_s, beyond_s, missed, self._pass_time_s, self._preference)
         self.terms = dict(zip(TERMS, map(float, terms), strict=True))

@@ -19,6 +19,7 @@ cost_terms = part(definition.cost_terms)
 downtime_stall = part(definition.downtime_stall)
 downtime = part(definition.downtime)
 pause_after = part(definition.pause_after)
+missed_share = part(definition.missed_share)
 
 
 @part

@@ -47,6 +47,8 @@ class FinalInfo(IntEnum):
     TERM_DEADLINE = 13
     PREFERENCE = 14
     PASS_TIME_S = 15
+    FORCED = 16
+    """1 where it converged only because the guest was paused."""
 
 
 FINAL_INFO = tuple(number.name.lower() for number in FinalInfo)
@@ -79,6 +81,7 @@ def write_final_info(tile, state, out, slots):  # type: ignore[no-untyped-def]
     out[FinalInfo.TERM_DEADLINE] = state[Vm.DEADLINE_TERM]
     out[FinalInfo.PREFERENCE] = state[Vm.PREFERENCE]
     out[FinalInfo.PASS_TIME_S] = state[Vm.PASS_TIME_S]
+    out[FinalInfo.FORCED] = state[Vm.CONVERGED] * state[Vm.PAUSED]
 
 
 def with_masks(names: tuple[str, ...], numbers: Iterable[FloatArray], mask: BoolArray) -> dict[str, Any]:
@@ -109,5 +112,6 @@ def final_info_of(
         **{FinalInfo(FinalInfo.TERM_TIME + place): terms[name] for place, name in enumerate(TERMS)},
         FinalInfo.PREFERENCE: preference,
         FinalInfo.PASS_TIME_S: outcomes.pass_time_s[0],
+        FinalInfo.FORCED: outcomes.forced[0],
     }
     return {name: float(numbers[number]) for name, number in zip(FINAL_INFO, FinalInfo, strict=True)}

@@ -77,9 +77,10 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
 
     ## Episode end
     Terminated when the migration completes or misses its deadline (20 T0 unless the scenario says otherwise); never
-    truncated by itself. The last ``info`` holds the outcome (names in ``dqgym.envs.info.FINAL_INFO``); every ``info``
-    holds what each cost term grew by in the step: ``reward_time``, ``reward_stall``, ``reward_downtime`` and
-    ``reward_deadline``.
+    truncated by itself. Where the scenario pauses the guest at the deadline, the episode goes on until the rest is
+    sent, whatever the actions, and ``forced`` is 1 in the last ``info``. The last ``info`` holds the outcome (names in
+    ``dqgym.envs.info.FINAL_INFO``); every ``info`` holds what each cost term grew by in the step: ``reward_time``,
+    ``reward_stall``, ``reward_downtime`` and ``reward_deadline``.
 
     ## Arguments
     | name | default | what |
@@ -201,7 +202,7 @@ class MigrationEnv(JsonableSpec, gym.Env[Float32Array, Float32Array]):
         before = dict(self._meter.terms)
         terminated = bool(telemetry.done[0])
         outcomes = self.backend.outcomes() if terminated else None
-        charge(self._meter, telemetry, outcomes)
+        charge(self._meter, self.backend.facts, telemetry, outcomes)
         reward = self._weighted(before) - self._weighted(self._meter.terms)
         self._return += reward
         self._steps += 1

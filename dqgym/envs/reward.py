@@ -22,7 +22,7 @@ from dqgym.cost import TERMS
 from dqgym.cost.meter import CostMeter
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
-from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
+from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField, downtime_limit_now
 
 TERM_KEYS = tuple(f"reward_{name}" for name in TERMS)
 """Keys of a step's terms in ``info``."""
@@ -48,11 +48,13 @@ def meter_of(facts: Facts, preference: float) -> CostMeter:
         downtime_limit_s=float(facts.downtime_limit_s[0]),
         preference=preference,
         survey_s=0.0 if facts.survey is None else float(facts.survey.duration_s[0]),
+        deadline_s=float(facts.deadline_s[0]),
     )
 
 
-def charge(meter: CostMeter, telemetry: Telemetry, outcomes: Outcomes | None) -> None:
+def charge(meter: CostMeter, facts: Facts, telemetry: Telemetry, outcomes: Outcomes | None) -> None:
     """Book one interval of one migration; ``outcomes`` where it ended in it."""
     vm = telemetry.vm[0]
     converged = None if outcomes is None else bool(outcomes.converged[0])
-    meter.add(telemetry.vcpu[0, VcpuField.RUN_S], vm[VmField.INTERVAL_S], vm[VmField.TIME_S], converged)
+    limit_s = float(downtime_limit_now(facts, telemetry.vm)[0])
+    meter.add(telemetry.vcpu[0, VcpuField.RUN_S], vm[VmField.INTERVAL_S], vm[VmField.TIME_S], converged, limit_s)

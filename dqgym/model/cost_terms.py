@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.cost.window import FULL_WINDOW_S, cost_terms, downtime_stall, pause_after, window_stall
+from dqgym.cost.window import FULL_WINDOW_S, cost_terms, downtime_stall, missed_share, pause_after, window_stall
 from dqgym.jit.array_views import row
 from dqgym.jit.compile import part
 from dqgym.model.layout import Vcpu, Vm
@@ -42,11 +42,12 @@ def charge_interval(tile, state, slots):  # type: ignore[no-untyped-def]
     if state[Vm.WINDOW_S] >= FULL_WINDOW_S or (done and state[Vm.WINDOW_S] > 0.0):
         charge_window(tile, state, slots)
     converged = state[Vm.CONVERGED] > 0.0
-    beyond_s = downtime_stall(state[Vm.DOWNTIME_S], state[Vm.DOWNTIME_LIMIT_S]) if converged else 0.0
+    beyond_s = downtime_stall(state[Vm.DOWNTIME_S], state[Vm.DOWNTIME_LIMIT_NOW_S]) if converged else 0.0
+    missed = missed_share(state[Vm.TIME_S], state[Vm.DEADLINE_S]) if done and not converged else 0.0
     (
         state[Vm.TIME_TERM], state[Vm.STALL_TERM], state[Vm.DOWNTIME_TERM], state[Vm.DEADLINE_TERM],
     ) = cost_terms(
-        state[Vm.TIME_S], state[Vm.STALL_S], beyond_s, done and not converged,
+        state[Vm.TIME_S], state[Vm.STALL_S], beyond_s, missed,
         state[Vm.PASS_TIME_S], state[Vm.PREFERENCE],
     )  # fmt: skip
     state[Vm.STALL_S] += beyond_s

@@ -27,17 +27,29 @@ from dqgym.model.dirtying import (
     random_writes,
     split_hot_writes,
 )
+from dqgym.model.ends import end_at_deadline, end_last_round, grow_limit, start_limits
 from dqgym.model.layout import VCPU_PARAMETERS, VM_PARAMETERS, Vcpu, Vm
 from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.replayed_rates import replay_rates
 from dqgym.model.schedules import begin_period, draw_periods
-from dqgym.model.sleeping import SAME_TIME_S, count_ring_entries, empty_rings, plan_sleeps, stop_at_full_ring, sync_wait
+from dqgym.model.sleeping import (
+    SAME_TIME_S,
+    count_ring_entries,
+    empty_rings,
+    kick,
+    plan_sleeps,
+    stop_at_full_ring,
+    sync_wait,
+)
 from dqgym.model.survey_kernel import run_survey
 
 _f, _f64 = np.float32, np.float64
 _ROWS = len(Vcpu)
 _COLUMNS = len(Vm)
 _EPSILON_S = 1e-9
+_SAME_BYTES = 1.0
+_FEW_BEYOND = 0.9
+"""A piece is not parted for what lies beyond this share of it."""
 _SAME_WINDOW = 1e-6
 """Share of a send window that rounding may take from a time."""
 BLOCK = 16
@@ -81,14 +93,34 @@ def start_migration(  # type: ignore[no-untyped-def]
     state[Vm.SYNCS] = 1.0
     state[Vm.ROUND_BYTES] = state[Vm.MEMORY_BYTES]
     state[Vm.REMAINING_BYTES] = state[Vm.MEMORY_BYTES]
+    state[Vm.ZERO_LEFT] = state[Vm.ZERO_BYTES]
     state[Vm.DEVICE_PENDING] = state[Vm.DEVICE_BYTES]
     state[Vm.MEASURED_BANDWIDTH] = state[Vm.NOMINAL_BANDWIDTH]
     state[Vm.LEAST_CAP] = 1.0
+    start_limits(state)
+
+
+@part
+def plan_scan(state, pending, low_at_s):  # type: ignore[no-untyped-def]
+    """(when no more than fits into the downtime is left, whether zeros are gone through now, for how long that stays).
+
+    Pages of zeros are the last of the first round; those that it leaves come first in the next. They wait like others,
+    and ``low_at_s`` is when the others alone would fit.
+    """
+    zero_left, scan = state[Vm.ZERO_LEFT], state[Vm.SCAN_BYTES_PER_S]
+    bandwidth, downtime_s = state[Vm.BANDWIDTH], state[Vm.DOWNTIME_LIMIT_NOW_S]
+    if state[Vm.ROUND] > 1.0:
+        return low_at_s + zero_left / scan, True, zero_left / scan
+    low_at_s += min(zero_left / bandwidth, downtime_s) + max(zero_left - bandwidth * downtime_s, 0.0) / scan
+    if pending > _SAME_BYTES:
+        return low_at_s, False, pending / bandwidth
+    return low_at_s, True, zero_left / scan
 
 
 @part
 def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
-    """The length of the next piece: to the sync, the end of the interval, a new bandwidth, or a vCPU that wakes.
+    """The length of the next piece: to the sync, the end of the interval, a new bandwidth or downtime limit, or a vCPU
+    that wakes.
 
     The sync is due at the first start of a send window at which no more than bandwidth * downtime limit is left. While
     it waits for sleeping vCPUs nothing is sent.
@@ -96,21 +128,34 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     bandwidth, sent_before = state[Vm.BANDWIDTH], state[Vm.ROUND_SENT]
     pending = state[Vm.ROUND_BYTES] - sent_before
     window_s, round_time_s = parameters.window_s, state[Vm.ROUND_TIME_S]
-    downtime_s = state[Vm.DOWNTIME_LIMIT_S]
-    if state[Vm.ROUND] == 1.0:  # Pages of zeros wait, too, and come last.
-        downtime_s = max(downtime_s - state[Vm.ZERO_BYTES] / bandwidth, 0.0)
+    downtime_s = state[Vm.DOWNTIME_LIMIT_NOW_S]
     low_at_s = round_time_s + pending / bandwidth - downtime_s
+    scans, scans_until_s = False, np.inf
+    if state[Vm.ZERO_LEFT] > 0.0:
+        low_at_s, scans, scans_until_s = plan_scan(state, pending, low_at_s)
     windows = max(np.ceil(max(low_at_s, round_time_s) / window_s - _SAME_WINDOW), 1.0)
     until_sync_s = windows * window_s - round_time_s
     waiting = state[Vm.WAIT_LEFT_S] > 0.0
     until_sync_s = state[Vm.WAIT_LEFT_S] if waiting else until_sync_s
-    piece_s = min(state[Vm.LEFT_S], until_sync_s, state[Vm.LINK_NEXT_S] - state[Vm.TIME_S])
+    changes_s = min(state[Vm.LINK_NEXT_S], state[Vm.GROWS_AT_S]) - state[Vm.TIME_S]
+    piece_s = min(state[Vm.LEFT_S], until_sync_s, changes_s)
+    if scans_until_s < np.inf and not waiting:
+        piece_s = min(piece_s, scans_until_s)
+    if state[Vm.CLEARED_AHEAD] > 0.0 and not waiting and not scans:
+        # Where the last chunk begins, all of the log is cleared: after that no more becomes clean.
+        last_chunk_s = ((1.0 - state[Vm.CLEARED_AHEAD]) * state[Vm.ROUND_BYTES] - sent_before) / bandwidth
+        piece_s = last_chunk_s if _SAME_WINDOW < last_chunk_s < _FEW_BEYOND * piece_s else piece_s
     if state[Vm.SLEEPS] > 0.0:
         piece_s = plan_sleeps(tile, slots, state[Vm.TIME_S], piece_s, state[Vm.SYNC_WAITS])
     piece_s = max(piece_s, _EPSILON_S)
-    sent = 0.0 if waiting else min(bandwidth * piece_s, pending)
+    scans = scans and not waiting
+    state[Vm.SCANS] = 1.0 if scans else 0.0
+    sent = 0.0 if waiting or scans else min(bandwidth * piece_s, pending)
     per_round = 1.0 / max(state[Vm.ROUND_BYTES], 1.0)
-    unsent_from, unsent_to = 1.0 - sent_before * per_round, 1.0 - (sent_before + sent) * per_round
+    # In all a chunk is cleared that is not sent: in front of the sender, and behind where it began the round.
+    sealed = 1.0 - state[Vm.CLEARED_AHEAD]
+    unsent_from = max(sealed - sent_before * per_round, 0.0)
+    unsent_to = max(sealed - (sent_before + sent) * per_round, 0.0)
     lazy_clear = state[Vm.LAZY_CLEAR]
     state[Vm.PIECE_S] = piece_s
     state[Vm.PIECE_SENT] = sent
@@ -160,11 +205,14 @@ def device_writes(state):  # type: ignore[no-untyped-def]
 def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     """Add the dirty pages to those still to send; returns the bytes then remaining.
 
-    Where the log is cleared at the sync, dirty pages may be among those still to send. A random writer hits these as
-    often as any others, a sequential one those that it found a loop ago and that have not been sent since.
+    Where the log is cleared before a page is sent, dirty pages may be among those still to send. A random writer hits
+    these as often as any others, a sequential one those that it found a loop ago and that have not been sent since.
     """
     unsent = 1.0 - state[Vm.ROUND_SENT] / max(state[Vm.ROUND_BYTES], 1.0)
     left, eager_clear = _f(unsent), _f(1.0 - state[Vm.LAZY_CLEAR])
+    # Of those still to send, the share whose log is cleared.
+    ahead_of_left = min(state[Vm.CLEARED_AHEAD] / max(unsent, _EPSILON_S), 1.0)
+    cleared = _f(ahead_of_left) if state[Vm.LAZY_CLEAR] > 0.0 else _f(1.0)
     vcpus_found = _f(0.0)
     per_hot, per_cold = row(tile, Vcpu.PER_HOT, slots), row(tile, Vcpu.PER_COLD, slots)
     hot_pending, cold_pending = row(tile, Vcpu.HOT_PENDING, slots), row(tile, Vcpu.COLD_PENDING, slots)
@@ -174,10 +222,10 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     still_waiting = row(tile, Vcpu.STILL_WAITING, slots)
     for i in range(len(slots)):
         hot_left, cold_left = hot_pending[i] * left, cold_pending[i] * left
-        hot_new = hot_dirty[i] * (_f(1.0) - eager_clear * hot_left * per_hot[i])
-        at_random = cold_dirty[i] * (_f(1.0) - eager_clear * cold_left * per_cold[i])
+        hot_new = hot_dirty[i] * (_f(1.0) - cleared * hot_left * per_hot[i])
+        at_random = cold_dirty[i] * (_f(1.0) - cleared * cold_left * per_cold[i])
         waits = max(still_waiting[i] * left, _LEAST_SHARE)
-        in_order = cold_dirty[i] * (_f(1.0) - eager_clear * waits)
+        in_order = cold_dirty[i] * (_f(1.0) - cleared * waits)
         # Those ahead were found a loop ago, and have survived the rounds since.
         still_waiting[i] = exp((_f(1.0) - min(cold_dirty[i] * per_cold[i], _f(1.0))) * log(waits))
         cold_new = sequential[i] * in_order + (_f(1.0) - sequential[i]) * at_random
@@ -191,7 +239,7 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     found = _f64(vcpus_found)
     if state[Vm.DEVICE_BYTES] > 0.0:
         device_left = state[Vm.DEVICE_PENDING] * unsent
-        device_new = state[Vm.DEVICE_DIRTY] * (1.0 - eager_clear * device_left / state[Vm.DEVICE_BYTES])
+        device_new = state[Vm.DEVICE_DIRTY] * (1.0 - cleared * device_left / state[Vm.DEVICE_BYTES])
         state[Vm.DEVICE_PENDING] = device_left + device_new
         state[Vm.DEVICE_DIRTY] = 0.0
         found += device_new
@@ -211,6 +259,8 @@ def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
     """True where the sync that is due has yet to wait for sleeping vCPUs."""
     if state[Vm.WAIT_S] > 0.0:  # It has waited.
         return False
+    if state[Vm.KICKS_WAKE] > 0.0:
+        kick(tile, slots)
     if state[Vm.SLEEPS] > 0.0:
         state[Vm.WAIT_S] = sync_wait(tile, slots, state[Vm.TIME_S], state[Vm.SYNC_WAITS])
     state[Vm.WAIT_LEFT_S] = state[Vm.WAIT_S]
@@ -230,7 +280,7 @@ def make_up_for_wait(state, waited_s, window_s):  # type: ignore[no-untyped-def]
     state[Vm.ROUND_SENT] = sent
     state[Vm.SENT_BYTES] += sent
     state[Vm.SENDING_S] += sent / bandwidth
-    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_S] if waited_s >= window_s else -1.0
+    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_NOW_S] if waited_s >= window_s else -1.0
 
 
 @routine
@@ -238,26 +288,33 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     """Sync; stop the guest and send the rest if it fits into the downtime limit, else begin the next round."""
     if must_wait(tile, state, slots):
         return
-    remaining = sync_dirty_log(tile, state, slots)
-    converges = remaining <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_S]
+    remaining, zero_left = sync_dirty_log(tile, state, slots), state[Vm.ZERO_LEFT]
+    converges = remaining + zero_left <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_NOW_S]
     waited_s = state[Vm.WAIT_S]
     state[Vm.WAIT_S] = 0.0
     if waited_s > 0.0 and not converges:
         allowed = make_up_for_wait(state, waited_s, window_s)
         remaining -= state[Vm.ROUND_SENT]
-        converges = remaining <= allowed
+        converges = remaining + zero_left <= allowed
     if converges:
         downtime_s = remaining / max(state[Vm.BANDWIDTH], state[Vm.LINE_SPEED])
+        downtime_s += zero_left / state[Vm.SCAN_BYTES_PER_S] + state[Vm.LAST_STAGE_S]
         state[Vm.DOWNTIME_S] = downtime_s
         state[Vm.ROUND_END_SENT] = state[Vm.SENT_BYTES]
         state[Vm.TIME_S] += downtime_s
         state[Vm.SENT_BYTES] += remaining
         state[Vm.ROUND_BYTES] = 0.0
+        state[Vm.ZERO_LEFT] = 0.0
         state[Vm.DONE] = 1.0
         state[Vm.CONVERGED] = 1.0
-    else:
+        return
+    state[Vm.ROUND_TIME_S] = waited_s if waited_s < window_s else 0.0
+    if state[Vm.ROUND] >= state[Vm.MAX_ROUNDS] and state[Vm.PAUSED] == 0.0:
+        end_last_round(tile, state, slots)
+    if state[Vm.DONE] == 0.0:
         state[Vm.ROUND] += 1.0
-        state[Vm.ROUND_TIME_S] = waited_s if waited_s < window_s else 0.0
+        if state[Vm.ROUND] >= state[Vm.GROWS_IN_ROUND]:
+            grow_limit(state)
 
 
 @part
@@ -271,7 +328,7 @@ def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-unt
     state[Vm.INTERVAL_S] = 0.0
     state[Vm.SENT_BEFORE] = state[Vm.SENT_BYTES]
     state[Vm.SENDING_S] = 0.0
-    state[Vm.LEFT_S] = min(interval_s, state[Vm.DEADLINE_S] - state[Vm.TIME_S])
+    state[Vm.LEFT_S] = min(interval_s, state[Vm.ENDS_AT_S] - state[Vm.TIME_S])
     if sync:
         sync_dirty_log(tile, state, slots)
 
@@ -292,8 +349,12 @@ def end_piece(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     state[Vm.ROUND_TIME_S] += piece_s
     state[Vm.INTERVAL_S] += piece_s
     state[Vm.LEFT_S] -= piece_s
+    if state[Vm.SCANS] > 0.0:
+        state[Vm.ZERO_LEFT] = max(state[Vm.ZERO_LEFT] - piece_s * state[Vm.SCAN_BYTES_PER_S], 0.0)
     if state[Vm.WAIT_LEFT_S] > 0.0:
         state[Vm.WAIT_LEFT_S] = 0.0 if state[Vm.PIECE_ENDS_ROUND] > 0.0 else state[Vm.WAIT_LEFT_S] - piece_s
+    if state[Vm.TIME_S] >= state[Vm.GROWS_AT_S] - _EPSILON_S:
+        grow_limit(state)
     if state[Vm.PIECE_ENDS_ROUND] > 0.0:
         end_round(tile, state, slots, window_s)
 
@@ -305,8 +366,8 @@ def end_interval(tile, state, slots):  # type: ignore[no-untyped-def]
         # A migration that ended has sent its rest at line speed; the bandwidth is that of the rounds.
         in_rounds = state[Vm.ROUND_END_SENT] if state[Vm.DONE] > 0.0 else state[Vm.SENT_BYTES]
         state[Vm.MEASURED_BANDWIDTH] = (in_rounds - state[Vm.SENT_BEFORE]) / state[Vm.SENDING_S]
-    if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.DEADLINE_S] - _EPSILON_S:
-        state[Vm.DONE] = 1.0
+    if state[Vm.DONE] == 0.0 and state[Vm.TIME_S] >= state[Vm.ENDS_AT_S] - _EPSILON_S:
+        end_at_deadline(tile, state, slots)
     state[Vm.REMAINING_BYTES] = state[Vm.ROUND_BYTES] - state[Vm.ROUND_SENT]
     charge_interval(tile, state, slots)
 

@@ -146,6 +146,7 @@ class Vm(_Numbered):
     ZERO_BYTES = auto()
     NOMINAL_BANDWIDTH = auto()
     DOWNTIME_LIMIT_S = auto()
+    """At the start."""
     DEADLINE_S = auto()
     PASS_TIME_S = auto()
     VCPUS = auto()
@@ -158,7 +159,9 @@ class Vm(_Numbered):
     DEVICE_RATE = auto()
     DEVICE_BYTES = auto()
     LAZY_CLEAR = auto()
-    """1 where a page's dirty log is cleared when the page is sent, 0 where all are cleared at the sync."""
+    """0 where the log of all pages is cleared at the sync, 1 where a chunk's is when its first page is sent."""
+    CLEARED_AHEAD = auto()
+    """A chunk over the memory; 0: page by page."""
     SYNC_WAITS = auto()
     """1 where a sync waits for vCPUs in the sleeping part of their time slices."""
     RINGS = auto()
@@ -166,10 +169,29 @@ class Vm(_Numbered):
     RING_BYTES = auto()
     RECORDED = auto()
     """1 where any vCPU has a recorded schedule."""
+    SCAN_BYTES_PER_S = auto()
+    """Speed of going through pages of zeros."""
+    LAST_STAGE_S = auto()
+    """Downtime where nothing is left to send."""
     EXIT_BYTES_PER_S = auto()
     """Constants of the host (``dqgym.model.parameters``), which training varies from scenario to scenario."""
     CONTENTION = auto()
     OVERSHOOT_BYTES = auto()
+    GROWTH_FIRST_S = auto()
+    """When the downtime limit grows first, or in which round; a very large number where it does not, and otherwise one
+    of the two."""
+    GROWTH_FIRST_ROUND = auto()
+    GROWTH_EVERY_S = auto()
+    """Time between two steps, or rounds; one of them is 0."""
+    GROWTH_EVERY_ROUNDS = auto()
+    GROWTH_FACTOR = auto()
+    """A step: ``min(factor * limit + add, end)``."""
+    GROWTH_ADD_S = auto()
+    GROWTH_END_S = auto()
+    PAUSES_AT_DEADLINE = auto()
+    """1 where the guest is paused at the deadline, 0 where the migration is cancelled."""
+    MAX_ROUNDS = auto()
+    PAUSES_AFTER_ROUNDS = auto()
     LINK_KIND = auto()
     LINK_A = auto()
     LINK_B = auto()
@@ -186,6 +208,8 @@ class Vm(_Numbered):
     SYNC_TIME_S = auto()
     SYNCED_DIRTY_BYTES = auto()
     SYNCED_SENT_BYTES = auto()
+    DOWNTIME_LIMIT_NOW_S = auto()
+    PAUSED = auto()
     # State.
     PREFERENCE = auto()
     SURVEY_S = auto()
@@ -195,6 +219,8 @@ class Vm(_Numbered):
     ROUND_SENT = auto()
     ROUND_TIME_S = auto()
     """Time since the send window in which the round began."""
+    ZERO_LEFT = auto()
+    """Pages of zeros that the sender has yet to go through, bytes."""
     DEVICE_PENDING = auto()
     DEVICE_DIRTY = auto()
     BANDWIDTH = auto()
@@ -207,12 +233,20 @@ class Vm(_Numbered):
     SLEEPS = auto()
     """1 where any vCPU sleeps, or shall sleep, in time slices of its cap or for a full ring; then for rings only."""
     RING_SLEEPS = auto()
+    KICKS_WAKE = auto()
+    """1 where a sync wakes those that sleep for a full ring."""
     WAIT_S = auto()
     """For how long the sync that is due waits for sleeping vCPUs, and how much of it is left."""
     WAIT_LEFT_S = auto()
+    GROWS_AT_S = auto()
+    """When, or in which round, the downtime limit grows next (``dqgym.model.ends``)."""
+    GROWS_IN_ROUND = auto()
+    ENDS_AT_S = auto()
+    """The deadline, or twice the deadline once the guest is paused."""
     DONE = auto()
     CONVERGED = auto()
     DOWNTIME_S = auto()
+    """Of the last stage."""
     LEAST_CAP = auto()
     """Smallest run-share cap commanded so far."""
     PAUSED_S = auto()
@@ -243,12 +277,15 @@ class Vm(_Numbered):
     """Length of the piece of a round that runs, and the bytes that leave in it."""
     PIECE_SENT = auto()
     PIECE_ENDS_ROUND = auto()
+    SCANS = auto()
+    """1 where the sender goes through pages of zeros in the piece."""
     UNSENT_FROM = auto()
-    """Shares of the round's set that stores meet as pending before and after the piece: the unsent ones, or none where
-    the log is cleared at the sync."""
+    """Shares of the round's set that stores meet as pending before and after the piece: those whose log has not been
+    cleared since the sync."""
     UNSENT_TO = auto()
     MET_SENT = auto()
-    """Share of the round's set that a sequential writer in its midst meets as sent, half-way through the piece."""
+    """Share of the round's set that a sequential writer in its midst meets as sent, or with its log cleared, half-way
+    through the piece."""
     UNCLAIMED = auto()
     """Result of ``natural_writes``."""
     BEYOND = auto()

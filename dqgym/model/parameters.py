@@ -18,6 +18,7 @@ from dqgym.errors import BadInputError
 from dqgym.files import write_text
 from dqgym.names import did_you_mean
 from dqgym.scenario.dirty_log import DirtyLog
+from dqgym.scenario.scenario import Scenario
 
 THROTTLES_KEY = "throttles"
 DEFAULT_FILE = Path(__file__).with_name("parameters.yaml")
@@ -193,6 +194,17 @@ DEFAULT_PARAMETERS = load_parameters(DEFAULT_FILE)
 
 TIMESLICE_S = 0.01
 """A vCPU with a run-share cap c runs this long in each cycle of TIMESLICE_S / c (QEMU: CPU_THROTTLE_TIMESLICE_NS)."""
+
+
+def fault_s_of(scenario: Scenario, parameters: ModelParameters) -> float:
+    """The cost of a write fault: the host's, where it says one."""
+    own = scenario.host_or_default.fault_s
+    return parameters.fault_s if own is None else own
+
+
+def ring_exit_s(scenario: Scenario, parameters: ModelParameters) -> float:
+    """The time to empty a ring that counts as full: it takes as long as there are entries in it."""
+    return parameters.ring_exit_s * (1.0 - scenario.ring_entries_lost / scenario.dirty_log.ring_entries)
 
 
 def run_slice_s(dirty_log: DirtyLog, parameters: ModelParameters) -> float:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dqgym.errors import BadInputError
 from dqgym.model.layout import IN_STEP, UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
-from dqgym.model.parameters import ModelParameters, run_slice_s
+from dqgym.model.link_kernel import NEVER
+from dqgym.model.parameters import ModelParameters, fault_s_of, ring_exit_s, run_slice_s
 from dqgym.scenario import (
     Bursty,
     ConstantLink,
@@ -27,6 +28,7 @@ from dqgym.scenario import (
     TraceLink,
     VcpuGroup,
 )
+from dqgym.scenario.limits import Span
 from dqgym.scenario.link import ORNSTEIN_UHLENBECK_CLIP
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.telemetry.telemetry import Facts
@@ -125,18 +127,19 @@ def _vcpu_parameters(
     A store at random dirties a whole page, so its demand and speed count in pages; a sequential writer fills a page
     with many stores and takes one fault for it.
     """
-    page_bytes, sequential = scenario.vm.page_bytes, group.sequential
+    page_bytes, sequential = scenario.vm.dirty_granule_bytes, group.sequential
     store_s = BASE_PAGE_BYTES / parameters.write_bytes_per_s
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     hot, working_set = group.hot_set, group.working_set_bytes
     hot_bytes = working_set * hot.fraction if hot else 0.0
-    ring_stores = _stores_that_fill(scenario.ring_bytes, group)
+    fault_s = fault_s_of(scenario, parameters)
+    ring_stores = _stores_that_fill(scenario.full_ring_bytes, group)
     rows: dict[Vcpu, float | list[float]] = {
         Vcpu.PRESENT: 1.0,
         Vcpu.SEQUENTIAL: float(sequential),
         Vcpu.OPEN: float(group.demand == "open"),
         Vcpu.RATE: group.write_rate_bytes_per_s * (1.0 if sequential else page_bytes / BASE_PAGE_BYTES),
-        Vcpu.FIRST_S: (stores_per_page * store_s + parameters.fault_s) / page_bytes,
+        Vcpu.FIRST_S: (stores_per_page * store_s + fault_s) / page_bytes,
         Vcpu.AGAIN_S: stores_per_page * store_s / page_bytes,
         Vcpu.HOT_SHARE: hot.share if hot else 0.0,
         Vcpu.HOT_BYTES: hot_bytes,
@@ -147,7 +150,7 @@ def _vcpu_parameters(
         Vcpu.PAGE_BYTES: page_bytes,
         Vcpu.RING_STORES: ring_stores,
         Vcpu.RUN_SLICE_S: run_slice_s(scenario.dirty_log, parameters),
-        Vcpu.RING_EXIT_S: parameters.ring_exit_s / ring_stores if scenario.dirty_log.kind == "ring" else 0.0,
+        Vcpu.RING_EXIT_S: ring_exit_s(scenario, parameters) / ring_stores if scenario.dirty_log.kind == "ring" else 0.0,
     }
     schedule = group.schedule
     if isinstance(schedule, Phased | Bursty):
@@ -233,18 +236,46 @@ def _vm_parameters(
         Vm.VCPUS: scenario.vcpus,
         Vm.RANDOM_PERIODS: float(any(_random_periods(group.schedule, 1) != 0.0 for group in scenario.workload)),
         Vm.RECORDED: float(any(isinstance(group.schedule, Recorded) for group in scenario.workload)),
-        Vm.LAZY_CLEAR: float(not scenario.dirty_log.cleared_at_sync),
+        Vm.LAZY_CLEAR: float(scenario.cleared_ahead < 1.0),
+        Vm.CLEARED_AHEAD: scenario.cleared_ahead if scenario.cleared_ahead < 1.0 else 0.0,
         Vm.SYNC_WAITS: float(scenario.dirty_log.sync_waits),
         Vm.RINGS: float(scenario.dirty_log.kind == "ring"),
         Vm.RING_BYTES: scenario.ring_bytes,
         Vm.HOT: float(any(group.hot_set is not None for group in scenario.workload)),
-        Vm.LINE_SPEED: scenario.link.line_speed_bytes_per_s or 0.0,
-        Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.page_bytes / BASE_PAGE_BYTES,
+        Vm.LINE_SPEED: scenario.link.last_stage_bytes_per_s or 0.0,
+        Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.dirty_granule_bytes / BASE_PAGE_BYTES,
         Vm.DEVICE_BYTES: scenario.device.working_set_bytes,
+        Vm.SCAN_BYTES_PER_S: scenario.host_or_default.scan_speed_bytes_per_s,
+        Vm.LAST_STAGE_S: scenario.last_stage_s,
         Vm.EXIT_BYTES_PER_S: parameters.exit_bytes_per_s,
         Vm.CONTENTION: parameters.contention,
         Vm.OVERSHOOT_BYTES: parameters.overshoot_bytes,
+        Vm.PAUSES_AT_DEADLINE: float(scenario.limits.pauses_at_deadline),
+        Vm.MAX_ROUNDS: scenario.limits.max_rounds or NEVER,
+        Vm.PAUSES_AFTER_ROUNDS: float(scenario.limits.pauses_after_rounds),
+        **_growth_parameters(scenario),
         **_link_parameters(scenario.link, table),
+    }
+
+
+def _growth_parameters(scenario: Scenario) -> dict[Vm, float]:
+    """The columns of a downtime limit that grows."""
+    growth = scenario.limits.downtime_growth
+    if growth is None or growth.end_s <= scenario.limits.downtime_s:
+        return {Vm.GROWTH_FIRST_S: NEVER, Vm.GROWTH_FIRST_ROUND: NEVER}
+    pace, rise = growth.pace, growth.rise_from(scenario.limits.downtime_s)
+    by_rounds = pace.unit == "rounds"
+    # A delay of one round is over when the second begins.
+    first = growth.first or (Span(pace.value + 1.0, "rounds") if by_rounds else pace)
+    first_by_rounds = first.unit == "rounds"
+    return {
+        Vm.GROWTH_FIRST_S: NEVER if first_by_rounds else scenario.in_seconds(first),
+        Vm.GROWTH_FIRST_ROUND: first.value if first_by_rounds else NEVER,
+        Vm.GROWTH_EVERY_S: 0.0 if by_rounds else scenario.in_seconds(pace),
+        Vm.GROWTH_EVERY_ROUNDS: pace.value if by_rounds else 0.0,
+        Vm.GROWTH_FACTOR: rise.factor,
+        Vm.GROWTH_ADD_S: rise.add_s,
+        Vm.GROWTH_END_S: rise.end_s,
     }
 
 
@@ -253,17 +284,17 @@ def _link_parameters(link: Link, table: list[tuple[float, float]]) -> dict[Vm, f
     kind, numbers = LinkKind.CONSTANT, tuple[float, ...]()
     match link:
         case ConstantLink():
-            kind, numbers = LinkKind.CONSTANT, (link.bandwidth_bytes_per_s,)
+            kind, numbers = LinkKind.CONSTANT, (link.as_sent(link.bandwidth_bytes_per_s),)
         case StepsLink() | TraceLink():
             first = len(table)
-            table.extend(zip(link.times_s, link.bandwidths_bytes_per_s, strict=True))
+            table.extend(zip(link.times_s, map(link.as_sent, link.bandwidths_bytes_per_s), strict=True))
             kind, numbers = LinkKind.TABLE, (first, len(link.times_s), link.period_s or 0.0)
         case MarkovLink():
-            levels = (link.high_bandwidth_bytes_per_s, link.low_bandwidth_bytes_per_s)
+            levels = (link.as_sent(link.high_bandwidth_bytes_per_s), link.as_sent(link.low_bandwidth_bytes_per_s))
             kind, numbers = LinkKind.MARKOV, (*levels, link.high_hold_s, link.low_hold_s)
         case OrnsteinUhlenbeckLink():
             mean = link.mean_bandwidth_bytes_per_s
-            highest = min(ORNSTEIN_UHLENBECK_CLIP[1] * mean, link.line_speed_bytes_per_s or np.inf)
+            highest = link.as_sent(min(ORNSTEIN_UHLENBECK_CLIP[1] * mean, link.line_speed_bytes_per_s or np.inf))
             kind, numbers = (
                 LinkKind.ORNSTEIN_UHLENBECK,
                 (mean, link.relative_sd * mean, link.correlation_time_s, highest),

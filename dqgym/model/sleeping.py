@@ -162,10 +162,17 @@ def count_ring_entries(tile, slots):  # type: ignore[no-untyped-def]
 
 @part
 def empty_rings(tile, slots):  # type: ignore[no-untyped-def]
-    """A sync reads all rings."""
+    """All rings are read, as in a sync."""
     fill = row(tile, Vcpu.RING_FILL, slots)
     for i in range(len(slots)):
         fill[i] = _ZERO
+
+
+@routine
+def kick(tile, slots):  # type: ignore[no-untyped-def]
+    """Wake those that sleep for a full ring, as the signal of a sync does where the sleep does not outlast it."""
+    for i in range(len(slots)):
+        tile[Vcpu.SLEEP_LEFT_S, i] = _ZERO
 
 
 @routine

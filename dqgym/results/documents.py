@@ -20,6 +20,7 @@ from dqgym.results.frames import (
     vcpu_frame,
 )
 from dqgym.results.rows import Row
+from dqgym.results.schema import LATER
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def takeovers_frame(document: Values, source: str) -> Frames:
 
 
 def _row(record: Values) -> Row:
+    record = {**LATER, **record}
     values = {field.name: record[field.name] for field in fields(Row)}
     per_vcpu = tuple(map(float, record["guest_runtime_per_vcpu"]))
     absent = {"downtime_s": math.nan if record["downtime_s"] is None else record["downtime_s"]}

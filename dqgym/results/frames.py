@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dqgym.results.rows import Row
-from dqgym.results.schema import ESTIMATES, FRAMES, IDENTITY
+from dqgym.results.schema import ESTIMATES, FRAMES, IDENTITY, LATER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +41,8 @@ def make_frame(name: str, columns: Values, length: int, source: str) -> pd.DataF
 
     series = {}
     for column in FRAMES[name].columns:
-        given = source if column.name == "source" else columns.get(column.name)
-        values = [given] * length if given is None or isinstance(given, str) else given
+        given = source if column.name == "source" else columns.get(column.name, LATER.get(column.name))
+        values = [given] * length if given is None or isinstance(given, str | bool | float) else given
         for kind in set(map(type, values)) - _TYPES[column.dtype]:
             found = next(value for value in values if type(value) is kind)
             raise TypeError(f"{column.name}={found!r} is no {column.dtype}")
@@ -52,7 +52,8 @@ def make_frame(name: str, columns: Values, length: int, source: str) -> pd.DataF
 
 def records_frame(name: str, records: Sequence[Values], source: str) -> pd.DataFrame:
     """A frame of records, each with a value for every column but the source; a value of None is absent."""
-    columns = {key: [record[key] for record in records] for key in FRAMES[name].names if key != "source"}
+    keys = [key for key in FRAMES[name].names if key != "source"]
+    columns = {key: [{**LATER, **record}[key] for record in records] for key in keys}
     return make_frame(name, columns, len(records), source)
 
 

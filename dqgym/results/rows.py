@@ -17,7 +17,8 @@ class Row:
     """One migration, costed at one preference.
 
     A baseline that does not know the preference runs once, and has one row for each. ``downtime_s`` is NaN where the
-    migration missed its deadline; ``total_time_s`` is then the deadline. ``training_seed`` is that of a learned policy.
+    migration missed its deadline; ``total_time_s`` is then when it was cancelled. ``training_seed`` is of a learned
+    policy. ``forced``: it converged only because the guest was paused, at the deadline or after the last round.
     """
 
     suite: Annotated[str, _SUITE]
@@ -37,6 +38,9 @@ class Row:
     cost: Annotated[float, Says("J at that preference (docs/cost.md)")]
     guest_runtime_per_vcpu: Annotated[tuple[float, ...], Says("guest runtime of each vCPU; 0 to 1")]
     training_seed: Annotated[int | None, Says("of a learned policy; absent for others")] = None
+    forced: Annotated[
+        bool, Says("it converged only because the guest was paused, at the deadline or the round cap")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,4 @@ class Summary:
     converged_share: Annotated[float, Says("share of migrations that converged; 0 to 1")]
     scenarios: Annotated[int, Says("migrations of each training seed")]
     training_seeds: Annotated[int, Says("how many; 1 for a baseline")] = 1
+    forced_share: Annotated[float, Says("share that converged only because the guest was paused; 0 to 1")] = 0.0

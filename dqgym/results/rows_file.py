@@ -23,6 +23,8 @@ PLAIN_FILE, COMPRESSED_FILE = "results.csv", "results.csv.gz"
 MOST_ROWS_PLAIN = 20_000
 """A file of more rows is compressed."""
 COLUMNS = tuple(field.name for field in fields(Row))
+LATER_COLUMNS = ("forced",)
+"""The last ones, which are written where a row needs them: files that know nothing of them stay what they are."""
 
 
 def write_rows(folder: Path, rows: Sequence[Row]) -> Path:
@@ -30,8 +32,9 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> Path:
     path = folder / (PLAIN_FILE if len(rows) <= MOST_ROWS_PLAIN else COMPRESSED_FILE)
     with _writing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([_cell(value) for value in vars(row).values()] for row in rows)
+        columns = COLUMNS if any(row.forced for row in rows) else COLUMNS[: -len(LATER_COLUMNS)]
+        writer.writerow(columns)
+        writer.writerows([_cell(getattr(row, name)) for name in columns] for row in rows)
     return path
 
 
@@ -49,13 +52,13 @@ def read_rows(folder: Path, throttles: Collection[str] | None = None) -> list[Ro
     rows = []
     with _reading(paths[0]) as lines:
         header: list[str] = next(lines, [])
-        if tuple(header) != COLUMNS:
-            wrong = sorted(set(header) ^ set(COLUMNS)) or "their order"
+        if tuple(header) not in (COLUMNS, COLUMNS[: -len(LATER_COLUMNS)]):
+            wrong = sorted((set(header) ^ set(COLUMNS)) - set(LATER_COLUMNS)) or "their order"
             raise BadInputError(f"{paths[0]}: must have the columns {', '.join(COLUMNS)}; wrong: {wrong}")
         for line in lines:
             where = f"{paths[0]}, line {lines.line_num}"
-            if len(line) != len(COLUMNS):
-                raise BadInputError(f"{where}: {len(line)} cells, must be {len(COLUMNS)}")
+            if len(line) != len(header):
+                raise BadInputError(f"{where}: {len(line)} cells, must be {len(header)}")
             throttle = line[COLUMNS.index("throttle")]
             found[throttle] = None
             if throttles is None or throttle in throttles:
@@ -99,7 +102,7 @@ def _cell(value: Any) -> str:
 
 def _row(line: Sequence[str], where: str) -> Row:
     values = {}
-    for name, text in zip(COLUMNS, line, strict=True):
+    for name, text in zip(COLUMNS, line, strict=False):
         parse, allowed = _PARSERS[name]
         try:
             values[name] = parse(text)

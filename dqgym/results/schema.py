@@ -17,6 +17,8 @@ from dqgym.results.rows import Row, Summary, TakeoverCount
 VERSION = 1
 """Goes up when a column goes, changes its meaning or its unit; a new column alone does not change it."""
 KEY = "schema_version"
+LATER: Mapping[str, bool | float] = {"forced": False, "forced_share": 0.0}
+"""Columns that files of this version may lack, because they came later, and what such a file means by that."""
 
 
 def stamped(document: Mapping[str, Any]) -> dict[str, Any]:

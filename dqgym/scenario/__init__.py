@@ -1,7 +1,7 @@
 """Scenarios, which say what is migrated: virtual machine, workload, link, limits; read and written as YAML."""
 
 from dqgym.scenario.dirty_log import DirtyLog
-from dqgym.scenario.limits import DeviceWrites, Limits
+from dqgym.scenario.limits import DeviceWrites, DoublingGrowth, Limits, SlopeGrowth, Span, StepsGrowth
 from dqgym.scenario.link import ConstantLink, Link, MarkovLink, OrnsteinUhlenbeckLink, StepsLink, TraceLink
 from dqgym.scenario.patterns import HotSet
 from dqgym.scenario.scenario import Scenario
@@ -15,6 +15,7 @@ __all__ = [
     "ConstantLink",
     "DeviceWrites",
     "DirtyLog",
+    "DoublingGrowth",
     "HotSet",
     "Limits",
     "Link",
@@ -25,7 +26,10 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Schedule",
+    "SlopeGrowth",
+    "Span",
     "Steady",
+    "StepsGrowth",
     "StepsLink",
     "TraceLink",
     "VcpuGroup",

@@ -40,6 +40,8 @@ MEMORY_BYTES = Bounds(4096, 2**50, "from 4 KiB to 1 PiB")
 """Memory with contents; at least a page of the scenario's size."""
 SIZE_BYTES = Bounds(0, 2**50, "from 0 B to 1 PiB")
 """Any other size."""
+CLEAR_CHUNK_BYTES = Bounds(4096, 2**50, "from 4 KiB to 1 PiB")
+"""Memory whose dirty log is cleared at once."""
 BANDWIDTH_BYTES_PER_S = Bounds(1.0, 1e15, "from 1 B/s to 1 PB/s")
 """Every level of a link, and its line speed."""
 WRITE_RATE_BYTES_PER_S = Bounds(1e-3, 1e15, "0 B/s, or from 0.001 B/s to 1 PB/s", or_zero=True)
@@ -52,8 +54,19 @@ PASS_TIME_S = Bounds(1e-6, 1e7, "from 1 us to 1e7 s")
 """T0 = memory / nominal bandwidth."""
 DEADLINE_PASS_TIMES = Bounds(1.0, 1000.0, "above 1 and at most 1000")
 """The deadline in T0."""
+LEAST_DEADLINE_PASS_S = 0.1
+"""A pass counts as so much for the deadline: a sender that works in windows of 0.1 s cannot be faster."""
+DEADLINE_S = Bounds(1e-3, 1e7, "from 1 ms to 1e7 s")
+"""The deadline in seconds, or in seconds for each GiB."""
 MOST_DEADLINE_S = 1e7
 """The deadline in seconds: 116 days."""
+DEADLINE_ALWAYS_ALLOWED_S = 86400.0
+"""A deadline in seconds, or per GiB, may be longer than ``DEADLINE_PASS_TIMES.most`` T0 up to here: a baseline decides
+ten times a second at most."""
+MOST_GROWTH_STEPS = 1000
+"""Of a downtime limit."""
+MOST_ROUNDS = 10**9
+"""The largest ``max_rounds``."""
 MOST_ENTRIES = 100_000
 """Times of one table (a link's or a schedule's)."""
 MOST_LINK_CHANGES = 10_000_000

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
+from dqgym.scenario.limits import Growth
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import yaml_key
 from dqgym.scenario.workload import Schedule
@@ -27,7 +28,7 @@ def _kinds(union: object) -> list[str]:
     return [record.model_fields["kind"].default for record in records]
 
 
-_KINDS = {"link": _kinds(Link), "schedule": _kinds(Schedule)}
+_KINDS = {"link": _kinds(Link), "schedule": _kinds(Schedule), "downtime_growth": _kinds(Growth)}
 """The fields that come in several kinds."""
 
 

@@ -3,10 +3,14 @@
 Every kind has a ``nominal_bandwidth_bytes_per_s``, which defines the pass time T0, and a ``line_speed_bytes_per_s``:
 the last stage, with the guest paused, is not capped and goes at line speed. Without one it goes at the bandwidth that
 the link has at that moment.
+
+The sender may be slower than the link: one core, TLS, compression. What leaves is then the lesser of the two at any
+time, in the last stage, too, and so is the nominal bandwidth: T0 stays the least that a migration can take.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
@@ -31,10 +35,13 @@ class _AnyLink(Record):
 
     Attributes:
         line_speed_bytes_per_s: bandwidth of the last stage, at least the link's highest; None: the one of the moment.
+        sender_bytes_per_s: what the sender can send at most, on all of its channels together; None: all that the link
+            carries.
     """
 
     kind: str
     line_speed_bytes_per_s: Rate | None = None
+    sender_bytes_per_s: Rate | None = None
     paced_by: ClassVar[str]
     """The fields that say how often the bandwidth changes."""
 
@@ -42,19 +49,33 @@ class _AnyLink(Record):
     def changes_until(self, end_s: float) -> float:
         """Number of changes of the bandwidth from 0 to ``end_s``, on average where it is random."""
 
+    def as_sent(self, bandwidth_bytes_per_s: float) -> float:
+        """What leaves where the link has this bandwidth."""
+        return min(bandwidth_bytes_per_s, self.sender_bytes_per_s or math.inf)
+
     @property
-    @abstractmethod
-    def nominal_bandwidth_bytes_per_s(self) -> float:
-        """The bandwidth that defines the pass time T0."""
+    def last_stage_bytes_per_s(self) -> float | None:
+        """The line speed, or that of the sender; None: the bandwidth of the moment."""
+        return None if self.line_speed_bytes_per_s is None else self.as_sent(self.line_speed_bytes_per_s)
 
     @property
     @abstractmethod
+    def nominal_bandwidth_bytes_per_s(self) -> float:
+        """The bandwidth that defines the pass time T0: what leaves, on average."""
+
+    @property
     def highest_bandwidth_bytes_per_s(self) -> float:
+        """The most that leaves."""
+        return self.as_sent(self._highest_level_bytes_per_s)
+
+    @property
+    @abstractmethod
+    def _highest_level_bytes_per_s(self) -> float:
         """The least that the line speed may be."""
 
     @model_validator(mode="after")
     def _line_is_no_slower(self) -> _AnyLink:
-        highest = self.highest_bandwidth_bytes_per_s
+        highest = self._highest_level_bytes_per_s
         if self.line_speed_bytes_per_s is not None and self.line_speed_bytes_per_s < highest:
             raise BadInputError(
                 f"line speed {self.line_speed_bytes_per_s!r} bytes/s must be at least the bandwidth, {highest!r}"
@@ -96,10 +117,10 @@ class ConstantLink(_AnyLink):
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:
         """The bandwidth."""
-        return self.bandwidth_bytes_per_s
+        return self.as_sent(self.bandwidth_bytes_per_s)
 
     @property
-    def highest_bandwidth_bytes_per_s(self) -> float:
+    def _highest_level_bytes_per_s(self) -> float:
         """The bandwidth."""
         return self.bandwidth_bytes_per_s
 
@@ -124,15 +145,16 @@ class _PiecewiseLink(_AnyLink):
         return len(self.times_s) * max(repetitions, 1.0)
 
     @property
-    def highest_bandwidth_bytes_per_s(self) -> float:
+    def _highest_level_bytes_per_s(self) -> float:
         """The highest level."""
         return max(self.bandwidths_bytes_per_s)
 
     def _time_mean_bytes_per_s(self, end_s: float) -> float:
         """Mean bandwidth from 0 to ``end_s``, which is no earlier than the last time."""
         spans_s = [later - earlier for earlier, later in pairwise((*self.times_s, end_s))]
-        sent_bytes = sum(rate * span_s for rate, span_s in zip(self.bandwidths_bytes_per_s, spans_s, strict=True))
-        return sent_bytes / end_s if end_s > 0 else self.bandwidths_bytes_per_s[0]
+        rates = map(self.as_sent, self.bandwidths_bytes_per_s)
+        sent_bytes = sum(rate * span_s for rate, span_s in zip(rates, spans_s, strict=True))
+        return sent_bytes / end_s if end_s > 0 else self.as_sent(self.bandwidths_bytes_per_s[0])
 
     @model_validator(mode="after")
     def _times_rise(self) -> _PiecewiseLink:
@@ -148,7 +170,8 @@ class StepsLink(_PiecewiseLink):
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:
         """The mean over a period where the levels repeat, else the first level."""
-        return self.bandwidths_bytes_per_s[0] if self.period_s is None else self._time_mean_bytes_per_s(self.period_s)
+        first = self.as_sent(self.bandwidths_bytes_per_s[0])
+        return first if self.period_s is None else self._time_mean_bytes_per_s(self.period_s)
 
 
 class TraceLink(_PiecewiseLink):
@@ -184,11 +207,11 @@ class MarkovLink(_AnyLink):
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:
         """The stationary mean of the two levels."""
-        high, low = self.high_bandwidth_bytes_per_s, self.low_bandwidth_bytes_per_s
+        high, low = self.as_sent(self.high_bandwidth_bytes_per_s), self.as_sent(self.low_bandwidth_bytes_per_s)
         return (high * self.high_hold_s + low * self.low_hold_s) / (self.high_hold_s + self.low_hold_s)
 
     @property
-    def highest_bandwidth_bytes_per_s(self) -> float:
+    def _highest_level_bytes_per_s(self) -> float:
         """The high level."""
         return self.high_bandwidth_bytes_per_s
 
@@ -223,11 +246,11 @@ class OrnsteinUhlenbeckLink(_AnyLink):
 
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:
-        """The mean."""
-        return self.mean_bandwidth_bytes_per_s
+        """The mean, or the sender's speed where that is less."""
+        return self.as_sent(self.mean_bandwidth_bytes_per_s)
 
     @property
-    def highest_bandwidth_bytes_per_s(self) -> float:
+    def _highest_level_bytes_per_s(self) -> float:
         """The mean: with a line speed, values above it are clipped."""
         return self.mean_bandwidth_bytes_per_s
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -48,7 +48,13 @@ def yaml_key(field_name: str) -> str:
 
 
 class Record(BaseModel):
-    """A frozen piece of a scenario; an unknown key is an error that names the nearest valid one."""
+    """A frozen piece of a scenario; an unknown key is an error that names the nearest valid one.
+
+    Attributes:
+        OLD_NAMES: names that fields had, in files and in Python, by what they are called now; they are still read.
+    """
+
+    OLD_NAMES: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         frozen=True,
@@ -63,6 +69,7 @@ class Record(BaseModel):
     @classmethod
     def _know_every_key(cls, data: object, info: ValidationInfo) -> object:
         if isinstance(data, Mapping):
+            data = cls.with_new_names(data)
             names = list(cls.model_fields)
             keys = [yaml_key(name) for name in names]
             shown = keys if _from_file(info) else names
@@ -71,6 +78,14 @@ class Record(BaseModel):
                     hint = did_you_mean(str(key), shown)
                     raise BadInputError(f"unknown key {key!r}{hint}; valid keys: {', '.join(shown)}")
         return data
+
+    @classmethod
+    def with_new_names(cls, data: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """The same with fields as they are called now. BadInputError where one is given under both names."""
+        for old, new in cls.OLD_NAMES.items():
+            if old in data and new in data:
+                raise BadInputError(f"give {new!r} or {old!r}, its old name, not both")
+        return {cls.OLD_NAMES.get(key, key): value for key, value in data.items()} if cls.OLD_NAMES else data
 
 
 def _from_file(info: ValidationInfo) -> bool:

@@ -1,7 +1,7 @@
 """The same migration in small, for hosts that do not have the memory or the link of the original.
 
 Kept is whatever has no dimension, so that times in units of T0 and the guest's run share come out alike: rates over the
-bandwidth, sizes over the memory, times (downtime, periods, hold times) over the pass time T0, the deadline in T0, and
+bandwidth, sizes over the memory, times (downtime, deadline, periods, hold times) over the pass time T0, and
 what each vCPU does. Not kept are constants of the host that no scenario holds, such as the interval of a quota: set
 against a shorter T0 they weigh more.
 """
@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from dqgym.errors import BadInputError
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES, SMALLEST_RING_ENTRIES, DirtyLog
 from dqgym.scenario.faults import telling
+from dqgym.scenario.hosts.host import Host
+from dqgym.scenario.limits import Span
 from dqgym.scenario.record import Record
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
@@ -70,7 +72,12 @@ def scaled(scenario: Scenario, memory_bytes: int, bandwidth_bytes_per_s: float) 
             link=_in_proportion(scenario.link, factors),
             device=_in_proportion(scenario.device, factors, working_set_bytes=device_pages * BASE_PAGE_BYTES),
             limits=_in_proportion(scenario.limits, factors),
-            dirty_log=DirtyLog(kind=scenario.dirty_log.kind, ring_entries=_ring_entries(scenario, factors)),
+            dirty_log=DirtyLog(
+                kind=scenario.dirty_log.kind,
+                ring_entries=_ring_entries(scenario, factors),
+                clear_chunk_bytes=max(round(scenario.dirty_log.clear_chunk_bytes * factors.size), BASE_PAGE_BYTES),
+            ),
+            host=_host(scenario.host, factors),
         )
 
 
@@ -117,10 +124,34 @@ def _in_proportion(record: AnyRecord, factors: _Factors, **others: object) -> An
 
 
 def _scaled_value(field_name: str, value: Any, factors: _Factors) -> Any:
+    if isinstance(value, Record):
+        return _in_proportion(value, factors)
+    if isinstance(value, Span):
+        return _scaled_span(value, factors)
     if value is None or not field_name.endswith("_s"):
         return value
     factor = factors.rate if field_name.endswith("_bytes_per_s") else factors.time
     return tuple(each * factor for each in value) if isinstance(value, tuple) else value * factor
+
+
+def _scaled_span(span: Span, factors: _Factors) -> Span:
+    """A time is scaled; pass times and rounds are what they were."""
+    factor = {"s": factors.time, "s/GiB": factors.time / float(factors.size)}.get(span.unit, 1.0)
+    return Span(span.value * factor, span.unit)
+
+
+def _host(host: Host | None, factors: _Factors) -> Host | None:
+    """A host whose scans, syncs and last stage take as much of a pass as they did; faults cost what they cost."""
+    if host is None:
+        return None
+    return host.model_copy(
+        update={
+            "scan_speed_bytes_per_s": host.scan_speed_bytes_per_s * factors.rate,
+            "last_stage_s": host.last_stage_s * factors.time,
+            "sync_per_gib_s": host.sync_per_gib_s * factors.time / float(factors.size),
+            "ring_entries_lost": None,
+        }
+    )
 
 
 def _ring_entries(scenario: Scenario, factors: _Factors) -> int:

@@ -7,9 +7,18 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from dqgym.errors import BadInputError
-from dqgym.scenario.bounds import MOST_DEADLINE_S, MOST_LINK_CHANGES, MOST_NAME_CHARACTERS, PASS_TIME_S
+from dqgym.scenario.bounds import (
+    DEADLINE_ALWAYS_ALLOWED_S,
+    DEADLINE_PASS_TIMES,
+    LEAST_DEADLINE_PASS_S,
+    MOST_DEADLINE_S,
+    MOST_LINK_CHANGES,
+    MOST_NAME_CHARACTERS,
+    PASS_TIME_S,
+)
 from dqgym.scenario.dirty_log import DirtyLog
-from dqgym.scenario.limits import DeviceWrites, Limits
+from dqgym.scenario.hosts.host import DEFAULT_HOST, Host
+from dqgym.scenario.limits import PAUSED_DEADLINES, DeviceWrites, Limits, Span
 from dqgym.scenario.link import Link
 from dqgym.scenario.record import Record
 from dqgym.scenario.vm import VirtualMachine
@@ -29,8 +38,9 @@ class Scenario(Record):
             not overlap, fit into the memory.
         link: bandwidth over time.
         device: writes that are charged to no vCPU.
-        limits: downtime and deadline.
+        limits: downtime, deadline and rounds, and what becomes of a migration that is not done by then.
         dirty_log: how the hypervisor learns which pages were written.
+        host: what the hypervisor takes beside the link's bandwidth; None: ``DEFAULT_HOST``.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=MOST_NAME_CHARACTERS)]
@@ -40,6 +50,7 @@ class Scenario(Record):
     device: DeviceWrites = DeviceWrites()
     limits: Limits = Limits()
     dirty_log: DirtyLog = DirtyLog()
+    host: Host | None = None
 
     @property
     def vcpus(self) -> int:
@@ -52,14 +63,40 @@ class Scenario(Record):
         return tuple(group for group in self.workload for _ in range(group.vcpus))
 
     @property
+    def host_or_default(self) -> Host:
+        """The host that it is played on."""
+        return self.host or DEFAULT_HOST
+
+    @property
+    def last_stage_s(self) -> float:
+        """The downtime where nothing is left to send."""
+        return self.host_or_default.last_stage_of(self.vm.memory_bytes + self.vm.zero_bytes)
+
+    @property
     def bandwidth_bytes_per_s(self) -> float:
-        """Nominal bandwidth of the link."""
+        """Nominal bandwidth of the migration: of the link, or of the sender where that is slower."""
         return self.link.nominal_bandwidth_bytes_per_s
 
     @property
     def ring_bytes(self) -> int:
-        """The bytes of pages that a vCPU's dirty ring holds."""
-        return self.dirty_log.ring_entries * self.vm.page_bytes
+        """The size of a vCPU's dirty ring, as bytes of pages; QEMU's dirty limit reckons with it."""
+        return self.dirty_log.ring_entries * self.vm.dirty_granule_bytes
+
+    @property
+    def cleared_ahead(self) -> float:
+        """Share of the memory whose dirty log is cleared before it is sent (``DirtyLog.cleared_ahead``)."""
+        return self.dirty_log.cleared_ahead(self.vm.memory_bytes, self.vm.dirty_granule_bytes)
+
+    @property
+    def ring_entries_lost(self) -> int:
+        """Entries of a dirty ring that stay free when it counts as full: the host's, where it says so."""
+        own = self.host_or_default.ring_entries_lost
+        return self.dirty_log.ring_entries_lost if own is None else own
+
+    @property
+    def full_ring_bytes(self) -> int:
+        """The bytes of pages that a vCPU's dirty ring holds when it counts as full."""
+        return (self.dirty_log.ring_entries - self.ring_entries_lost) * self.vm.dirty_granule_bytes
 
     @property
     def pass_time_s(self) -> float:
@@ -68,8 +105,29 @@ class Scenario(Record):
 
     @property
     def deadline_s(self) -> float:
-        """The migration has failed when it takes longer."""
-        return self.limits.deadline_pass_times * self.pass_time_s
+        """The migration has failed when it takes longer, or its guest is paused then."""
+        return self._in_seconds(self.limits.deadline, max(self.pass_time_s, LEAST_DEADLINE_PASS_S))
+
+    @property
+    def latest_end_s(self) -> float:
+        """The migration has ended by then: at its deadline, or, where that pauses the guest, at twice the deadline."""
+        return self.deadline_s * (PAUSED_DEADLINES if self.limits.pauses_at_deadline else 1.0)
+
+    def in_seconds(self, span: Span) -> float:
+        """A span of the limits in seconds; per GiB means all memory, pages of zeros included."""
+        return self._in_seconds(span, self.pass_time_s)
+
+    def _in_seconds(self, span: Span, pass_time_s: float) -> float:
+        return span.seconds(self.vm.memory_bytes + self.vm.zero_bytes, pass_time_s)
+
+    @model_validator(mode="after")
+    def _rings_hold_something(self) -> Scenario:
+        if self.ring_entries_lost >= self.dirty_log.ring_entries:
+            raise BadInputError(
+                f"host.ring_entries_lost={self.ring_entries_lost} must be less than dirty_log.ring_entries,"
+                f" {self.dirty_log.ring_entries}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_few_enough_vcpus(self) -> Scenario:
@@ -79,7 +137,7 @@ class Scenario(Record):
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> Scenario:
-        memory, page = self.vm.memory_bytes, self.vm.page_bytes
+        memory, page = self.vm.memory_bytes, self.vm.dirty_granule_bytes
         if memory < page:
             raise BadInputError(f"memory {format_bytes(memory)} is smaller than a page of {format_bytes(page)}")
         written = [(group.vcpus, group.working_set_bytes) for group in self.workload if group.writes]
@@ -106,19 +164,20 @@ class Scenario(Record):
         )
         if not PASS_TIME_S.least <= pass_time_s <= PASS_TIME_S.most:
             raise BadInputError(f"{said}, must be {PASS_TIME_S.allowed}")
-        if self.deadline_s > MOST_DEADLINE_S:
+        longest_s = max(DEADLINE_PASS_TIMES.most * pass_time_s, DEADLINE_ALWAYS_ALLOWED_S)
+        if self.deadline_s > min(longest_s, MOST_DEADLINE_S):
             raise BadInputError(
-                f"limits.deadline_pass_times {self.limits.deadline_pass_times:g} times {said}, makes a deadline of"
-                f" {self.deadline_s:g} s; allowed: at most {MOST_DEADLINE_S:g} s"
+                f"limits.deadline {self.limits.deadline} makes a deadline of {self.deadline_s:g} s, where {said};"
+                f" allowed: at most {MOST_DEADLINE_S:g} s and {DEADLINE_PASS_TIMES.most:g} T0, or a day"
             )
         return self
 
     @model_validator(mode="after")
     def _link_changes_seldom_enough(self) -> Scenario:
-        changes = self.link.changes_until(self.deadline_s)
+        changes = self.link.changes_until(self.latest_end_s)
         if changes > MOST_LINK_CHANGES:
             raise BadInputError(
-                f"link: the bandwidth changes {changes:.3g} times until the deadline, {self.deadline_s:g} s; allowed:"
+                f"link: the bandwidth changes {changes:.3g} times until the deadline, {self.latest_end_s:g} s; allowed:"
                 f" at most {MOST_LINK_CHANGES:,} times, so give longer {self.link.paced_by}"
             )
         return self

@@ -9,7 +9,8 @@ relative to the YAML file and whose first line names their columns, ``time_s`` a
   and ``rate_factors``. The column holds what a vCPU demands, so its group has no ``write_rate``: that is the highest
   value.
 
-Either is written back as lists, so that a scenario never depends on a second file once it is read.
+Either is written back as lists, so that a scenario never depends on a second file once it is read. Likewise ``host``
+may be a name or a file in place of a host's fields (``dqgym.scenario.hosts.host_files``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from dqgym.errors import BadInputError
 from dqgym.files import read_text, write_text
 from dqgym.scenario.bounds import MOST_ENTRIES
 from dqgym.scenario.faults import described
+from dqgym.scenario.hosts.host import Host
+from dqgym.scenario.hosts.host_files import find_host
 from dqgym.scenario.record import FROM_FILE
 from dqgym.scenario.scenario import Scenario
 
@@ -67,6 +70,11 @@ def scenario_to_content(scenario: Scenario) -> dict[str, Any]:
     return scenario.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def host_to_content(host: Host) -> dict[str, Any]:
+    """The content of a host's YAML file."""
+    return host.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 def scenario_from_yaml(text: str, source: str = "scenario", folder: Path | None = None) -> Scenario:
     """The scenario that a YAML text describes.
 
@@ -98,6 +106,8 @@ def scenario_from_content(content: object, source: str = "scenario", folder: Pat
 def _with_recordings_read(content: dict[str, Any], source: str, folder: Path) -> dict[str, Any]:
     """The content with every ``file`` of a recording replaced by the lists that it holds."""
     read = dict(content)
+    if isinstance(content.get("host"), str):
+        read["host"] = host_to_content(find_host(content["host"], folder))
     if _names_a_file(content.get("link"), "trace"):
         read["link"] = _link_read(content["link"], f"{source}: link", folder)
     if isinstance(content.get("workload"), list):

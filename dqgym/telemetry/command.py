@@ -47,6 +47,10 @@ class Command:
         share_unclaimed: bool [N] quota that a vCPU leaves unclaimed goes to a common pool for the others
             (the reference scheme of dirty quota); otherwise every vCPU keeps strictly to its own limit.
         sync: bool [N] make one extra dirty-log sync at the start of the interval.
+        kicks_wake: bool [N] a sync wakes the vCPUs that sleep for a full ring, so that it need not wait for them (QEMU
+            up to 8.1); otherwise they sleep to the end.
+        read_rings: bool [N] read all rings at the start of the interval without a sync of the sender's, as dirty limit
+            does when it measures; with ``kicks_wake`` that wakes sleepers, too.
     """
 
     dirty_limit_bytes_per_s: Annotated[Float32Array, Part(UNLIMITED, per_vcpu=True)]
@@ -54,6 +58,8 @@ class Command:
     ring_sleep_s: Annotated[Float32Array, Part(np.float32(0), per_vcpu=True)]
     share_unclaimed: Annotated[BoolArray, Part(np.bool_(False), per_vcpu=False)]
     sync: Annotated[BoolArray, Part(np.bool_(False), per_vcpu=False)]
+    kicks_wake: Annotated[BoolArray, Part(np.bool_(False), per_vcpu=False)]
+    read_rings: Annotated[BoolArray, Part(np.bool_(False), per_vcpu=False)]
 
 
 PARTS: Mapping[str, Part] = {

@@ -203,7 +203,9 @@ def encode_vm(vcpu, vcpu_first, vm, vm_first, facts, tile, vm_state, out, slots)
     out[Global.SYNC_DIRTY] = _f(vm_state[VmState.SYNC_DIRTY]) * per_memory
     for k in range(SQUASHED_GLOBALS):
         out[k] = squash(out[k])
-    threshold = _f(bandwidth * facts[FactColumn.DOWNTIME_LIMIT]) * per_memory
+    limit_s = vm[vm_first + VmField.DOWNTIME_LIMIT_S]
+    limit_s = limit_s if limit_s > 0.0 else facts[FactColumn.DOWNTIME_LIMIT]
+    threshold = _f(bandwidth * limit_s) * per_memory
     out[Global.ROUND] = min(_f(vm[vm_first + VmField.ROUND]) * _f(0.05), _f(1.0))
     out[Global.BANDWIDTH] = min(_f(bandwidth) * per_nominal, _f(4.0))
     out[Global.BANDWIDTH_MEAN] = min(_f(vm_state[VmState.BANDWIDTH_MEAN]) * per_nominal, _f(4.0))

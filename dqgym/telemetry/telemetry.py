@@ -25,8 +25,8 @@ class Facts:
         present: bool [N, V] which vCPU slots exist.
         memory_bytes: float64 [N] guest memory.
         bandwidth_bytes_per_s: float64 [N] configured (nominal) bandwidth of the migration.
-        downtime_limit_s: float64 [N] the pause that the user accepts.
-        deadline_s: float64 [N] the migration has failed when it takes longer.
+        downtime_limit_s: float64 [N] the pause that the user accepts, at the start (``downtime_limit_now`` for later).
+        deadline_s: float64 [N] the migration has failed when it takes longer, or its guest is paused then.
         ring_bytes: float64 [N] what a vCPU's dirty ring holds; asked for by `dirty-limit` alone.
         survey: what a survey before the migrations found; None without one.
     """
@@ -86,6 +86,10 @@ class VmField(IntEnum):
     """Bytes that all syncs so far found newly dirty (QEMU: num_dirty_pages_period, accumulated)."""
     SYNCED_SENT_BYTES = 9
     """Bytes sent up to the last sync."""
+    DOWNTIME_LIMIT_S = 10
+    """The downtime limit now in force; 0 where who made the telemetry does not say: it is that of the facts."""
+    PAUSED = 11
+    """1 where the guest has been paused, at the deadline or after the last round, so that the migration ends."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,12 @@ class Telemetry:
         return self.vm[:, field]
 
 
+def downtime_limit_now(facts: Facts, vm: FloatArray) -> FloatArray:
+    """[N] the downtime limits in force, for ``Telemetry.vm`` [N, len(VmField)]."""
+    now_s = vm[:, VmField.DOWNTIME_LIMIT_S]
+    return np.where(now_s > 0.0, now_s, facts.downtime_limit_s)
+
+
 def first_telemetry(facts: Facts) -> Telemetry:
     """The telemetry of N migrations that have not begun: nothing observed but a survey, all memory to send."""
     n, slots = facts.present.shape
@@ -121,6 +131,7 @@ def first_telemetry(facts: Facts) -> Telemetry:
     vm[:, VmField.BANDWIDTH_BYTES_PER_S] = facts.bandwidth_bytes_per_s
     vm[:, VmField.ROUND] = 1.0
     vm[:, VmField.SYNCS] = 1.0  # the one that setup makes
+    vm[:, VmField.DOWNTIME_LIMIT_S] = facts.downtime_limit_s
     if facts.survey is not None:
         vm[:, VmField.TIME_S] = vm[:, VmField.SYNC_TIME_S] = facts.survey.duration_s
     return Telemetry(vcpu=np.zeros((n, len(VcpuField), slots), dtype=np.float32), vm=vm, done=np.zeros(n, dtype=bool))

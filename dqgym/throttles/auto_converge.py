@@ -1,11 +1,13 @@
 """Auto-converge: QEMU's time-based throttle, which slows all vCPUs alike, step by step.
 
-The algorithm is the one of QEMU 10.0 (``migration/ram.c``: ``mig_throttle_guest_down``; ``system/cpu-throttle.c`` for
-the limits and the periodic sync), in its whole percents:
+The algorithm is the one of QEMU 10.0 (``migration/ram.c``: ``mig_throttle_guest_down``; ``migration/cpu-throttle.c``
+for the limits and the periodic sync), in its whole percents:
 
-* When to act is decided by ``dqgym.throttles.trigger``: dirty-log syncs, a hit where too much was found dirty.
+* When to act is decided by ``dqgym.throttles.qemu.trigger``: dirty-log syncs, a hit where too much was found dirty.
 * Every second hit is a step: the first to ``initial_percent``, each later one ``increment_percent`` higher, never above
   ``max_percent``, never down again.
+
+What older versions do differently is in ``dqgym.throttles.qemu.versions``.
 
 A vCPU throttled by p percent runs the share 1 - p / 100 of the time.
 """
@@ -13,7 +15,7 @@ A vCPU throttled by p percent runs the share 1 - p / 100 of the time.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -24,7 +26,8 @@ from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
 from dqgym.throttles.options import Described
-from dqgym.throttles.trigger import SyncTrigger, TriggerOptions, whole_ms
+from dqgym.throttles.qemu.trigger import SyncTrigger, TriggerOptions, whole_ms
+from dqgym.throttles.qemu.versions import NEWEST, Version, with_version
 
 LEAST_PERCENT, MOST_PERCENT = 1, 99
 """QEMU's CPU_THROTTLE_PCT_MIN and CPU_THROTTLE_PCT_MAX."""
@@ -38,21 +41,22 @@ TailSlow = Annotated[
     bool,
     Described("near the end add no more than would bring the dirty bytes to the trigger", qemu="cpu-throttle-tailslow"),
 ]
+PeriodicSync = Annotated[
+    bool, Described("from the second round on, sync when two 5 s ticks saw none (QEMU 9.2 and later)")
+]
 
 
-class AutoConvergeOptions(TriggerOptions):
-    """Parameters of the ladder; the defaults are QEMU's."""
+class LadderOptions(TriggerOptions):
+    """Parameters of the ladder; the defaults are those of today's QEMU."""
 
     initial_percent: InitialPercent = 20
     increment_percent: IncrementPercent = 10
     max_percent: Annotated[_Percent, Described("where the ladder ends", qemu="max-cpu-throttle")] = 99
     tail_slow: TailSlow = False
-    periodic_sync: Annotated[
-        bool, Described("from the second round on, sync when two 5 s ticks saw none (QEMU 9.2 and later)")
-    ] = False
+    periodic_sync: PeriodicSync = True
 
     @model_validator(mode="after")
-    def _ladder_goes_up(self) -> AutoConvergeOptions:
+    def _ladder_goes_up(self) -> Self:
         if self.max_percent < self.initial_percent:
             raise BadInputError(
                 f"max_percent={self.max_percent} must not be below initial_percent={self.initial_percent}"
@@ -60,10 +64,21 @@ class AutoConvergeOptions(TriggerOptions):
         return self
 
 
+class AutoConvergeOptions(LadderOptions):
+    """The ladder as a version of QEMU has it; options that are given count before those of the version."""
+
+    qemu: Version = NEWEST
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version(cls, options: Any) -> Any:
+        return with_version("auto-converge", options)
+
+
 class AutoConverge:
     """QEMU's auto-converge for N migrations at a time."""
 
-    def __init__(self, options: AutoConvergeOptions | None = None, name: str = "auto-converge") -> None:
+    def __init__(self, options: LadderOptions | None = None, name: str = "auto-converge") -> None:
         self.name = name
         self.control_interval: ControlInterval = BASELINE_INTERVAL
         self.options = options or AutoConvergeOptions()
@@ -90,7 +105,7 @@ class AutoConverge:
 
 
 def stepped_percent(
-    percent: IntArray, dirty_bytes: FloatArray, trigger_bytes: FloatArray, options: AutoConvergeOptions
+    percent: IntArray, dirty_bytes: FloatArray, trigger_bytes: FloatArray, options: LadderOptions
 ) -> IntArray:
     """[K] the throttle percentage after a step up from ``percent`` (0: not throttled yet).
 

@@ -11,23 +11,25 @@ The algorithm is that of QEMU 10.0 (``system/dirtylimit.c``, ``migration/ram.c``
   of it.
 
 A vCPU that fills no ring (a reader) never sleeps. But the sleep is no rate: after it a whole ring is dirtied at full
-speed, and a dirty-log sync waits for the sleepers, so a migration may not converge although the mean rate is low.
+speed, and a dirty-log sync waits for the sleepers, so a migration may not converge although the mean rate is low. Up to
+QEMU 8.1 a sync ends the sleep instead (``dqgym.throttles.qemu.versions``), so none is longer than a period.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dqgym.arrays import BoolArray, FloatArray
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
 from dqgym.throttles.options import Described
-from dqgym.throttles.trigger import SyncTrigger, TriggerOptions
+from dqgym.throttles.qemu.trigger import SyncTrigger, TriggerOptions
+from dqgym.throttles.qemu.versions import NEWEST, Version, with_version
 from dqgym.units import MIB
 
 TOLERANCE_MIB_PER_S = 25
@@ -58,6 +60,16 @@ class DirtyLimitOptions(TriggerOptions):
         Field(ge=0.001, le=1),
         Described("how often the rates are measured", qemu="x-vcpu-dirty-limit-period", qemu_scale=0.001),
     ] = 1.0
+    kicks_wake: Annotated[
+        bool, Described("a sync of the dirty log, each measurement's too, ends all sleeps (QEMU up to 8.1)")
+    ] = False
+    whole_mib: Annotated[bool, Described("a measured rate is whole MiB over the period (QEMU up to 8.1)")] = False
+    qemu: Version = NEWEST
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version(cls, options: Any) -> Any:
+        return with_version("dirty-limit", options)
 
 
 class DirtyLimit:
@@ -88,17 +100,21 @@ class DirtyLimit:
         self._measured_bytes = np.where(
             self._limited[:, None], self._measured_bytes + telemetry.per_vcpu(VcpuField.DIRTIED_BYTES), 0.0
         )
-        # The measurement ends with a sync, which waits until nobody sleeps.
-        sleeps = telemetry.per_vcpu(VcpuField.STALLED_S) >= 0.99 * interval_s[:, None]
-        due = (self._measured_s >= self.options.period_s - 1e-6) & ~sleeps.any(axis=1)
+        due = self._measured_s >= self.options.period_s - 1e-6
+        if not self.options.kicks_wake:  # The measurement ends with a sync, which waits until nobody sleeps.
+            due &= ~(telemetry.per_vcpu(VcpuField.STALLED_S) >= 0.99 * interval_s[:, None]).any(axis=1)
         if due.any():
             self._adjust(due)
         self._limited |= self._trigger.fires(telemetry)
-        return replace(self._free, ring_sleep_s=(self._sleep_us * 1e-6).astype(np.float32))
+        ring_sleep_s = (self._sleep_us * 1e-6).astype(np.float32)
+        if not self.options.kicks_wake:
+            return replace(self._free, ring_sleep_s=ring_sleep_s)
+        return replace(self._free, ring_sleep_s=ring_sleep_s, kicks_wake=self._limited.copy(), read_rings=due)
 
     def _adjust(self, due: BoolArray) -> None:
         """Set the sleeps anew where a period is over, and begin another."""
-        rate = np.floor(self._measured_bytes / MIB / np.maximum(self._measured_s, 1e-9)[:, None])
+        mib, measured_s = self._measured_bytes / MIB, np.maximum(self._measured_s, 1e-9)[:, None]
+        rate = np.floor((np.floor(mib) if self.options.whole_mib else mib) / measured_s)
         highest = np.maximum(self._highest_mib_per_s, rate.max(axis=1, keepdims=True))
         ring_full_us = np.floor(self._ring_mib * 1e6 / np.maximum(highest, 1.0))
         adjusted = adjusted_sleep_us(self._sleep_us, rate, self._limit_mib_per_s, ring_full_us)

@@ -31,7 +31,7 @@ THROTTLES: tuple[ThrottleRow[Any], ...] = (
         AutoConverge,
         Style("#E69F00", "^"),
         roles=(Role.MAINLINE, Role.USUAL),
-        source="QEMU 10.0: migration/ram.c, system/cpu-throttle.c",
+        source="QEMU 10.0: migration/ram.c, migration/cpu-throttle.c",
     ),
     ThrottleRow(
         "current",

@@ -22,6 +22,7 @@ from scipy.optimize import least_squares, minimize
 from dqgym.arrays import FloatArray
 from dqgym.model.parameters import ModelParameters
 from dqgym.scenario import Limits
+from dqgym.scenario.limits import pass_times
 from dqgym.scenario.suites.cover_letter import LetterRow, letter_rows, letter_scenario
 from dqgym.throttles.dirty_quota import DirtyQuotaOptions
 from experiments.calibration.settings import Settings
@@ -148,7 +149,7 @@ class TableFit:
         if key not in self._deviations:
             rows = self._rows[throttle]
             scenarios = [
-                letter_scenario(row).model_copy(update={"limits": Limits(deadline_pass_times=DEADLINE_PASS_TIMES)})
+                letter_scenario(row).model_copy(update={"limits": Limits(deadline=pass_times(DEADLINE_PASS_TIMES))})
                 for row in rows
             ]
             model_s = settings.migrate(scenarios, settings.throttle(throttle)).total_time_s

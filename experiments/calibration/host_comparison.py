@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
+from dqgym.backends.kvm.feasibility import as_played
 from dqgym.backends.kvm.host.measure import HostCosts
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.run import run_all
@@ -221,7 +222,7 @@ def _scenarios(known: Suite, rows: Iterable[Row]) -> list[Scenario]:
                 f"results of suite {suite!r}: scenario {row.scenario!r} with {len(row.guest_runtime_per_vcpu)} vCPUs,"
                 f" it has {scenarios[row.scenario].vcpus}"
             )
-    return [scenarios[row.scenario] for row in rows]
+    return [as_played(scenarios[row.scenario]) for row in rows]
 
 
 def _pair(real: Sequence[Row], model: Sequence[Row]) -> HostPair:

@@ -13,8 +13,11 @@ from experiments.folders import FolderKind, filling_folder
 from experiments.reporting.pages import split_at_marks
 from experiments.reporting.tables import Table, markdown, say, show
 
-BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
+Marks = tuple[str, str]
+BEGIN, END = MARKS = ("<!-- calibration: begin -->", "<!-- calibration: end -->")
 """Between these lines of a page, ``dqgym calibrate --update`` writes its tables."""
+FIELD_MARKS: Marks = ("<!-- field: begin -->", "<!-- field: end -->")
+"""The same for ``dqgym calibrate field --update``."""
 PARAMETERS_FILE = "parameters.yaml"
 RESULTS = FolderKind("folder of `dqgym calibrate`", ("calibration.json",))
 
@@ -39,22 +42,24 @@ class Output:
         as_json: print one JSON object instead of tables.
         folder: a new one or one to replace; None: none is written.
         page: of Markdown, whose tables are replaced; None: none is.
+        marks: between which lines of the page.
     """
 
     as_json: bool = False
     folder: Path | None = None
     page: Path | None = None
+    marks: Marks = MARKS
 
     def require_marks(self) -> None:
         """Raise a BadInputError for a page without its two marks: said first, so that it costs no measurement."""
         if self.page is not None:
-            with_tables(read_text(self.page, "page"), [], str(self.page))
+            with_tables(read_text(self.page, "page"), [], str(self.page), self.marks)
 
     def publish(self, found: Found, fill: Callable[[Path], None]) -> None:
         """Print what was found and write it; ``fill`` puts more files into the folder, beside ``calibration.json``."""
         console = show(found.tables(), found.document(), self.as_json)
         if self.page is not None:
-            page = with_tables(read_text(self.page, "page"), found.tables(), str(self.page))
+            page = with_tables(read_text(self.page, "page"), found.tables(), str(self.page), self.marks)
             write_text(self.page, page)
             say(console, f"tables: {self.page}")
         if self.folder is not None:
@@ -65,11 +70,12 @@ class Output:
             say(console, f"results: {self.folder}")
 
 
-def with_tables(page: str, tables: Sequence[Table], source: str) -> str:
+def with_tables(page: str, tables: Sequence[Table], source: str, marks: Marks = MARKS) -> str:
     """The page with the text between its two marks replaced by the tables.
 
     Raises:
         BadInputError: ``source`` does not have each mark once, in their order.
     """
-    before, _, after = split_at_marks(page, BEGIN, END, source)
-    return f"{before}{BEGIN}\n\n{markdown(tables)}\n{END}{after}"
+    begin, end = marks
+    before, _, after = split_at_marks(page, begin, end, source)
+    return f"{before}{begin}\n\n{markdown(tables)}\n{end}{after}"

@@ -100,7 +100,6 @@ def _run_throttle(run: RecordedRun) -> Throttle:
                 max_percent=run.max_throttle,
                 trigger_percent=run.trigger_threshold,
                 tail_slow=run.tail_slow,
-                periodic_sync=True,
             )
         case "dirty-limit":
             return make_throttle(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dqgym.scenario.recordings.qemu_scenario import dirty_log
 from dqgym.units import MIB
 from experiments.calibration.fit import HeldOut, fitted_values
 from experiments.calibration.letter_tables import LetterTable, LetterTime, RuntimeTable
@@ -297,7 +298,7 @@ def _run_cells(pair: RunPair) -> tuple[str, ...]:
         run.id,
         run.mode,
         run.host,
-        "software" if run.accelerator.startswith("tcg") else "ring",
+        dirty_log(run).kind,
         f"{run.working_set_bytes / MIB:.0f} MiB",
         f"{vcpus}: {run.demand_bytes_per_s / MIB:.0f} MiB/s" + (", open" if run.open_loop else ""),
         f"{run.bandwidth_bytes_per_s / MIB:.0f} MiB/s",

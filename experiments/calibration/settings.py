@@ -16,7 +16,7 @@ from dqgym.throttles.base import Throttle
 from dqgym.throttles.registry import make_throttle
 
 VCPU_SLOTS = 32
-"""Of every migration here: as many as the widest row needs, so that kernels are compiled for one number of slots."""
+"""Of every migration here, or more: as many as the letter's widest row needs, so that kernels are compiled once."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,13 @@ class Settings:
         """A throttle with these options. BadInputError for an option that it does not have."""
         return make_throttle(name, **self.throttle_options.get(name, {}))
 
-    def migrate(self, scenarios: Sequence[Scenario], throttle: Throttle) -> Outcomes:
-        """Migrate the scenarios side by side in the model."""
-        with closing(ModelBackend(self.parameters, VCPU_SLOTS)) as backend:
-            return run_migrations(backend, scenarios, throttle, [0] * len(scenarios))
+    def migrate(
+        self, scenarios: Sequence[Scenario], throttle: Throttle, seeds: Sequence[int] | None = None
+    ) -> Outcomes:
+        """Migrate the scenarios side by side in the model, all under seed 0 unless others are given."""
+        slots = max(VCPU_SLOTS, *(scenario.vcpus for scenario in scenarios))
+        with closing(ModelBackend(self.parameters, slots)) as backend:
+            return run_migrations(backend, scenarios, throttle, seeds or [0] * len(scenarios))
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -61,6 +61,14 @@ Seed = Annotated[int, typer.Option(help="Decides all that is random.", min=0)]
 TraceFile = Annotated[
     Path | None, typer.Option(help="Write the time line as JSON; a file of that name is replaced.", dir_okay=False)
 ]
+HostSource = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|NAME",
+        help="Host that it is played on: a file of its parameters, or the name of one that is shipped; else the"
+        " scenario's own.",
+    ),
+]
 PlotFile = Annotated[
     Path | None,
     typer.Option(help="Write a picture (PNG) of the time line; a file of that name is replaced.", dir_okay=False),

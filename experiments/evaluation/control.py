@@ -43,6 +43,8 @@ class ControlledMigration:
     rounds: int
     takeovers: tuple[str, ...]
     """Why the guard handed the migration to the fallback; empty where the policy ran it to its end."""
+    forced: bool = False
+    """It converged only because the guest was paused, at the deadline or after the last round."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def _migrations(
             takeovers=tuple(
                 f"{one.reason} at {one.time_s:.3g} s: {one.detail}" for one in takeovers if one.migration == i
             ),
+            forced=bool(outcomes.forced[i]),
         )
         for i, scenario in enumerate(scenarios)
     )
@@ -199,7 +202,7 @@ def _table(report: ControlReport) -> Table:
 def _cells(migration: ControlledMigration) -> tuple[str, ...]:
     return (
         migration.scenario,
-        "yes" if migration.converged else "NO",
+        "by force" if migration.forced else "yes" if migration.converged else "NO",
         f"{migration.total_time_s:.1f}",
         f"{migration.time_over_t0:.2f}",
         f"{migration.downtime_s:.3f}" if migration.converged else "-",

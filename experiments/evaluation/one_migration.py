@@ -114,6 +114,7 @@ def describe_outcome(outcomes: Outcomes, order: Order, throttle: str) -> dict[st
             "seed": order.seed,
             "preference": order.preference,
             "converged": outcomes.converged[0],
+            "forced": outcomes.forced[0],
             "total_time_s": outcomes.total_time_s[0],
             "time_over_t0": outcomes.time_over_t0[0],
             "downtime_s": outcomes.downtime_s[0],

@@ -8,6 +8,7 @@ import os
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario, load_scenario
+from dqgym.scenario.hosts.host_files import find_host
 from dqgym.scenario.suites import Suite, get_suite
 from experiments.named_files import SCENARIOS
 
@@ -38,6 +39,17 @@ def find_scenario(source: str) -> Scenario:
         hint = did_you_mean(name, scenarios)
         raise BadInputError(f"suite {suite_name!r} has no scenario {name!r}{hint}; scenarios: {', '.join(scenarios)}")
     return scenarios[name]
+
+
+def on_host(scenario: Scenario, host: str | None) -> Scenario:
+    """The scenario on a host that a command line names; as it is where it names none.
+
+    Raises:
+        BadInputError: there is no such host, or its file cannot be used.
+    """
+    if host is None:
+        return scenario
+    return Scenario.model_validate({**dict(scenario), "host": find_host(host)})
 
 
 def _load(source: str) -> Scenario:

@@ -17,6 +17,7 @@ from dqgym.arrays import FloatArray
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.scenario.bounds import DEADLINE_PASS_TIMES
+from dqgym.scenario.limits import pass_times
 from dqgym.scenario.recordings.inference import PATTERNS, Demand
 from dqgym.scenario.recordings.log_scenario import Imported, with_demand
 from dqgym.scenario.recordings.migration_log import MigrationLog, Reading, Round, rounds_of
@@ -41,6 +42,8 @@ SOME = tuple(np.geomspace(0.6, 1.7, 81).tolist())
 BOUND = 2.0
 NO_WORSE = 0.01
 """A rate or a set is only known from below where ``BOUND`` times as much misses the log by no more than this."""
+SLOWER = 1.25
+MOST_SLOWER = 14
 LONGER = 1.3
 """A guest that takes this many times the log's time is not played to its end."""
 STEPS_AHEAD = 8
@@ -100,7 +103,21 @@ def _with_bounds(imported: Imported, throttle: str, best: Played) -> Played:
         for one, grid in others
     )
     sized = not demand.set_is_known and twice_as_large.working_set_bytes <= most_bytes
-    return replace(best, demand=replace(demand, rate_is_least=as_fast, set_is_least=as_large and sized))
+    if as_fast:
+        best = _slowest(imported, throttle, best)
+    return replace(best, demand=replace(best.demand, rate_is_least=as_fast, set_is_least=as_large and sized))
+
+
+def _slowest(imported: Imported, throttle: str, best: Played) -> Played:
+    """Of guests that fit as well, one that writes about as slowly as it can: a lower bound must be one."""
+    most_miss = best.miss + NO_WORSE
+    for _ in range(MOST_SLOWER):
+        other = replace(best.demand, rate_bytes_per_s=best.demand.rate_bytes_per_s / SLOWER)
+        slower = _best(imported, throttle, _around(other, Grid(sets=SOME, rates=(1.0,)), imported.log.in_a_loop))
+        if slower.miss > most_miss:
+            break
+        best = slower
+    return best
 
 
 def _miss_of(played: Played) -> float:
@@ -140,7 +157,7 @@ def _best(imported: Imported, throttle: str, demands: Sequence[Demand]) -> Playe
 def _played(
     log: MigrationLog, demands: Sequence[Demand], scenarios: Sequence[Scenario], throttle: str
 ) -> Iterator[Played]:
-    most_s = LONGER * log.total_time_s
+    most_s = _horizon_s(log)
     looks: list[FloatArray] = []
     backend = ModelBackend()
     try:
@@ -160,12 +177,17 @@ def _played(
         yield Played(demand, scenario, converged, time_s, miss)
 
 
+def _horizon_s(log: MigrationLog) -> float:
+    """For how long a guest is played: a little longer than the log, or than the rounds of it that count."""
+    rounds = rounds_of(log)[: STEPS_AHEAD + 1]
+    over_s = rounds[-1].end_s if rounds and log.converged is False else log.total_time_s
+    return LONGER * min(over_s, log.total_time_s)
+
+
 def _ending(scenario: Scenario, most_s: float) -> Scenario:
     """The scenario with a deadline that is soon enough not to waste time."""
-    pass_times = min(max(most_s / scenario.pass_time_s, 1.01), DEADLINE_PASS_TIMES.most)
-    return scenario.model_copy(
-        update={"limits": scenario.limits.model_copy(update={"deadline_pass_times": pass_times})}
-    )
+    deadline = pass_times(min(max(most_s / scenario.pass_time_s, 1.01), DEADLINE_PASS_TIMES.most))
+    return scenario.model_copy(update={"limits": scenario.limits.model_copy(update={"deadline": deadline})})
 
 
 def _log_of(seen: FloatArray, log: MigrationLog, scenario: Scenario) -> MigrationLog:

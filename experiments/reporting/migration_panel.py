@@ -17,7 +17,7 @@ def migration_panel(result: Mapping[str, Any]) -> Panel:
     """What became of one migration (``dqgym simulate --json``), line by line."""
     downtime_s = result["downtime_s"]
     lines = {
-        "converged": "yes" if result["converged"] else "NO: it missed its deadline",
+        "converged": _verdict(result),
         "migration time": f"{result['total_time_s']:,.1f} s = {result['time_over_t0']:.2f} T0",
         "downtime": "-" if downtime_s is None else f"{downtime_s * 1000:,.0f} ms",
         "guest runtime": f"{result['guest_runtime']:.1%}, worst vCPU {result['worst_vcpu_runtime']:.1%}",
@@ -31,6 +31,12 @@ def migration_panel(result: Mapping[str, Any]) -> Panel:
     for name, value in lines.items():
         grid.add_row(Text(name, "bold"), Text(value))
     return Panel(grid, title=f"{result['scenario']} under {result['throttle']}", expand=False)
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    if result["forced"]:
+        return "by force: the guest was paused until all was sent"
+    return "yes" if result["converged"] else "NO: it was cancelled, or missed its deadline"
 
 
 def _evidence_lines(result: Mapping[str, Any]) -> dict[str, str]:

@@ -69,8 +69,9 @@ def showing_migration(scenario: Scenario, throttle: str, show: bool = True) -> I
     def said(telemetry: Telemetry) -> str:
         vm = telemetry.vm[0]
         return (
-            f"{vm[VmField.TIME_S]:,.1f} s of at most {scenario.deadline_s:,.0f} s, round {vm[VmField.ROUND]:.0f},"
+            f"{vm[VmField.TIME_S]:,.1f} s of at most {scenario.latest_end_s:,.0f} s, round {vm[VmField.ROUND]:.0f},"
             f" {vm[VmField.REMAINING_BYTES] / 1e9:,.2f} GB to send"
+            f"{', the guest is paused' if vm[VmField.PAUSED] > 0 else ''}"
         )
 
     if not show:

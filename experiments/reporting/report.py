@@ -76,6 +76,12 @@ def _summary_table(suite: str, summaries: Sequence[Summary], takeovers: Sequence
         ],
         notes=[
             *(
+                f"{one.throttle}, c = {one.preference:g}: {one.forced_share:.0%} converged by force: their guests were"
+                " paused, at the deadline or after the last round"
+                for one in ordered
+                if one.forced_share > 0
+            ),
+            *(
                 f"{throttle}: {seeds} training seeds, each on all {ordered[0].scenarios} scenarios"
                 for throttle, seeds in dict.fromkeys((one.throttle, one.training_seeds) for one in ordered)
                 if seeds > 1

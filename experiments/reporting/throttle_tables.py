@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from dqgym.throttles.option_texts import Option, options_of
+from dqgym.throttles.options import OptionValue
+from dqgym.throttles.qemu.versions import HISTORIES, Change
 from dqgym.throttles.rows.row import ThrottleRow
 from dqgym.throttles.rules.tuned import distributions
 from experiments.reporting.tables import Table
@@ -20,6 +22,7 @@ def describe_throttle(row: ThrottleRow[Any]) -> dict[str, Any]:
         "source": row.source,
         "tuned_for": distributions(row.name),
         "options": [asdict(option) for option in options_of(row.options)],
+        "qemu": [asdict(change) for change in _changes(row)],
     }
 
 
@@ -50,6 +53,27 @@ def options_table(rows: Sequence[ThrottleRow[Any]]) -> Table:
     )
 
 
+def versions_table(rows: Sequence[ThrottleRow[Any]]) -> Table:
+    """What changed from version to version of QEMU, a line each; without lines where QEMU has none of the throttles."""
+    return Table.of(
+        title="By version of QEMU, written THROTTLE:qemu=VERSION",
+        header=("throttle", "since QEMU", "option", "before", "now", "what", "source"),
+        rows=[
+            (row.name, change.since, change.option, _value(change.before), _value(change.now), change.what,
+             change.source)
+            for row in rows
+            for change in _changes(row)
+        ],
+        notes=[f"{row.name} is in QEMU since {HISTORIES[row.name].first}." for row in rows if row.name in HISTORIES],
+        text_columns=7,
+        expendable=("source",),
+    )  # fmt: skip
+
+
+def _changes(row: ThrottleRow[Any]) -> Sequence[Change]:
+    return HISTORIES[row.name].changes if row.name in HISTORIES else ()
+
+
 def _notes(rows: Sequence[ThrottleRow[Any]]) -> list[str]:
     notes = [
         "A value has its unit (limit=10 MiB/s), but for % and T0, where a number is enough. A switch that is only named"
@@ -64,11 +88,15 @@ def _notes(rows: Sequence[ThrottleRow[Any]]) -> list[str]:
 
 
 def _default(option: Option) -> str:
-    match option.default:
+    return _value(option.default)
+
+
+def _value(value: OptionValue | None) -> str:
+    match value:
         case bool():
-            return "on" if option.default else "off"
+            return "on" if value else "off"
         case int() | float():
-            return f"{option.default:.10g}"
+            return f"{value:.10g}"
         case None:
             return "none"
-    return str(option.default)
+    return str(value)

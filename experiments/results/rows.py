@@ -43,6 +43,7 @@ class Stratum:
         guest_runtime: [S, N].
         worst_vcpu_runtime: [S, N].
         converged: [S, N], 1 or 0.
+        forced: [S, N], 1 or 0.
     """
 
     migrations: tuple[Migration, ...]
@@ -52,6 +53,7 @@ class Stratum:
     guest_runtime: FloatArray
     worst_vcpu_runtime: FloatArray
     converged: FloatArray
+    forced: FloatArray
 
 
 def rows_from_outcomes(
@@ -86,6 +88,7 @@ def rows_from_outcomes(
                 cost=float(cost[i]),
                 guest_runtime_per_vcpu=_present_only(outcomes.guest_runtime_per_vcpu[i]),
                 training_seed=training_seed,
+                forced=bool(outcomes.forced[i]),
             )
             for i, scenario in enumerate(scenarios)
         ]
@@ -129,6 +132,7 @@ def _stratum(key: Key, by_seed: Mapping[int | None, list[Row]]) -> Stratum:
         guest_runtime=values(lambda row: row.guest_runtime),
         worst_vcpu_runtime=values(lambda row: row.worst_vcpu_runtime),
         converged=values(lambda row: row.converged),
+        forced=values(lambda row: row.forced),
     )
 
 
@@ -170,6 +174,7 @@ def _summary(key: Key, stratum: Stratum, bootstrap: Bootstrap) -> Summary:
         converged_share=float(stratum.converged.mean()),
         scenarios=len(stratum.migrations),
         training_seeds=len(stratum.training_seeds),
+        forced_share=float(stratum.forced.mean()),
     )
 
 

@@ -22,4 +22,6 @@ def random_command(rng: np.random.Generator, facts: Facts) -> Command:
         ring_sleep_s=np.where(asleep & ~stopped, 0.2, 0.0).astype(np.float32),
         share_unclaimed=rng.random(shape[0]) < 0.5,
         sync=rng.random(shape[0]) < 0.1,
+        kicks_wake=rng.random(shape[0]) < 0.2,
+        read_rings=rng.random(shape[0]) < 0.1,
     )

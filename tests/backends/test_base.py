@@ -19,6 +19,8 @@ def outcomes(*runtimes: tuple[float, ...]) -> Outcomes:
         max_throttle_percent=np.zeros(n),
         stall_s=np.zeros(n),
         pass_time_s=np.full(n, 10.0),
+        deadline_s=np.full(n, 200.0),
+        forced=np.zeros(n, dtype=bool),
     )
 
 

@@ -169,6 +169,8 @@ class FakeBackend:
             max_throttle_percent=100 * (1 - self._least_cap),
             stall_s=np.zeros(len(time_s)),
             pass_time_s=self.facts.pass_time_s,
+            deadline_s=self.facts.deadline_s,
+            forced=np.zeros(len(time_s), dtype=bool),
         )
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.guard import Guard, GuardOptions, Reason, Takeover
 from dqgym.controller.loop import run_migrations
-from dqgym.scenario import ConstantLink, Scenario, VcpuGroup, VirtualMachine
+from dqgym.scenario import ConstantLink, DirtyLog, Scenario, VcpuGroup, VirtualMachine
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL
 from dqgym.telemetry.telemetry import Facts, Telemetry, VmField
@@ -283,7 +283,10 @@ def throttled_from_a_tenth_on(link_share: float) -> NDArray[np.bool_]:
     vm, link = VirtualMachine(memory_bytes=4 * 2**30), ConstantLink(bandwidth_bytes_per_s=100 * MIB)
     backend = Watched()
     guard = Guard(Policy(limit_of(0.01)), make_throttle("dirty-quota"))
-    run_migrations(backend, [Scenario(name="writer", vm=vm, workload=(group,), link=link)], guard, [0])
+    # The estimate is for a log that is cleared page by page: in the first round only stores to what was sent count.
+    log = DirtyLog(clear_chunk_bytes=4096)
+    scenario = Scenario(name="writer", vm=vm, workload=(group,), link=link, dirty_log=log)
+    run_migrations(backend, [scenario], guard, [0])
     return np.array(backend.throttled[1:])[np.array(backend.sent_share[:-1]) >= 0.1]
 
 

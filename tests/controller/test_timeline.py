@@ -74,6 +74,8 @@ def test_its_export_is_json_without_infinities() -> None:
         "run_share",
         "run_share_cap",
         "round",
+        "downtime_limit_s",
+        "paused",
     }
 
 

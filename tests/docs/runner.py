@@ -20,7 +20,7 @@ from tests.docs.pages import AT_THE_TOP, BEFORE, Block, Page, Rule
 
 ROOT = Path(__file__).parents[2]
 """The checkout that is tested."""
-CHECKOUT = (*AT_THE_TOP, "Makefile", "pyproject.toml", "configs", "docs", "dqgym")
+CHECKOUT = (*AT_THE_TOP, "Makefile", "pyproject.toml", "configs", "docs", "dqgym", "examples")
 """What of it a reader's commands find by path; what they run is installed."""
 LONGEST_S = 600
 """Nothing on a page may take longer in tests."""

@@ -19,6 +19,7 @@ from dqgym.envs.migration import MigrationEnv
 from dqgym.envs.reward import TERM_KEYS
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.scenario import save_scenario
+from dqgym.scenario.limits import Limits, pass_times
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES, PerVcpu
 from tests.model.migrations import NO_COSTS, READERS, scenario, writers
 
@@ -149,7 +150,7 @@ def test_the_observation_has_what_the_survey_found():
 def test_a_missed_deadline_costs_the_whole_migration_once_more():
     greedy = scenario(
         writers("uniform", set_mb=150.0, rate_mb_per_s=50.0), memory_mb=200.0,
-        limits=ONE_WRITER.limits.model_copy(update={"deadline_pass_times": 3.0}),
+        limits=ONE_WRITER.limits.model_copy(update={"deadline": pass_times(3.0)}),
     )  # fmt: skip
     env = one_writer(scenario=greedy, preference=0.5)
     env.reset(seed=0)
@@ -348,3 +349,29 @@ def test_an_argument_that_is_wrong_is_named(keywords, message):
 def test_a_keyword_that_is_misspelt_is_refused():
     with pytest.raises(TypeError, match="preferences"):
         single(preferences=0.2)
+
+
+def test_a_pause_at_the_deadline_goes_on_until_all_is_sent_and_is_told_of():
+    """In the single environment and the vector alike."""
+    limits = Limits(downtime_s=0.01, deadline="4 T0", on_deadline="pause")
+    greedy = scenario(writers("uniform", set_mb=150.0, rate_mb_per_s=50.0), memory_mb=200.0, limits=limits)
+    env = one_writer(scenario=greedy, preference=0.5)
+    env.reset(seed=0)
+    terminated, total = False, 0.0
+    while not terminated:
+        _, reward, terminated, truncated, info = env.step(FREE)
+        total += reward
+        assert not truncated
+    assert (info["converged"], info["forced"]) == (1.0, 1.0)
+    assert 4.0 < info["time_over_t0"] < 5.0
+    assert info["downtime_s"] == pytest.approx(info["total_time_s"] - 4.0 * info["pass_time_s"], abs=1e-3)
+    assert total == pytest.approx(-info["cost"], rel=1e-6)
+    assert info["term_deadline"] == 0.0
+    envs = gym.make_vec("dqgym/Migration-v0", num_envs=2, scenario=greedy, preference=0.5, vcpu_slots=env.options.slots)
+    envs.reset(seed=0)
+    ended = np.zeros(2, dtype=bool)
+    while not ended.any():
+        _, _, ended, _, infos = envs.step(np.broadcast_to(FREE, (2, *FREE.shape)))
+    final = infos.get("final_info", infos)
+    assert final["forced"][ended].all()
+    assert final["cost"][ended] == pytest.approx(info["cost"], rel=1e-3)

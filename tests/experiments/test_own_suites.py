@@ -34,6 +34,7 @@ vm: {{memory: {memory}}}
 workload:
 - {{vcpus: {vcpus}, pattern: uniform, working_set: 16 MiB, write_rate: 30 MiB/s}}
 link: {{kind: constant, bandwidth: 64 MiB/s}}
+dirty_log: {{clear_chunk: 4 KiB}}
 """
 SAMPLER = """
 sampler:

@@ -12,7 +12,7 @@ from experiments.cli.app import app
 WRONG_USES = [
     ("control nothere", "policy bundle nothere: no such folder"),
     ("control defualt --suite mixed", "did you mean 'default'?"),
-    ("control tuned-rule --suite mixed", "a throttle, not a policy bundle"),
+    ("control tuned-rule --suite mixed", "a throttle or policy, not a policy bundle"),
     ("control {pipes} --suite mixed", "has no manifest.json"),
     ("control {deep} --suite mixed", "manifest.json: not valid JSON: nested too deep"),
     ("control default", "name either --suite or --scenario"),

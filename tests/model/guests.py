@@ -40,7 +40,7 @@ def guest(*workload: VcpuGroup, pages: int = 1000, log: str = "bitmap", downtime
         workload=workload or (READERS,),
         link=others.pop("link", link(100.0)),
         limits=Limits(downtime_s=downtime_s, deadline_pass_times=10.0),
-        dirty_log=DirtyLog(kind=log, ring_entries=1024),
+        dirty_log=DirtyLog(kind=log, ring_entries=1024, clear_chunk_bytes=PAGE),
         **others,
     )
 
@@ -51,9 +51,9 @@ class Run:
     def __init__(self, scenario: Scenario, parameters=NO_COSTS, layout=None, seed: int = 0) -> None:
         self.backend = ReferenceBackend(parameters, vcpu_slots=4, layout=layout)
         self.at: Telemetry = self.backend.start([scenario], [seed])
-        self.page = scenario.vm.page_bytes
+        self.page = scenario.vm.dirty_granule_bytes
 
-    def command(self, limit_pages_per_s=np.inf, cap=1.0, ring_sleep_s=0.0, pool=False, sync=False) -> Command:
+    def command(self, limit_pages_per_s=np.inf, cap=1.0, ring_sleep_s=0.0, pool=False, **switches) -> Command:
         free = free_command(self.backend.facts)
         return replace(
             free,
@@ -61,7 +61,7 @@ class Run:
             run_share_cap=np.full((1, 4), cap, dtype=np.float32),
             ring_sleep_s=np.full((1, 4), ring_sleep_s, dtype=np.float32),
             share_unclaimed=np.array([pool]),
-            sync=np.array([sync]),
+            **{name: np.array([value]) for name, value in switches.items()},
         )
 
     def step(self, duration_s: float, **command) -> Telemetry:

@@ -11,7 +11,7 @@ from dqgym.backends.base import Outcomes
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
-from dqgym.scenario import ConstantLink, Limits, Scenario, VcpuGroup, VirtualMachine
+from dqgym.scenario import ConstantLink, DirtyLog, Limits, Scenario, VcpuGroup, VirtualMachine
 from dqgym.telemetry.command import UNLIMITED, Command, free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
@@ -31,6 +31,7 @@ NO_COSTS = DEFAULT_PARAMETERS._replace(
 )
 """A host on which neither a write fault nor an exit takes time."""
 DECISIONS = ControlInterval(least_s=0.0, pass_times=0.02)
+PAGE_BY_PAGE = DirtyLog(clear_chunk_bytes=4096)
 READERS = VcpuGroup(vcpus=1, pattern="read-only")
 
 
@@ -48,14 +49,14 @@ def writers(pattern: str = "uniform", vcpus: int = 1, set_mb: float = 10.0, rate
 def scenario(
     *workload: VcpuGroup, memory_mb: float = 1000.0, bandwidth_mb_per_s: float = 1.0, link=None, limits=None, **others
 ) -> Scenario:
-    """A scenario; T0 is 1000 s unless said otherwise, long compared with the shortest round."""
+    """A scenario; T0 is 1000 s unless said otherwise, long compared with the shortest round. Logs clear by page."""
     return Scenario(
         name="test",
         vm=others.pop("vm", None) or VirtualMachine(memory_bytes=int(memory_mb * MB)),
         workload=workload or (READERS,),
         link=link or ConstantLink(bandwidth_bytes_per_s=bandwidth_mb_per_s * MB),
         limits=limits or Limits(downtime_s=0.3),
-        **others,
+        **{"dirty_log": PAGE_BY_PAGE, **others},
     )
 
 
@@ -68,6 +69,8 @@ class Constant:
     ring_sleep_s: float | Sequence[float] | np.ndarray = 0.0
     share_unclaimed: bool | np.ndarray = False
     sync: bool = False
+    kicks_wake: bool = False
+    read_rings: bool = False
     control_interval: ControlInterval = DECISIONS
     name: str = "constant"
 
@@ -81,6 +84,8 @@ class Constant:
             ring_sleep_s=_per_vcpu(self.ring_sleep_s, shape),
             share_unclaimed=np.array(np.broadcast_to(self.share_unclaimed, shape[0])),
             sync=np.full(shape[0], self.sync),
+            kicks_wake=np.full(shape[0], self.kicks_wake),
+            read_rings=np.full(shape[0], self.read_rings),
         )
 
     def act(self, telemetry: Telemetry) -> Command:

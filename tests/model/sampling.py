@@ -27,6 +27,8 @@ from dqgym.scenario import (
     VcpuGroup,
     VirtualMachine,
 )
+from dqgym.scenario.hosts.host import Host
+from dqgym.scenario.limits import DoublingGrowth, Growth, SlopeGrowth, Span, StepsGrowth, pass_times
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.telemetry.interval import ControlInterval
 from tests.model.migrations import NO_COSTS, SLOTS, Constant
@@ -109,7 +111,7 @@ def draw_case(rng: np.random.Generator) -> Case:
     device_rate = bandwidth * rng.uniform(0.02, 0.3) * BASE_PAGE_BYTES / page_bytes
     scenario = Scenario(
         name="drawn",
-        vm=VirtualMachine(memory_bytes=memory, page_bytes=page_bytes),
+        vm=VirtualMachine(memory_bytes=memory, dirty_granule_bytes=page_bytes),
         workload=workload,
         link=_draw_link(rng, bandwidth, pass_time_s),
         device=DeviceWrites(rate_bytes_per_s=device_rate, working_set_bytes=int(device_share * memory))
@@ -118,7 +120,56 @@ def draw_case(rng: np.random.Generator) -> Case:
         limits=Limits(downtime_s=_log_uniform(rng, 0.15, 0.6), deadline_pass_times=4.0),
         dirty_log=DirtyLog(kind=rng.choice(["bitmap", "ring", "software"]), ring_entries=1024),
     )
-    return _with_throttle(rng, scenario, str(rng.choice(list(HOSTS))), str(rng.choice(THROTTLES)), bandwidth / count)
+    case = _with_throttle(rng, scenario, str(rng.choice(list(HOSTS))), str(rng.choice(THROTTLES)), bandwidth / count)
+    return replace(case, scenario=_with_chunks_and_zeros(rng.spawn(1)[0], case.scenario))
+
+
+def _with_chunks_and_zeros(rng: np.random.Generator, scenario: Scenario) -> Scenario:
+    """Chunks from a page to all of the memory; a tail of zeros, and a host that takes its time, in half of them."""
+    memory, page_bytes = scenario.vm.memory_bytes, scenario.vm.dirty_granule_bytes
+    share = float(rng.choice([0.0, _log_uniform(rng, 0.01, 0.5), 1.0], p=[0.4, 0.4, 0.2]))
+    log = scenario.dirty_log.model_copy(update={"clear_chunk_bytes": max(int(share * memory), page_bytes)})
+    zero, pass_time_s = _log_uniform(rng, 0.01, 20.0) * memory, scenario.pass_time_s
+    guest_gib = (memory + zero) / 2**30
+    host = Host(
+        scan_speed_bytes_per_s=zero / (_log_uniform(rng, 0.01, 0.5) * pass_time_s),
+        last_stage_s=rng.uniform(0.0, 0.3),
+        sync_per_gib_s=rng.uniform(0.0, 0.2) / guest_gib,
+    )
+    if rng.random() < 0.5:
+        return scenario.model_copy(update={"dirty_log": log})
+    vm = scenario.vm.model_copy(update={"zero_bytes": int(zero)})
+    return scenario.model_copy(update={"dirty_log": log, "vm": vm, "host": host})
+
+
+def with_limits(rng: np.random.Generator, case: Case) -> Case:
+    """The case with limits as people set them, and perhaps a sender that is slower than the link."""
+    scenario = case.scenario
+    limits = Limits(
+        downtime_s=scenario.limits.downtime_s,
+        downtime_growth=_draw_growth(rng, scenario) if rng.random() < 0.6 else None,
+        deadline=pass_times(rng.uniform(1.5, 4.0)),
+        on_deadline=str(rng.choice(["cancel", "pause"], p=[0.3, 0.7])),
+        max_rounds=int(rng.integers(1, 12)) if rng.random() < 0.4 else None,
+    )
+    if limits.max_rounds is not None:
+        limits = limits.model_copy(update={"on_max_rounds": str(rng.choice(["cancel", "pause"], p=[0.3, 0.7]))})
+    sender = scenario.bandwidth_bytes_per_s * rng.uniform(0.5, 1.5) if rng.random() < 0.3 else None
+    link = scenario.link.model_copy(update={"sender_bytes_per_s": sender})
+    return replace(case, scenario=scenario.model_copy(update={"limits": limits, "link": link}))
+
+
+def _draw_growth(rng: np.random.Generator, scenario: Scenario) -> Growth:
+    start_s, pass_time_s = scenario.limits.downtime_s, scenario.pass_time_s
+    end_s = start_s + _log_uniform(rng, 0.01, 0.3) * pass_time_s
+    delay = Span(int(rng.integers(1, 4)), "rounds") if rng.random() < 0.3 else pass_times(_log_uniform(rng, 0.05, 0.5))
+    first = [None, Span(int(rng.integers(2, 5)), "rounds"), pass_times(rng.uniform(0.5, 1.5))][rng.integers(3)]
+    kind = rng.choice(["linear", "exponential", "slope", "doubling"])
+    if kind == "slope":
+        return SlopeGrowth(end_s=end_s, over_s=rng.uniform(0.5, 2.0) * pass_time_s, first=first)
+    if kind == "doubling":
+        return DoublingGrowth(end_s=end_s, delay=delay, first=first)
+    return StepsGrowth(end_s=end_s, steps=int(rng.integers(1, 10)), delay=delay, first=first, rise=str(kind))
 
 
 def _draw_vcpu(

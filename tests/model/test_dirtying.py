@@ -76,7 +76,7 @@ def test_readers_and_idlers_dirty_nothing_and_run():
 
 @pytest.mark.parametrize(("page_bytes", "factor"), [(4096, 1), (65536, 16), (2 * 2**20, 512)])
 def test_a_random_store_dirties_a_whole_page(page_bytes, factor):
-    vm = VirtualMachine(memory_bytes=int(GB_MB * MB), page_bytes=page_bytes)
+    vm = VirtualMachine(memory_bytes=int(GB_MB * MB), dirty_granule_bytes=page_bytes)
     group = writers("uniform", set_mb=500.0, rate_mb_per_s=0.02)
     expected = SENT * 500.0 * (1.0 - np.exp(-0.02 * factor / 500.0))
     assert dirtied_mb(first_writes(scenario(group, vm=vm), 1.0))[0] == pytest.approx(expected, rel=2e-3)
@@ -88,7 +88,7 @@ def test_sequential_stores_fill_large_pages():
             first_writes(
                 scenario(
                     writers("sequential", set_mb=500.0, rate_mb_per_s=50.0),
-                    vm=VirtualMachine(memory_bytes=int(GB_MB * MB), page_bytes=page_bytes),
+                    vm=VirtualMachine(memory_bytes=int(GB_MB * MB), dirty_granule_bytes=page_bytes),
                 ),
                 1.0,
             )
@@ -102,7 +102,7 @@ def test_sequential_stores_fill_large_pages():
 def test_a_sequential_writer_takes_one_fault_for_each_page(page_bytes, stores_per_fault):
     """4 KiB are stored in 4096 ns, and a fault takes as long. After a sync the writer meets clean pages only."""
     parameters = NO_COSTS._replace(write_bytes_per_s=1e9, fault_s=4096e-9)
-    vm = VirtualMachine(memory_bytes=int(GB_MB * MB), page_bytes=page_bytes)
+    vm = VirtualMachine(memory_bytes=int(GB_MB * MB), dirty_granule_bytes=page_bytes)
     group = writers("sequential", set_mb=900.0, rate_mb_per_s=1e6)
     telemetry = first_writes(scenario(group, vm=vm), 0.01, Constant(sync=True), parameters)
     assert dirtied_mb(telemetry)[0] == pytest.approx(0.01 * 1000.0 / (1.0 + 1.0 / stores_per_fault), rel=1e-3)

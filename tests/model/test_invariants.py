@@ -38,7 +38,7 @@ def test_bytes_are_conserved(make_backend, draw):
     run = migrate(
         case.scenario, throttle=throttle_of([case]), parameters=HOSTS[case.host], make_backend=make_backend
     ).recorder
-    page = case.scenario.vm.page_bytes
+    page = case.scenario.vm.dirty_granule_bytes
     memory = case.scenario.vm.memory_bytes // page * page
     kept = run.vm(VmField.SENT_BYTES) + run.vm(VmField.REMAINING_BYTES) - run.vm(VmField.SYNCED_DIRTY_BYTES)
     np.testing.assert_allclose(kept, memory, rtol=1e-9 if make_backend is ReferenceBackend else 1e-6)

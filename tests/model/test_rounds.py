@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from dqgym.backends.model import ModelBackend
+from dqgym.backends.reference import ReferenceBackend
 from dqgym.scenario import ConstantLink, DeviceWrites, Limits, VirtualMachine
+from dqgym.scenario.hosts.host import Host
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import VmField
-from tests.model.migrations import MB, NO_COSTS, READERS, SLOTS, Constant, migrate, scenario, writers
+from tests.model.migrations import MB, NO_COSTS, PAGE_BY_PAGE, READERS, SLOTS, Constant, migrate, scenario, writers
 
+BACKENDS = pytest.mark.parametrize("make_backend", [ModelBackend, ReferenceBackend], ids=["kernel", "reference"])
+PAGE = 4096
 CONSTANT_LINKS = [
     each
     for each in get_suite("stationary").scenarios(64, seed=3, max_vcpus=SLOTS)
@@ -46,14 +50,42 @@ def test_the_sender_looks_at_the_start_of_a_window_whether_to_sync(downtime_limi
     assert run.outcomes.total_time_s[0] == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize(("zero_mb", "downtime_s"), [(0.0, 0.3), (1.0, 0.2), (2.0, 0.1), (3.0, 0.0), (500.0, 0.0)])
-def test_pages_of_zeros_wait_in_the_first_round_and_cost_nothing(zero_mb, downtime_s):
+@pytest.mark.parametrize(("zero_mb", "downtime_s"), [(0.0, 0.3), (1.0, 0.2), (2.0, 0.1), (3.0, 0.0)])
+def test_pages_of_zeros_wait_in_the_first_round_and_send_nothing(zero_mb, downtime_s):
     """The first sync comes when the 3 MB of the downtime limit hold the rest and the zeros."""
     vm = VirtualMachine(memory_bytes=100 * MB, zero_bytes=int(zero_mb * MB))
-    run = migrate(scenario(vm=vm, bandwidth_mb_per_s=10.0))
+    run = migrate(scenario(vm=vm, bandwidth_mb_per_s=10.0, host=Host(scan_speed_bytes_per_s=1e15)))
     assert run.outcomes.total_time_s[0] == pytest.approx(10.0)
     assert run.outcomes.downtime_s[0] == pytest.approx(downtime_s, abs=1e-6)
     assert run.outcomes.bytes_sent[0] == pytest.approx(100 * MB)
+
+
+@BACKENDS
+@pytest.mark.parametrize("pages_per_s", [100.0, 2000.0])
+def test_pages_of_zeros_take_time_at_the_scan_speed_of_the_host(make_backend, pages_per_s):
+    """10 s for a thousand pages, then the zeros, all but the 30 pages that fit into the downtime; these come in it."""
+    vm = VirtualMachine(memory_bytes=1000 * PAGE, zero_bytes=9030 * PAGE)
+    host = Host(scan_speed_bytes_per_s=pages_per_s * PAGE, last_stage_s=0.02)
+    link = ConstantLink(bandwidth_bytes_per_s=100.0 * PAGE)
+    outcomes = migrate(scenario(vm=vm, link=link, host=host), make_backend=make_backend).outcomes
+    scan_s = 9000.0 / pages_per_s
+    assert outcomes.total_time_s[0] == pytest.approx(10.0 + scan_s + 30.0 / pages_per_s + 0.02, abs=0.1)
+    assert outcomes.downtime_s[0] == pytest.approx(0.02 + 30.0 / pages_per_s, abs=0.1)
+    assert outcomes.bytes_sent[0] == pytest.approx(1000 * PAGE)
+    assert outcomes.converged[0]
+
+
+@BACKENDS
+def test_a_last_stage_grows_with_the_guest(make_backend):
+    """By its sync, of 1 ms for each of the 2 GiB."""
+    vm = VirtualMachine(memory_bytes=1024 * PAGE, zero_bytes=2**31 - 1024 * PAGE)
+    link = ConstantLink(bandwidth_bytes_per_s=512.0 * PAGE)
+    plain, slow = (
+        migrate(scenario(vm=vm, link=link, host=host), make_backend=make_backend).outcomes
+        for host in (Host(), Host(last_stage_s=0.015, sync_per_gib_s=1e-3))
+    )
+    assert slow.downtime_s[0] - plain.downtime_s[0] == pytest.approx(0.017, abs=1e-6)
+    assert slow.total_time_s[0] - plain.total_time_s[0] == pytest.approx(0.017, abs=1e-6)
 
 
 def test_the_last_stage_goes_at_line_speed():
@@ -92,7 +124,8 @@ def test_streaming_writers_under_a_constant_quota_dirty_what_the_link_has_to_spa
 
 def test_bytes_are_conserved():
     """All that is sent is the memory once, and what the syncs found dirty; nothing is dirtied that no sync finds."""
-    run = migrate(*CONSTANT_LINKS, throttle=Constant(2.0 * MB))
+    links = [each.model_copy(update={"dirty_log": PAGE_BY_PAGE}) for each in CONSTANT_LINKS]
+    run = migrate(*links, throttle=Constant(2.0 * MB))
     outcomes, converged = run.outcomes, run.outcomes.converged
     assert converged.sum() > 20
     memory = np.array([each.vm.memory_bytes for each in CONSTANT_LINKS])

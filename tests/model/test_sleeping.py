@@ -17,7 +17,7 @@ NOTHING_DUE_S = 9.7
 
 
 def guest(*workload, log: str = "ring", **others) -> Scenario:
-    return scenario(*workload, dirty_log=DirtyLog(kind=log, ring_entries=1024), **others)
+    return scenario(*workload, dirty_log=DirtyLog(kind=log, ring_entries=1024, clear_chunk_bytes=4096), **others)
 
 
 def short_guest(*workload, log: str) -> Scenario:
@@ -89,6 +89,34 @@ def test_a_sync_waits_for_a_vcpu_that_sleeps_at_its_ring_and_nothing_is_sent_mea
     assert migration.vm(VmField.SENT_BYTES) == pytest.approx(
         10.0 * MB * (NOTHING_DUE_S + 15.5 - migration.vm(VmField.SYNC_TIME_S)), rel=1e-3
     )
+
+
+@pytest.mark.parametrize("log", ["ring", "software"])
+def test_a_sync_whose_kick_wakes_sleepers_does_not_wait(log):
+    migration = Migration(short_guest(sequential(set_mb=50.0), log=log), ring_sleep_s=15.0, kicks_wake=True)
+    migration.step(9.0)
+    assert migration.vcpus(VcpuField.DIRTIED_BYTES)[0] == pytest.approx(RING_BYTES, rel=1e-3)
+    migration.step(0.9)
+    assert migration.vm(VmField.SYNCS) == 2
+    assert migration.vm(VmField.SYNC_TIME_S) == pytest.approx(NOTHING_DUE_S, abs=0.1)
+    migration.step(0.5)  # one more ring, and again asleep
+    assert migration.vcpus(VcpuField.STALLED_S)[0] > 0.25
+
+
+@pytest.mark.parametrize(("kicks_wake", "rings"), [(True, 4), (False, 1)])
+def test_reading_the_rings_wakes_the_sleepers_where_kicks_do(kicks_wake, rings):
+    migration = Migration(guest(sequential()), ring_sleep_s=15.0, kicks_wake=kicks_wake, read_rings=True)
+    dirtied = sum(migration.step(1.0).vcpu[0, VcpuField.DIRTIED_BYTES, 0] for _ in range(4))
+    assert dirtied == pytest.approx(rings * RING_BYTES, rel=1e-3)
+    assert migration.vm(VmField.SYNCS) == 1
+
+
+def test_a_ring_with_a_reserve_is_full_that_much_earlier():
+    whole = guest(sequential())
+    log = DirtyLog(kind="ring", ring_entries=1024, ring_entries_lost=576)
+    dirtied = [Migration(each, ring_sleep_s=20.0).step(5.0).vcpu[0, VcpuField.DIRTIED_BYTES, 0]
+               for each in (whole, whole.model_copy(update={"dirty_log": log}))]  # fmt: skip
+    assert dirtied == pytest.approx([1024 * 4096, 448 * 4096], rel=1e-3)
 
 
 @pytest.mark.parametrize("log", ["ring", "software"])

@@ -111,7 +111,7 @@ def test_who_does_not_write_is_found_with_nothing():
 
 @pytest.mark.parametrize(("page_bytes", "factor"), [(4096, 1), (65536, 16), (2 * 2**20, 512)])
 def test_a_random_store_dirties_a_whole_page(page_bytes, factor):
-    vm = VirtualMachine(memory_bytes=1000 * MB // page_bytes * page_bytes, page_bytes=page_bytes)
+    vm = VirtualMachine(memory_bytes=1000 * MB // page_bytes * page_bytes, dirty_granule_bytes=page_bytes)
     found = found_mb(writers("uniform", set_mb=500.0, rate_mb_per_s=0.02), vm=vm)
     np.testing.assert_allclose(found[:, 0], 500.0 * (1.0 - np.exp(-0.02 * factor * MARKS_S / 500.0)), rtol=2e-3)
 
@@ -137,7 +137,7 @@ def test_counts_grow_up_to_the_working_set_and_no_faster_than_the_rate(parameter
         for i, group in enumerate(case.vcpu_groups):
             found = survey.dirtied_bytes[n, :, i]
             assert found[-1] <= group.working_set_bytes * (1.0 + 1e-6)
-            stores_per_page = case.vm.page_bytes / 4096 if group.pattern != "sequential" else 1.0
+            stores_per_page = case.vm.dirty_granule_bytes / 4096 if group.pattern != "sequential" else 1.0
             peak = max(getattr(group.schedule, "rate_factors", (1.0,)))
             most = group.write_rate_bytes_per_s * stores_per_page * peak * np.array(MARKS) * survey.duration_s[n]
             assert (found <= most * (1.0 + 1e-4) + 1.0).all()

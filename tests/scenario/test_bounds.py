@@ -68,6 +68,10 @@ WITHIN: list[tuple[str, bounds.Bounds, Change]] = [
     ("times", bounds.Bounds(1e-9, 1e9, ""), lambda v: steps(times_s=[0.0, v], bandwidths_bytes_per_s=[1e6, 1e6])),
     ("deadline_pass_times", bounds.Bounds(math.nextafter(1.0, 2.0), 1000.0, ""),
      lambda v: {"limits": {"deadline_pass_times": v}}),
+    ("deadline", bounds.DEADLINE_S, lambda v: {
+        "limits": {"deadline": f"{v!r} s"}, "vm": {"memory_bytes": 2**40}, **link("constant", bandwidth_bytes_per_s=2e7)
+    } if math.isfinite(v) else {"limits": {"deadline": "inf s"}}),
+    ("clear_chunk_bytes", bounds.CLEAR_CHUNK_BYTES, lambda v: {"dirty_log": {"clear_chunk_bytes": v}}),
     ("hot_fraction", bounds.HOT_FRACTION,
      lambda v: writer(pattern="hot-cold", hot_fraction=v, hot_share=1.0)),
     ("zipf_skew", bounds.ZIPF_SKEW, lambda v: writer(pattern="hot-cold", zipf_skew=v)),
@@ -139,7 +143,7 @@ def test_a_pass_takes_a_microsecond_at_least() -> None:
 def test_the_deadline_is_at_most_116_days() -> None:
     large = {"vm": {"memory_bytes": 10**9}, **link("constant", bandwidth_bytes_per_s=1e3)}
     scenario(**large, limits={"deadline_pass_times": 10.0})
-    with pytest.raises(ValidationError, match=r"limits.deadline_pass_times 10 times the pass time T0.*1e\+07 s"):
+    with pytest.raises(ValidationError, match=r"limits.deadline 10.000001 T0 makes.*the pass time T0.*1e\+07 s"):
         scenario(**large, limits={"deadline_pass_times": 10.000001})
     with pytest.raises(ValidationError, match="pass time"):
         scenario(vm={"memory_bytes": 10**12}, **link("constant", bandwidth_bytes_per_s=1.0))

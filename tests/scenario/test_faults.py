@@ -60,9 +60,9 @@ def assert_one_message(run: subprocess.CompletedProcess[str], *parts: str) -> No
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("hang-0-none", ["limits.deadline_pass_times: '1e300'", "at most 1000"]),
+        ("hang-0-none", ["limits: deadline_pass_times: '1e300'", "at most 1000"]),
         ("hang-1-auto-converge", ["vm.memory: '1e12 MiB'", "1 PiB", "write_rate: '1e12 MiB/s'"]),
-        ("hang-2-none", ["limits.deadline_pass_times: '1e12'"]),
+        ("hang-2-none", ["limits: deadline_pass_times: '1e12'"]),
         ("nonfinite-0-dirty-quota", ["link.high_hold: '1e300 s'", "1e9 s"]),
         ("nonfinite-1-auto-converge", ["link.high_hold: '1e300 s'"]),
         ("nonfinite-2-auto-converge", ["link.low_hold: '1e300 s'"]),

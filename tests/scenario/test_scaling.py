@@ -23,6 +23,7 @@ from dqgym.scenario import (
     VcpuGroup,
     VirtualMachine,
 )
+from dqgym.scenario.hosts.host import Host
 from dqgym.scenario.scaling import scaled
 from dqgym.throttles.registry import make_throttle
 from dqgym.units import MIB
@@ -122,7 +123,18 @@ def test_every_kind_of_link_keeps_its_course_in_less_time(link: object, expected
 )
 def test_rings_stay_powers_of_two_that_the_log_allows(entries: int, memory_bytes: int, expected: int) -> None:
     log = DirtyLog(kind="ring", ring_entries=entries)
-    assert scaled(scenario(dirty_log=log), memory_bytes, 1e9).dirty_log == DirtyLog(kind="ring", ring_entries=expected)
+    came_out = scaled(scenario(dirty_log=log), memory_bytes, 1e9).dirty_log
+    assert (came_out.kind, came_out.ring_entries) == ("ring", expected)
+
+
+def test_chunks_of_the_clear_bitmap_and_the_host_are_scaled_along() -> None:
+    host = Host(scan_speed_bytes_per_s=8e9, last_stage_s=0.02, sync_per_gib_s=0.001, fault_s=1e-6)
+    large = scenario(dirty_log=DirtyLog(clear_chunk_bytes=GIB), host=host)
+    came_out = scaled(large, large.vm.memory_bytes // 64, large.bandwidth_bytes_per_s / 4)
+    assert came_out.cleared_ahead == pytest.approx(large.cleared_ahead, rel=1e-4)
+    assert came_out.last_stage_s / came_out.pass_time_s == pytest.approx(large.last_stage_s / large.pass_time_s)
+    assert came_out.host_or_default.scan_speed_bytes_per_s == 2e9
+    assert came_out.host_or_default.fault_s == 1e-6
 
 
 @pytest.mark.parametrize("page_bytes", [65536, 2 * MIB, GIB])
@@ -172,7 +184,7 @@ def test_what_has_no_dimension_stays(some: Scenario, size: int, slowing: int) ->
     assert came_out.pass_time_s == pytest.approx(some.pass_time_s * time)
     assert came_out.bandwidth_bytes_per_s == pytest.approx(some.bandwidth_bytes_per_s * 2.0**slowing)
     assert came_out.limits.downtime_s == some.limits.downtime_s * time
-    assert came_out.limits.deadline_pass_times == some.limits.deadline_pass_times
+    assert came_out.limits.deadline == some.limits.deadline
     assert came_out.vcpus == some.vcpus
     for ours, theirs in zip(came_out.workload, some.workload, strict=True):
         assert ours.write_rate_bytes_per_s == theirs.write_rate_bytes_per_s * 2.0**slowing

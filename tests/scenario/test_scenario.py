@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from dqgym.backends.model import ModelBackend
+from dqgym.controller.loop import run_migrations
 from dqgym.scenario import (
     ConstantLink,
     DeviceWrites,
@@ -18,8 +20,10 @@ from dqgym.scenario import (
     TraceLink,
     VcpuGroup,
     VirtualMachine,
+    scenario_from_yaml,
 )
 from dqgym.scenario.workload import zipf_hot_set
+from dqgym.throttles.registry import make_throttle
 
 WRITER = VcpuGroup(vcpus=3, pattern="uniform", working_set_bytes=10**9, write_rate_bytes_per_s=1e8)
 
@@ -186,8 +190,8 @@ def test_a_dirty_log_that_cannot_be_is_refused(fields: dict[str, object], messag
 
 
 def test_pages_may_have_1_gib_and_no_odd_size() -> None:
-    assert VirtualMachine(memory_bytes=2**32, page_bytes=2**30).page_bytes == 2**30
-    with pytest.raises(ValidationError, match=r"0\.5 GiB is not a page size; allowed: 4 KiB, 64 KiB, 2 MiB, 1 GiB"):
+    assert VirtualMachine(memory_bytes=2**32, page_bytes=2**30).dirty_granule_bytes == 2**30
+    with pytest.raises(ValidationError, match=r"0\.5 GiB is not a page size; allowed: 4 KiB, 64 KiB, .*1 GiB"):
         VirtualMachine(memory_bytes=2**32, page_bytes=2**29)
 
 
@@ -198,3 +202,16 @@ def test_zeros_are_no_part_of_what_is_sent() -> None:
         scenario(vm=vm, device=DeviceWrites(rate_bytes_per_s=1.0, working_set_bytes=10**9 + 1))
     with pytest.raises(ValidationError, match="zero"):
         VirtualMachine(memory_bytes=10**9, zero_bytes=-1)
+
+
+def test_a_pass_counts_as_a_send_window_for_the_deadline():
+    """128 MiB over 100 Gbit/s are sent in 4 ms, but nobody looks before the first window of 0.1 s is over."""
+    tiny = scenario_from_yaml(
+        "{name: tiny, vm: {memory: 48 MiB, zero: 80 MiB}, workload: [{vcpus: 1, pattern: idle}],"
+        " link: {kind: constant, bandwidth: 100 Gbit/s}}"
+    )
+    assert tiny.pass_time_s == pytest.approx(0.004, rel=0.01)
+    assert tiny.deadline_s == pytest.approx(2.0)
+    outcomes = run_migrations(ModelBackend(), [tiny], make_throttle("none"), seeds=[0])
+    assert outcomes.converged[0]
+    assert outcomes.total_time_s[0] == pytest.approx(0.1, abs=0.01)

@@ -17,6 +17,7 @@ from dqgym.scenario import (
     scenario_from_yaml,
     scenario_to_yaml,
 )
+from dqgym.scenario.limits import pass_times
 from tests.scenario.strategies import scenarios
 
 VALID = """
@@ -52,27 +53,27 @@ def test_text_with_units_is_read_into_base_units() -> None:
     assert scenario.workload[0].write_rate_bytes_per_s == 4e9
     assert scenario.bandwidth_bytes_per_s == 640 * 1024 * 1024
     assert scenario.limits.downtime_s == 0.3
-    assert (scenario.vm.page_bytes, scenario.limits.deadline_pass_times, scenario.vcpus) == (4096, 20, 2)
+    assert (scenario.vm.dirty_granule_bytes, scenario.limits.deadline, scenario.vcpus) == (4096, pass_times(20), 2)
     assert scenario.pass_time_s == pytest.approx(8e9 / (640 * 2**20))
 
 
 def test_every_dimensional_value_is_written_with_its_unit() -> None:
     content = yaml.safe_load(scenario_to_yaml(scenario_from_yaml(VALID)))
-    assert content["vm"] == {"memory": "8 GB", "zero": "0 B", "page": "4 KiB"}
+    assert content["vm"] == {"memory": "8 GB", "zero": "0 B", "dirty_granule": "4 KiB"}
     assert content["link"] == {"kind": "constant", "bandwidth": "640 MiB/s"}
 
 
 @pytest.mark.parametrize(
     ("valid", "bad", "parts"),
     [
-        ("memory:", "memry:", ["vm:", "'memry'", "did you mean 'memory'", "memory, zero, page"]),
+        ("memory:", "memry:", ["vm:", "'memry'", "did you mean 'memory'", "memory, zero, dirty_granule, backing"]),
         ("memory:", "memory_bytes:", ["'memory_bytes'", "did you mean 'memory'"]),
         ("link:", "lnk:", ["'lnk'", "did you mean 'link'"]),
         ("8 GB", "-8 GB", ["vm.memory", "'-8 GB'", "greater than or equal to 0"]),
         ("8 GB", "8000000000", ["vm.memory", "8000000000", "text with a unit", "GB, TB"]),
         ("8 GB", "8 Gb", ["vm.memory", "'8 Gb'", "bits", "write '8 GB' or '8 GiB'", "allowed units"]),
         ("8 GB", "5 GB", ["working sets", "8 GB", "5 GB"]),
-        ("8 GB}", "8 GB, page: 5 KiB}", ["vm.page", "5 KiB", "4 KiB, 64 KiB, 2 MiB, 1 GiB"]),
+        ("8 GB}", "8 GB, page: 5 KiB}", ["vm.dirty_granule", "5 KiB", "4 KiB, 64 KiB, 2 MiB, 16 MiB, 1 GiB"]),
         ("640 MiB/s", "640 MiB", ["link.bandwidth", "'640 MiB'", "did you mean 'MiB/s'"]),
         ("640 MiB/s", "0 MiB/s", ["link.bandwidth", "'0 MiB/s'", "greater than 0"]),
         ("640 MiB/s}", "640 MiB/s, line_speed: 1 MiB/s}", ["link", "line speed", "at least the bandwidth"]),

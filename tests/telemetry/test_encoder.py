@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dqgym.backends.model import ModelBackend
 from dqgym.envs.spaces import observation_space
-from dqgym.scenario import ConstantLink, Limits, Scenario, VirtualMachine
+from dqgym.scenario import ConstantLink, DirtyLog, Limits, Scenario, VirtualMachine
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.encoder import Encoder
@@ -406,6 +406,7 @@ def _migration(scale: int) -> Scenario:
         ),
         link=ConstantLink(bandwidth_bytes_per_s=20 * MB * scale),
         limits=Limits(downtime_s=0.3),
+        dirty_log=DirtyLog(clear_chunk_bytes=4096),  # QEMU's chunk is as large for one as for the other
     )
 
 
@@ -519,3 +520,21 @@ def test_features_are_described():
     assert len(GLOBAL) == G
     assert len(PER_VCPU) == len(VCPU_FEATURES)
     assert Encoder(SLOTS).observation_size == G + len(VCPU_FEATURES) * SLOTS == observation_space(SLOTS).shape[0]
+
+
+def test_the_threshold_is_that_of_the_downtime_limit_in_force():
+    facts = random_facts(np.random.default_rng(3))
+    start = first_telemetry(facts)
+
+    def threshold(limit_s):
+        encoder = Encoder(SLOTS)
+        encoder.reset(facts, 0.2)
+        vm = start.vm.copy()
+        vm[:, VmField.DOWNTIME_LIMIT_S] = limit_s
+        return encoder.encode(replace(start, vm=vm))
+
+    usual = threshold(facts.downtime_limit_s)
+    np.testing.assert_array_equal(threshold(0.0), usual)  # who does not say means that of the facts
+    doubled = threshold(2.0 * facts.downtime_limit_s)
+    expected = Encoder(SLOTS).reset(replace(facts, downtime_limit_s=2.0 * facts.downtime_limit_s), 0.2)
+    np.testing.assert_array_equal(doubled, expected)

@@ -137,7 +137,7 @@ def test_reset_forgets_the_last_migration() -> None:
         (writers(500), {}, 31.3, 99),
         (writers(500), {"initial_percent": 50, "increment_percent": 20}, 15.3, 99),
         (writers(100), {}, 17.7, 60),
-        (writers(100, memory_mib=512), {"periodic_sync": True}, 65.3, 70),
+        (writers(100, memory_mib=512), {}, 65.3, 70),
     ],
 )
 def test_a_fluid_model_under_it_takes_as_long_as_qemu_did(
@@ -150,7 +150,7 @@ def test_a_fluid_model_under_it_takes_as_long_as_qemu_did(
 
 
 def test_the_periodic_sync_comes_at_5_s_ticks_without_a_sync_and_not_in_the_first_round() -> None:
-    throttle = AutoConverge(AutoConvergeOptions(periodic_sync=True))
+    throttle = AutoConverge()
     throttle.reset(facts())
     asked, syncs = [], 1
     for tenth in range(400):
@@ -162,8 +162,8 @@ def test_the_periodic_sync_comes_at_5_s_ticks_without_a_sync_and_not_in_the_firs
     assert asked == [15.0, 20.0, 25.0, 30.0, 35.0]
 
 
-def test_no_sync_is_asked_for_unless_wanted() -> None:
-    throttle = AutoConverge()
+def test_no_sync_is_asked_for_where_qemu_had_none() -> None:
+    throttle = AutoConverge(AutoConvergeOptions(qemu="9.1"))
     throttle.reset(facts())
     assert not any(throttle.act(telemetry(TIME_S=t, SYNCS=1 + (t > 2))).sync[0] for t in range(60))
 

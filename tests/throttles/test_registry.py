@@ -36,7 +36,7 @@ def test_each_is_a_throttle_of_its_name_with_commands_of_the_right_shape(name: s
         for per_vcpu in (command.dirty_limit_bytes_per_s, command.run_share_cap, command.ring_sleep_s):
             assert per_vcpu.shape == (2, 4)
             assert per_vcpu.dtype == np.float32
-        assert command.share_unclaimed.shape == command.sync.shape == (2,)
+        assert command.share_unclaimed.shape == command.sync.shape == command.kicks_wake.shape == (2,)
 
 
 @pytest.mark.slow

@@ -117,8 +117,8 @@ class KvmBackend:
         survey_s = 0.0 if survey is None else float(survey.seconds(facts)[0])
         if survey_s > LONGEST_S:
             raise BadInputError(f"survey: {survey_s:g} s; backend 'kvm' surveys for at most {LONGEST_S:g} s")
-        times_s, bandwidths = bandwidth_path(pool, 0, seed, scenario.deadline_s)
-        path = BandwidthPath(times_s, bandwidths, scenario.link.line_speed_bytes_per_s)
+        times_s, bandwidths = bandwidth_path(pool, 0, seed, scenario.latest_end_s)
+        path = BandwidthPath(times_s, bandwidths, scenario.link.last_stage_bytes_per_s)
         self.final = None
         self._processes = processes = _Processes(self.destination)
         begin = Begin(scenario, seed, path, *processes.address, processes.destination_process, WARM_UP_S, survey_s)
@@ -143,6 +143,10 @@ class KvmBackend:
         """Carry out a command for ``interval_s`` [1] seconds of real time, or to the migration's end."""
         if self._telemetry.done[0]:
             return self._telemetry
+        if command.kicks_wake[0]:
+            raise BadInputError(
+                "backend 'kvm' cannot cut the sleep at a full ring short, as dirty-limit of QEMU before 8.2 asks"
+            )
         vcpus = int(self.facts.vcpus[0])
         request = Step(
             interval_s=float(interval_s[0]),
@@ -156,7 +160,7 @@ class KvmBackend:
         took_s = max(now.running_s - before.running_s, 0.0)
         vcpu = _vcpu_telemetry(before, now, took_s, request.ring_sleeps_s, self._telemetry.vcpu.shape[2])
         vm = _vm_telemetry(before, now, took_s, self._telemetry.vm[0])
-        self._recorder.add(0, vcpu[VcpuField.RUN_S], took_s, command, now.ended)
+        self._recorder.add(0, vcpu[VcpuField.RUN_S], took_s, command, now.ended, before.paused_s is not None)
         self._snapshot = now
         self._telemetry = Telemetry(vcpu[None], vm[None], np.array([now.ended]))
         return self._telemetry
@@ -181,7 +185,9 @@ class KvmBackend:
         if final.ending in (Ending.FAILED, Ending.UNKNOWN):
             raise MigrationFailedError(f"the migration {final.ending}: {final.reason}")
         converged = final.ending is Ending.CONVERGED
-        return self._recorder.outcomes(self._telemetry, np.array([converged]), np.array([final.downtime_s]))
+        outcomes = self._recorder.outcomes(self._telemetry, np.array([converged]), np.array([final.last_stage_s]))
+        # A pause begins in the midst of an interval, which the recorder takes for a running one.
+        return replace(outcomes, downtime_s=np.array([final.downtime_s])) if outcomes.forced[0] else outcomes
 
     def close(self) -> None:
         """Call off what is under way, and end the processes."""
@@ -276,10 +282,11 @@ def _vcpu_telemetry(
 ) -> Float32Array:
     """[len(VcpuField), V], 0 in absent slots."""
     fields = np.zeros((len(VcpuField), slots), dtype=np.float32)
+    paused_s = max(now.running_s - max(now.paused_s, before.running_s), 0.0) if now.paused_s is not None else 0.0
     for i, (old, new) in enumerate(zip(before.counts, now.counts, strict=True)):
         # As in the model: a throttle that works through full rings sees all that enters them.
         pages = new.entries - old.entries if ring_sleeps_s[i] > 0.0 else new.first_writes - old.first_writes
-        run_s = min(max(took_s - (new.halted_s - old.halted_s), 0.0), took_s)
+        run_s = min(max(took_s - paused_s - (new.halted_s - old.halted_s), 0.0), took_s)
         fields[VcpuField.DIRTIED_BYTES, i] = pages * PAGE_BYTES
         fields[VcpuField.QUOTA_EXITS, i] = new.quota_exits - old.quota_exits
         fields[VcpuField.STALLED_S, i] = took_s - run_s
@@ -303,4 +310,6 @@ def _vm_telemetry(before: Snapshot, now: Snapshot, took_s: float, last: FloatArr
     fields[VmField.SYNC_TIME_S] = now.sync_time_s
     fields[VmField.SYNCED_DIRTY_BYTES] = now.synced_dirty_bytes
     fields[VmField.SYNCED_SENT_BYTES] = now.synced_sent_bytes
+    fields[VmField.DOWNTIME_LIMIT_S] = now.downtime_limit_s
+    fields[VmField.PAUSED] = now.paused_s is not None
     return fields

@@ -51,10 +51,16 @@ def scaled_to_fit(scenario: Scenario) -> Scenario:
     small = scaled(scenario, SCALED_MEMORY_BYTES, bandwidth)
     log = DirtyLog(ring_entries=small.dirty_log.ring_entries)
     vm = VirtualMachine(memory_bytes=small.vm.memory_bytes)
-    fitting = small.model_copy(update={"dirty_log": log, "vm": vm})
+    fitting = as_played(small.model_copy(update={"dirty_log": log, "vm": vm}))
     if found := _problems(fitting):
         raise BadInputError(f"scenario {scenario.name!r} does not fit the kvm backend even in small: {found}")
     return fitting
+
+
+def as_played(scenario: Scenario) -> Scenario:
+    """The scenario as this backend plays it, for the model: the log is cleared page by page, on no host of others."""
+    log = scenario.dirty_log.model_copy(update={"clear_chunk_bytes": BASE_PAGE_BYTES})
+    return scenario.model_copy(update={"dirty_log": log, "host": None})
 
 
 def _problems(scenario: Scenario) -> str:
@@ -67,9 +73,9 @@ def _problems(scenario: Scenario) -> str:
             f"{format_bytes(scenario.vm.memory_bytes)} must be whole pages of 4 KiB, at most"
             f" {format_bytes(MOST_MEMORY_BYTES)}",
         ),
-        "vm.page": (
-            scenario.vm.page_bytes != BASE_PAGE_BYTES,
-            f"{format_bytes(scenario.vm.page_bytes)} must be 4 KiB: dirty rings log single pages",
+        "vm.dirty_granule": (
+            scenario.vm.dirty_granule_bytes != BASE_PAGE_BYTES,
+            f"{format_bytes(scenario.vm.dirty_granule_bytes)} must be 4 KiB: dirty rings log single pages",
         ),
         "vm.zero": (
             scenario.vm.zero_bytes > 0,

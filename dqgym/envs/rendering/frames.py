@@ -73,6 +73,7 @@ class MigrationFigure:
         time_s = _from_start(timeline.time_s, 0.0)
         self._remaining_line.set_data(time_s, _from_start(timeline.remaining_bytes, memory_bytes) / GB)
         self._remaining.set_ylim(0, memory_bytes / GB * 1.05)
+        self._pause_line.set_xdata([_pause_began_s(timeline)] * 2)
 
         floor = bandwidth / 100  # on a logarithmic axis nothing is drawn at zero
         dirty_rate = np.maximum(timeline.dirty_rate_bytes_per_s, floor)
@@ -97,6 +98,7 @@ class MigrationFigure:
         from matplotlib.ticker import LogLocator
 
         (self._remaining_line,) = self._remaining.plot([], [], color=REMAINING_COLOUR, linewidth=1.4)
+        self._pause_line = self._remaining.axvline(np.nan, color=DIRTY_COLOUR, linewidth=1.2, linestyle="--")
         self._remaining.set_ylabel("remaining\n[GB]")
         # A rate is the mean of the interval that ends at its time.
         (self._dirty_line,) = self._rates.plot(
@@ -148,7 +150,15 @@ def _headline(timeline: Timeline, title: str) -> str:
         f"{timeline.time_s[-1]:,.1f} s = {timeline.time_s[-1] / timeline.facts.pass_time_s[0]:.2f} T0,"
         f" round {int(timeline.round[-1])}, {timeline.remaining_bytes[-1] / GB:,.2f} GB remaining"
     )
+    if timeline.paused[-1]:
+        state += f", paused since {_pause_began_s(timeline):,.1f} s"
     return f"{title}: {state}" if title else state
+
+
+def _pause_began_s(timeline: Timeline) -> float:
+    """When the guest was paused; NaN where it was not. An interval ends where that happens."""
+    paused = np.flatnonzero(timeline.paused)
+    return float(timeline.time_s[paused[0]]) if len(paused) else np.nan
 
 
 def _heat_map(axes: Axes, colours: Colormap, norm: Normalize) -> AxesImage:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dqgym.jit.random import streams
 from dqgym.model.layout import VM_PARAMETERS, Vm
-from dqgym.model.parameters import ModelParameters, run_slice_s
+from dqgym.model.parameters import ModelParameters, fault_s_of, ring_exit_s, run_slice_s
 from dqgym.model.pool import ScenarioPool
 from dqgym.scenario import Bursty, Phased, Recorded, Scenario, VcpuGroup
 from dqgym.scenario.vm import BASE_PAGE_BYTES
@@ -26,6 +26,8 @@ DIRTY = np.uint8(2)
 """Bit of a page that the dirty log says was written since the last sync."""
 IN_RING = np.uint8(4)
 """Bit of a page that its vCPU's dirty ring holds: stores to it are not noticed before the ring is emptied."""
+CLEARED = np.uint8(8)
+"""Bit of a page whose dirty log has been cleared since the last sync: a store to it makes it dirty, pending or not."""
 
 PAGES, LINK, PERIODS = 0, 1, 2
 """Streams of random numbers: for stores, for the bandwidth and the lengths of bursty periods, and then one for each
@@ -82,11 +84,26 @@ VCPU = np.dtype(
 VM = np.dtype(
     [
         ("page_bytes", np.float64),
-        ("zero_bytes", np.float64),  # pages of zeros behind all others, which wait in the first round
-        ("downtime_limit_s", np.float64),
+        ("zero_bytes", np.float64),  # pages of zeros that wait: behind all others, in the next round before them
+        ("scan_bytes_per_s", np.float64),  # speed of going through them
+        ("last_stage_s", np.float64),  # downtime without anything to send
+        ("downtime_limit_s", np.float64),  # in force now
+        ("grows_at_s", np.float64),  # when that grows next; inf: not by the clock
+        ("grows_in_round", np.float64),  # in which round; inf: not by rounds
+        ("growth_every_s", np.float64),  # time between two steps; 0: rounds count
+        ("growth_every_rounds", np.float64),
+        ("growth_factor", np.float64),
+        ("growth_add_s", np.float64),
+        ("growth_end_s", np.float64),
         ("deadline_s", np.float64),
+        ("ends_at_s", np.float64),  # the deadline, or a later one for a guest that is paused
+        ("pauses_at_deadline", np.bool_),
+        ("max_rounds", np.float64),
+        ("pauses_after_rounds", np.bool_),
+        ("paused", np.bool_),
         ("line_speed", np.float64),  # bytes/s; 0: the bandwidth of the moment
         ("cleared_at_sync", np.bool_),
+        ("chunk_pages", np.int64),  # otherwise: whose log is cleared when the first of them is sent
         ("sync_waits", np.bool_),
         ("rings", np.bool_),  # the log is made of rings; otherwise only vCPUs that shall sleep for theirs have one
         ("ring_bytes", np.float64),
@@ -112,6 +129,7 @@ VM = np.dtype(
         ("transmitted_bytes", np.float64),  # that the line has carried, or could have, of the next page
         ("sync_until_s", np.float64),  # when the sync that waits for vCPUs can read the log; inf: there is none
         ("sync_ends_round", np.bool_),
+        ("kicks_wake", np.bool_),  # a sync wakes those that sleep for a full ring
         # The rest.
         ("device_due", np.float64),
         ("quota_due_s", np.float64),
@@ -173,7 +191,7 @@ def new_migration(
     Args:
         scenario: what is migrated; number ``m`` of the ``pool``, which knows its link as numbers.
     """
-    page_bytes = scenario.vm.page_bytes
+    page_bytes = scenario.vm.dirty_granule_bytes
     total = scenario.vm.memory_bytes // page_bytes
     groups = scenario.vcpu_groups
     vcpus = np.zeros(len(groups), VCPU).view(np.recarray)
@@ -239,7 +257,7 @@ def _vcpu_fields(
 
     A store at random dirties a page of its own; a sequential writer fills a page before it goes on to the next.
     """
-    page_bytes, sequential = scenario.vm.page_bytes, group.sequential
+    page_bytes, sequential = scenario.vm.dirty_granule_bytes, group.sequential
     stores_per_page = page_bytes / BASE_PAGE_BYTES if sequential else 1.0
     pages = group.working_set_bytes // page_bytes
     fields: dict[str, Any] = {
@@ -294,28 +312,54 @@ def _schedule_fields(group: VcpuGroup, schedules: _Tables) -> dict[str, Any]:
 
 def _vm_fields(scenario: Scenario, parameters: ModelParameters, device_first_page: int, pages: int) -> dict[str, Any]:
     """The fields of the migration that are not zero."""
-    page_bytes = scenario.vm.page_bytes
+    page_bytes = scenario.vm.dirty_granule_bytes
     return {
         "page_bytes": page_bytes,
         "zero_bytes": scenario.vm.zero_bytes,
+        "scan_bytes_per_s": scenario.host_or_default.scan_speed_bytes_per_s,
+        "last_stage_s": scenario.last_stage_s,
         "downtime_limit_s": scenario.limits.downtime_s,
         "deadline_s": scenario.deadline_s,
-        "line_speed": scenario.link.line_speed_bytes_per_s or 0.0,
+        "ends_at_s": scenario.deadline_s,
+        "pauses_at_deadline": scenario.limits.pauses_at_deadline,
+        "max_rounds": scenario.limits.max_rounds or np.inf,
+        "pauses_after_rounds": scenario.limits.pauses_after_rounds,
+        **_growth_fields(scenario),
+        "line_speed": scenario.link.last_stage_bytes_per_s or 0.0,
         "cleared_at_sync": scenario.dirty_log.cleared_at_sync,
+        "chunk_pages": max(scenario.dirty_log.clear_chunk_bytes // page_bytes, 1),
         "sync_waits": scenario.dirty_log.sync_waits,
         "rings": scenario.dirty_log.kind == "ring",
-        "ring_bytes": scenario.ring_bytes,
+        "ring_bytes": scenario.full_ring_bytes,
         "device_first_page": device_first_page,
         "device_pages": scenario.device.working_set_bytes // page_bytes,
         "device_pages_per_s": scenario.device.rate_bytes_per_s / BASE_PAGE_BYTES,
-        "fault_s": parameters.fault_s,
+        "fault_s": fault_s_of(scenario, parameters),
         "window_s": parameters.window_s,
         "quota_interval_s": parameters.quota_interval_s,
         "overshoot_bytes": max(parameters.overshoot_bytes, page_bytes),
-        "ring_exit_s": parameters.ring_exit_s,
+        "ring_exit_s": ring_exit_s(scenario, parameters),
         "pending_pages": pages,
         "first_window": True,
         "sync_until_s": np.inf,
         "rounds": 1,
         "syncs": 1,  # the one that setup makes
     }
+
+
+def _growth_fields(scenario: Scenario) -> dict[str, float]:
+    """How the downtime limit grows: first and then again and again, by the clock or by rounds."""
+    growth = scenario.limits.downtime_growth
+    fields = {"grows_at_s": np.inf, "grows_in_round": np.inf}
+    if growth is None:
+        return fields
+    rise, pace = growth.rise_from(scenario.limits.downtime_s), growth.pace
+    if pace.unit == "rounds":
+        fields |= {"growth_every_rounds": pace.value, "grows_in_round": 1.0 + pace.value}
+    else:
+        fields |= {"growth_every_s": scenario.in_seconds(pace), "grows_at_s": scenario.in_seconds(pace)}
+    if growth.first is not None:
+        by_rounds = growth.first.unit == "rounds"
+        fields["grows_in_round"] = growth.first.value if by_rounds else np.inf
+        fields["grows_at_s"] = np.inf if by_rounds else scenario.in_seconds(growth.first)
+    return fields | {"growth_factor": rise.factor, "growth_add_s": rise.add_s, "growth_end_s": rise.end_s}

@@ -8,7 +8,7 @@ import numpy as np
 
 from dqgym.jit.compile import routine
 from dqgym.jit.random import exponential, next_seed, uniform
-from dqgym.model.page_exact.state import DIRTY, IN_RING, LINK, PAGES, PENDING
+from dqgym.model.page_exact.state import CLEARED, DIRTY, IN_RING, LINK, PAGES, PENDING
 from dqgym.model.parameters import TIMESLICE_S
 
 # --- the writers -----------------------------------------------------------------------------------------------------
@@ -25,12 +25,12 @@ def store(vm, pages, address):  # type: ignore[no-untyped-def]
 def is_first_write(vm, pages, address):  # type: ignore[no-untyped-def]
     """True where a store to the page makes it dirty, which takes a fault and is charged to the vCPU.
 
-    A log that is cleared at the sync protects every page again. Otherwise a page is protected again when it is sent, so
-    that one which is still pending may be written for nothing.
+    A log that is cleared at the sync protects every page again. Otherwise a page is protected again when its chunk is
+    about to be sent, so that one which is still pending may be written for nothing until then.
     """
     if pages[address] & DIRTY:
         return False
-    return vm.cleared_at_sync or not pages[address] & PENDING
+    return vm.cleared_at_sync or not pages[address] & PENDING or bool(pages[address] & CLEARED)
 
 
 @routine
@@ -260,9 +260,7 @@ def stop_for_full_ring(vm, vcpu, pages, address_of, end_s, left_s):  # type: ign
     ``end_s``: when the turn ends, of which the vCPU has ``left_s`` to run. Emptying takes a while where the log is made
     of rings; nobody waits for that, as for a sleep.
     """
-    for page in range(vcpu.first_page, vcpu.first_page + vcpu.pages):
-        pages[address_of[page]] &= ~IN_RING
-    vcpu.ring_bytes = 0.0
+    release_ring(vcpu, pages, address_of)
     stop_s = vcpu.ring_sleep_s + (vm.ring_exit_s if vm.rings else 0.0)
     vcpu.run_s -= min(stop_s, left_s)
     vcpu.busy_until_s = end_s - left_s + stop_s
@@ -270,6 +268,30 @@ def stop_for_full_ring(vm, vcpu, pages, address_of, end_s, left_s):  # type: ign
         vcpu.quota_exits += 1.0
         vcpu.asleep_until_s = vcpu.busy_until_s
     return max(left_s - stop_s, 0.0)
+
+
+@routine
+def release_ring(vcpu, pages, address_of):  # type: ignore[no-untyped-def]
+    """Empty one ring: a store to any page of its vCPU makes an entry again."""
+    for page in range(vcpu.first_page, vcpu.first_page + vcpu.pages):
+        pages[address_of[page]] &= ~IN_RING
+    vcpu.ring_bytes = 0.0
+
+
+@routine
+def release_rings(migration):  # type: ignore[no-untyped-def]
+    """Read all rings, without a sync of the sender's."""
+    for i in range(len(migration.vcpus)):
+        release_ring(migration.vcpus[i], migration.pages, migration.address_of)
+
+
+@routine
+def kick(vm, vcpus):  # type: ignore[no-untyped-def]
+    """Wake those that sleep for a full ring, where a kick does: up to QEMU 8.1."""
+    if vm.kicks_wake:
+        for i in range(len(vcpus)):
+            if vcpus[i].asleep_until_s > vm.time_s:
+                vcpus[i].asleep_until_s = vcpus[i].busy_until_s = vm.time_s
 
 
 @routine

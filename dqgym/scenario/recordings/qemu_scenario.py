@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
+
 from dqgym.scenario.bounds import DEADLINE_PASS_TIMES
 from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.faults import telling
-from dqgym.scenario.limits import Limits
+from dqgym.scenario.limits import Limits, pass_times
 from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.recordings.qemu_runs import RecordedRun, RecordingError
 from dqgym.scenario.scenario import Scenario
@@ -26,6 +28,9 @@ LINE_SPEED_BYTES_PER_S = 2.0e9
 """Of a unix socket on the machine of the recordings: what their last stages sent, over their downtimes."""
 VGA_BYTES = 16 * 2**20
 """QEMU's default of vgamem: pages of zeros at the end of the machine's memory."""
+KVM_RESERVE_ENTRIES = 64
+"""Of a dirty ring, which KVM keeps (KVM_DIRTY_RING_RSVD_ENTRIES). The recordings' host is AMD's: no more.
+"""
 
 _RING = re.compile(r"dirty-ring-size=(\d+)")
 
@@ -75,7 +80,7 @@ def limits(downtime_s: float, deadline_pass_times: float) -> Limits:
     """The limits; a run that was given less than a pass keeps the usual deadline, none is longer than 1000 passes."""
     if deadline_pass_times <= 1:
         return Limits(downtime_s=downtime_s)
-    return Limits(downtime_s=downtime_s, deadline_pass_times=min(deadline_pass_times, DEADLINE_PASS_TIMES.most))
+    return Limits(downtime_s=downtime_s, deadline=pass_times(min(deadline_pass_times, DEADLINE_PASS_TIMES.most)))
 
 
 def writer_set_bytes(run: RecordedRun) -> int:
@@ -96,11 +101,29 @@ def dirty_log(run: RecordedRun) -> DirtyLog:
         case "tcg":
             return DirtyLog(kind="software")
         case "kvm" if ring:
-            return DirtyLog(kind="ring", ring_entries=int(ring[1]))
+            # Where nobody sleeps at a full ring, its emptying counts, and ring_exit_s was read off with whole rings.
+            lost = KVM_RESERVE_ENTRIES if run.mode == "dirty-limit" else 0
+            return DirtyLog(kind="ring", ring_entries=int(ring[1]), ring_entries_lost=lost)
         case "kvm":
             return DirtyLog(kind="bitmap")
         case _:
             raise RecordingError(f"run {run.id}: accelerator {run.accelerator!r} is unknown; allowed: kvm, tcg")
+
+
+def _unthrottled_run_share(run: RecordedRun, vcpu: int) -> float:
+    """Share of the time that the host gave a vCPU during the migration, before any throttle: 1 on an idle host.
+
+    The rates before the migration are those of a host that has nothing else to do; once it sends and receives as well,
+    a busy one has less left. Only of bitmaps: what rings lose in their exits is the model's (``ring_exit_s``), and
+    under TCG a vCPU that waits for others is not told from one that waits for the host.
+    """
+    line = run.timeline
+    if dirty_log(run).kind != "bitmap":
+        return 1.0
+    throttled = np.flatnonzero(line.throttle_percent > 0)
+    last = int(throttled[0]) if throttled.size else len(line.time_s)
+    share = line.run_share[: max(last - 1, 1), vcpu]
+    return float(np.average(share, weights=np.diff(line.time_s)[: len(share)]))
 
 
 def _writers(run: RecordedRun) -> tuple[VcpuGroup, ...]:
@@ -109,7 +132,7 @@ def _writers(run: RecordedRun) -> tuple[VcpuGroup, ...]:
             vcpus=1,
             pattern="sequential",
             working_set_bytes=writer_set_bytes(run),
-            write_rate_bytes_per_s=rate,
+            write_rate_bytes_per_s=rate * _unthrottled_run_share(run, vcpu),
             demand="open" if run.open_loop else "closed",
             position=run.position(vcpu),
         )

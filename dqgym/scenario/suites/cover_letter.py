@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
+from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.suite import FixedSuite
@@ -80,6 +81,11 @@ def letter_rows() -> dict[str, LetterRow]:
     return {row.scenario: row for row in rows}
 
 
+LETTER_DIRTY_LOG = DirtyLog(clear_chunk_bytes=BASE_PAGE_BYTES)
+"""The letter does not say how its hypervisor clears the log. Its tables fit better page by page than with QEMU's chunk,
+with which the two rows of 8 GB would take longest (row 1 under ``current`` 15 % too long, not 9 %)."""
+
+
 def letter_scenario(row: LetterRow) -> Scenario:
     """The migration that a row describes."""
     memory_bytes = row.memory_gb * GB
@@ -96,6 +102,7 @@ def letter_scenario(row: LetterRow) -> Scenario:
         link=ConstantLink(
             bandwidth_bytes_per_s=row.bandwidth_mib_per_s * MIB, line_speed_bytes_per_s=LINE_SPEED_BYTES_PER_S
         ),
+        dirty_log=LETTER_DIRTY_LOG,
     )
 
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 
 from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.scenario import Scenario
+from dqgym.scenario.suites.cover_letter import LETTER_DIRTY_LOG
 from dqgym.scenario.suites.suite import FixedSuite
 from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
 from dqgym.scenario.workload import VcpuGroup
@@ -64,6 +65,7 @@ def mix_scenario(mix: str) -> Scenario:
         vm=VirtualMachine(memory_bytes=MEMORY_BYTES),
         workload=(writers, readers),
         link=ConstantLink(bandwidth_bytes_per_s=BANDWIDTH_BYTES_PER_S),
+        dirty_log=LETTER_DIRTY_LOG,
     )
 
 

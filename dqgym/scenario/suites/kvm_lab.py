@@ -11,11 +11,11 @@ Under ``none`` the first four converge on the model, and the last four do not.
 from __future__ import annotations
 
 from dqgym.scenario.dirty_log import SMALLEST_RING_ENTRIES, DirtyLog
-from dqgym.scenario.limits import Limits
+from dqgym.scenario.limits import Limits, pass_times
 from dqgym.scenario.link import ConstantLink, Link, StepsLink
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.suite import FixedSuite
-from dqgym.scenario.vm import VirtualMachine
+from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
 from dqgym.scenario.workload import Phased, VcpuGroup
 from dqgym.units import MIB
 
@@ -49,9 +49,9 @@ def _scenario(name: str, memory_mib: int, link: Link | float, *workload: VcpuGro
         vm=VirtualMachine(memory_bytes=memory_mib * MIB),
         workload=workload,
         link=link,
-        limits=Limits(downtime_s=DOWNTIME_S, deadline_pass_times=DEADLINE_S / pass_time_s),
+        limits=Limits(downtime_s=DOWNTIME_S, deadline=pass_times(DEADLINE_S / pass_time_s)),
         # Small rings, that a throttle which works through full ones has something to work with in so little memory.
-        dirty_log=DirtyLog(kind="bitmap", ring_entries=SMALLEST_RING_ENTRIES),
+        dirty_log=DirtyLog(ring_entries=SMALLEST_RING_ENTRIES, clear_chunk_bytes=BASE_PAGE_BYTES),
     )
 
 

@@ -62,6 +62,12 @@ class Seen:
         return self.rule.facts.bandwidth_bytes_per_s[self.running.rows]
 
     @cached_property
+    def downtime_limit_s(self) -> FloatArray:
+        """The downtime limit in force."""
+        now_s = self.of_vm(VmField.DOWNTIME_LIMIT_S)
+        return np.where(now_s > 0.0, now_s, self.rule.facts.downtime_limit_s[self.running.rows])
+
+    @cached_property
     def bandwidth(self) -> FloatArray:
         """The measured bandwidth in bytes/s, at least 1."""
         return np.maximum(self.rule.bandwidth(self.running), 1.0)
@@ -150,7 +156,7 @@ FEATURES = {
     "vcpus": RuleFeature("ln(number of vCPUs) / ln 64", lambda seen: np.log(seen.vcpus) / np.log(64.0)),
     "threshold": RuleFeature(
         "squash(nominal bandwidth * downtime limit / memory)",
-        lambda seen: unclipped_squash(seen.nominal * seen.rule.facts.downtime_limit_s[seen.running.rows] / seen.memory),
+        lambda seen: unclipped_squash(seen.nominal * seen.downtime_limit_s / seen.memory),
     ),
     "rounds": RuleFeature(
         "ln(1 + rounds done)", lambda seen: np.log1p(np.maximum(rounds_done(seen.running.telemetry), 0.0))

@@ -1,8 +1,7 @@
 """``dqgym calibrate``: the model against measurements; fits its parameters, or measures those of this host.
 
-* ``--backend model``: against the letter's tables and recorded QEMU migrations.
-* ``--backend kvm``: against this host. Measures what it costs a migration, writes parameters for the model, and
-  compares real migrations (``dqgym evaluate --backend kvm``) with the same ones on the model.
+* ``--backend model``: against the letter's tables and recorded QEMU migrations, or, with ``field``, public reports.
+* ``--backend kvm``: against this host. Measures what it costs, and compares real migrations with the model's.
 """
 
 from __future__ import annotations
@@ -13,18 +12,20 @@ from typing import Annotated
 import typer
 
 from dqgym.errors import BadInputError
+from dqgym.names import unknown
 from experiments.commands.options import AsJson, Force
 
-BACKENDS = ("model", "kvm")
+BACKENDS, AGAINST = ("model", "kvm"), ("records", "field")
 
 
 def calibrate_command(
+    against: Annotated[
+        str, typer.Argument(metavar="[records|field]", help="Letter and QEMU recordings, or public reports.")
+    ] = "records",
     backend: Annotated[str, typer.Option(help="What the model is compared with: model (records) or kvm.")] = "model",
     results: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="With kvm: folder of `dqgym evaluate --backend kvm` to compare with; repeat for more.", file_okay=False
-        ),
+        typer.Option(help="With kvm: folder of `dqgym evaluate --backend kvm`; repeat for more.", file_okay=False),
     ] = None,
     policy: Annotated[
         list[str] | None,
@@ -32,6 +33,10 @@ def calibrate_command(
     ] = None,
     runs: Annotated[
         Path | None, typer.Option(help="Folder of recorded QEMU runs; else those of the package.", file_okay=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With field: folder of scenario files and index.csv; else the package's.", file_okay=False),
     ] = None,
     parameters: Annotated[
         Path | None, typer.Option(help="File of model parameters; else those of the package.", dir_okay=False)
@@ -45,11 +50,7 @@ def calibrate_command(
     as_json: AsJson = False,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for tables, CSV, JSON and picture, a new or an empty one; with --fit or kvm else"
-            " results/<time>-calibration.",
-            file_okay=False,
-        ),
+        typer.Option(help="New folder for tables and JSON; with --fit or kvm else results/<time>.", file_okay=False),
     ] = None,
     force: Force = False,
     update: Annotated[
@@ -58,15 +59,20 @@ def calibrate_command(
     ] = None,
 ) -> None:
     """Compare the model with what was measured, and fit its parameters to Table A, or measure those of this host."""
-    from experiments.calibration.output import RESULTS, Output
+    from experiments.calibration.output import FIELD_MARKS, MARKS, RESULTS, Output
     from experiments.folders import default_results, require_free
 
     if out is not None:
         require_free(out, force, RESULTS)
-    _require_fitting(backend, of_records=fit or leave_one_out or bool(runs), of_host=bool(results or policy))
+    of_records, of_host = fit or leave_one_out or bool(runs), bool(results or policy)
+    _require_fitting(against, backend, of_records, of_host, of_field=data is not None)
     folder = out or (default_results("-calibration") if fit or backend == "kvm" else None)
-    output = Output(as_json, folder, update)
-    if backend == "kvm":
+    output = Output(as_json, folder, update, FIELD_MARKS if against == "field" else MARKS)
+    if against == "field":
+        from experiments.calibration.on_field import calibrate_on_field
+
+        calibrate_on_field(data, parameters, output)
+    elif backend == "kvm":
         from experiments.calibration.on_host import calibrate_on_host
 
         calibrate_on_host(results or [], policy or [], parameters, output)
@@ -76,10 +82,16 @@ def calibrate_command(
         calibrate_on_records(runs, parameters, Fitting(fit, leave_one_out), output)
 
 
-def _require_fitting(backend: str, of_records: bool, of_host: bool) -> None:
-    """Raise a BadInputError for options of the other backend."""
+def _require_fitting(against: str, backend: str, of_records: bool, of_host: bool, of_field: bool) -> None:
+    """Raise a BadInputError for options of another comparison."""
+    if against not in AGAINST:
+        raise BadInputError(unknown("comparison:", against, AGAINST))
     if backend not in BACKENDS:
         raise BadInputError(f"unknown backend {backend!r}; the model can be compared with: model (its records), kvm")
+    if against == "field" and (backend == "kvm" or of_records):
+        raise BadInputError("--backend kvm, --fit, --leave-one-out and --runs do not go with field")
+    if against != "field" and of_field:
+        raise BadInputError("--data goes with field: dqgym calibrate field --data DIR")
     if backend == "kvm" and of_records:
         raise BadInputError("--fit, --leave-one-out and --runs go with --backend model")
     if backend == "model" and of_host:

@@ -17,13 +17,16 @@ def throttles_command(
     as_json: AsJson = False,
 ) -> None:
     """List the throttles and their options, as they are written: `auto-converge:initial=50,tail_slow`."""
+    from dqgym.throttles.qemu.versions import HISTORIES
     from dqgym.throttles.table import all_rows, row_of
     from experiments.reporting.tables import show
-    from experiments.reporting.throttle_tables import describe_throttle, list_table, options_table
+    from experiments.reporting.throttle_tables import describe_throttle, list_table, options_table, versions_table
 
     if name is None:
         rows = all_rows()
-        show([list_table(rows), options_table(rows)], [describe_throttle(row) for row in rows], as_json)
+        tables = [list_table(rows), options_table(rows), versions_table(rows)]
+        show(tables, [describe_throttle(row) for row in rows], as_json)
         return
     row = row_of(name)
-    show([list_table([row]), options_table([row])], describe_throttle(row), as_json)
+    tables = [list_table([row]), options_table([row])]
+    show([*tables, versions_table([row])] if row.name in HISTORIES else tables, describe_throttle(row), as_json)

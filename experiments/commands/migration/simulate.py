@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from experiments.commands.options import (
     AsJson,
+    HostSource,
     OnePreference,
     OneThrottle,
     PlotFile,
@@ -18,12 +19,14 @@ def simulate_command(
     throttle: OneThrottle = "dirty-quota",
     preference: OnePreference = None,
     seed: Seed = 0,
+    host: HostSource = None,
     as_json: AsJson = False,
     trace: TraceFile = None,
     plot: PlotFile = None,
 ) -> None:
     """Migrate one scenario under one throttle on the model."""
     from experiments.evaluation.one_migration import Order, Shown, migrate_and_show
-    from experiments.evaluation.scenario_sources import find_scenario
+    from experiments.evaluation.scenario_sources import find_scenario, on_host
 
-    migrate_and_show(Order(find_scenario(scenario), throttle, preference, seed), Shown(as_json, trace, plot))
+    order = Order(on_host(find_scenario(scenario), host), throttle, preference, seed)
+    migrate_and_show(order, Shown(as_json, trace, plot))

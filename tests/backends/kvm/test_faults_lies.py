@@ -88,7 +88,7 @@ def _hello(changed: dict[str, Any] | None = None, **others: Any) -> bytes:
         (_hello({"vm.memory": "2050 KiB"}), "vm.memory: 2050 KiB must be whole pages"),
         (_hello({"vm.memory": "1000 GiB"}), "vm.memory: 1000 GiB must be"),
         (_hello({"vm.memory": 2**21}), "must be text with a unit"),
-        (_hello({"vm.page": "64 KiB"}), "vm.page: 64 KiB must be 4 KiB"),
+        (_hello({"vm.dirty_granule": "64 KiB"}), "vm.dirty_granule: 64 KiB must be 4 KiB"),
         (_hello({"vm.colour": "red"}), "unknown key 'colour'"),
         (_hello({"workload": []}), "at least 1 item"),
         (_hello({"workload": [{"vcpus": 17, "pattern": "idle"}]}), "17 vCPUs; allowed: 1 to 16"),

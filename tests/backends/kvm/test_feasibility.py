@@ -29,7 +29,7 @@ def test_every_scenario_of_the_lab_fits():
         ({"memory_mib": 2048}, "vm.memory: 2 GiB"),
         ({"bandwidth_mib": 2000}, "link: 2000 MiB/s"),
         ({"vcpus": 17}, "workload: 17 vCPUs; allowed: 1 to 16"),
-        ({"page_bytes": 2 * MIB}, "vm.page: 2 MiB must be 4 KiB"),
+        ({"page_bytes": 2 * MIB}, "vm.dirty_granule: 2 MiB must be 4 KiB"),
         ({"zero_mib": 16}, "vm.zero: 16 MiB must be 0"),
         ({"dirty_log": DirtyLog(kind="ring")}, "dirty_log.kind: 'ring' must be 'bitmap'"),
         ({"dirty_log": DirtyLog(ring_entries=1000)}, "dirty_log.ring_entries: 1000 must be a power of two"),

@@ -162,6 +162,48 @@ def test_a_run_share_cap_holds_writers_and_readers_alike(cap):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("limits", [{"deadline": "3 s", "on_deadline": "pause"}, {"max_rounds": 2}])
+def test_a_guest_that_is_paused_goes_over_by_force(limits):
+    scenario = guest(writer(60, 200)).model_copy(update={"limits": Limits(downtime_s=0.02, **limits)})
+    outcomes, final, seen = migrate(scenario, make_throttle("none"))
+    assert outcomes.converged[0]
+    assert outcomes.forced[0]
+    assert final.ending is Ending.CONVERGED
+    assert 0.02 < outcomes.downtime_s[0] < 2.0  # what is left of 64 MiB, at 60 MiB/s
+    paused = [one for one in seen if one.vm[0, VmField.PAUSED]]
+    assert paused
+    assert not any(one.vcpu[0, VcpuField.RUN_S].any() for one in paused[1:])
+    running_s = outcomes.guest_runtime[0] * outcomes.total_time_s[0]
+    assert running_s + outcomes.downtime_s[0] == pytest.approx(outcomes.total_time_s[0], abs=0.4)
+
+
+@pytest.mark.slow
+def test_a_migration_is_cancelled_after_its_last_round():
+    scenario = guest(writer(60, 200)).model_copy(
+        update={"limits": Limits(downtime_s=0.02, max_rounds=2, on_max_rounds="cancel")}
+    )
+    outcomes, final, _ = migrate(scenario, make_throttle("none"))
+    assert not outcomes.converged[0]
+    assert outcomes.rounds[0] == 2
+    assert "2 rounds" in final.reason
+    assert outcomes.total_time_s[0] < 0.5 * scenario.deadline_s
+
+
+@pytest.mark.slow
+def test_a_downtime_limit_that_grows_lets_a_guest_go_that_outruns_the_link():
+    growth = {"kind": "steps", "end_s": 3.0, "steps": 10, "delay": "0.2 s", "first": "2 rounds"}
+    limits = Limits(downtime_s=0.1, downtime_growth=growth)
+    scenario = guest(writer(60, 200)).model_copy(update={"limits": limits})
+    outcomes, _, seen = migrate(scenario, make_throttle("none"))
+    assert outcomes.converged[0]
+    assert not outcomes.forced[0]
+    limits_s = np.array([one.vm[0, VmField.DOWNTIME_LIMIT_S] for one in seen])
+    assert limits_s[0] == 0.1
+    assert (np.diff(limits_s) >= 0).all()
+    assert 0.1 < outcomes.downtime_s[0] < limits_s[-1] + 0.5
+
+
+@pytest.mark.slow
 def test_stop_and_copy_sends_the_memory_once():
     outcomes, _, _ = migrate(HOT_AND_LIGHT, make_throttle("stop-and-copy"))
     assert outcomes.converged[0]

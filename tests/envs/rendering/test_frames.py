@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dqgym.controller.timeline import Timeline
-from dqgym.envs.rendering.frames import draw_migration, time_columns
+from dqgym.envs.rendering.frames import _headline, draw_migration, time_columns
 from dqgym.telemetry.telemetry import Facts
 
 BANDWIDTH = 1e8
@@ -32,6 +34,8 @@ def make_trace(steps, vcpus=4, limit_share=None, dirty_share=0.5):
         run_share=np.ones((steps, vcpus)),
         run_share_cap=np.ones((steps, vcpus)),
         round=np.ones(steps, dtype=np.int64),
+        downtime_limit_s=np.full(steps, 0.3),
+        paused=np.zeros(steps),
     )
 
 
@@ -81,3 +85,10 @@ def test_heat_map_columns_are_time_means_of_intervals_of_any_length():
 
 def test_a_trace_of_thousands_of_steps_can_be_drawn():
     assert draw_migration(make_trace(5000)).shape == (600, 800, 3)
+
+
+def test_a_paused_guest_is_told_of_and_marked():
+    trace = make_trace(40)
+    paused = replace(trace, paused=(np.arange(40) >= 20) * 1.0)
+    assert np.abs(draw_migration(paused).astype(int) - draw_migration(trace)).sum() > 0
+    assert _headline(paused, "") == _headline(trace, "") + ", paused since 2.1 s"

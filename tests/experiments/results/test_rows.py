@@ -22,6 +22,8 @@ def make_outcomes():
         max_throttle_percent=np.array([0.0, 99.0]),
         stall_s=np.array([5.0, 0.0]),
         pass_time_s=np.array([10.0, 10.0]),
+        deadline_s=np.array([200.0, 200.0]),
+        forced=np.array([True, False]),
     )
 
 

@@ -69,7 +69,7 @@ class SurveyedRun(Run):
     def __init__(self, scenario, length_s=LENGTH_S, seed: int = 0) -> None:
         self.backend = ReferenceBackend(NO_COSTS, vcpu_slots=4)
         self.at = self.backend.start([scenario], [seed], ControlInterval(length_s))
-        self.page = scenario.vm.page_bytes
+        self.page = scenario.vm.dirty_granule_bytes
 
 
 @pytest.mark.parametrize("log", ["bitmap", "ring", "software"])
@@ -133,7 +133,7 @@ def test_the_model_finds_what_the_reference_counts(cases):
             backend.start(scenarios, seeds, ControlInterval(0.0, 0.05))
         np.testing.assert_allclose(model.facts.survey.duration_s, reference.facts.survey.duration_s)
         ours, counted = (each.facts.survey.dirtied_bytes.astype(float) for each in (model, reference))
-        page = np.array([case.vm.page_bytes for case in scenarios])[:, None, None]
+        page = np.array([case.vm.dirty_granule_bytes for case in scenarios])[:, None, None]
         pages = np.maximum(counted, ours) / page
         allowed = np.maximum(4.0 * np.sqrt(pages), 2.0) + 0.02 * pages
         apart = np.abs(ours - counted) / page

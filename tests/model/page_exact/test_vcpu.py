@@ -159,6 +159,24 @@ def test_a_vcpu_whose_ring_is_full_sleeps_and_goes_on_with_an_empty_one():
     assert run.vcpus(VcpuField.STALLED_S)[0] == pytest.approx(2.0, abs=0.01)
 
 
+@pytest.mark.parametrize(("kicks_wake", "rings"), [(True, 4), (False, 1)])
+def test_reading_the_rings_wakes_the_sleepers_where_kicks_do(kicks_wake, rings):
+    run = Run(guest(writer("sequential", 20_000, 10_240.0), pages=30_000, log="ring", link=NO_LINK))
+    dirtied = [run.step(1.0, ring_sleep_s=15.0, kicks_wake=kicks_wake, read_rings=True) and run.dirtied()[0]
+               for _ in range(4)]  # fmt: skip
+    assert sum(dirtied) == pytest.approx(rings * 1024, abs=2)
+    assert run.vm(VmField.SYNCS) == 1
+
+
+def test_a_sync_whose_kick_wakes_sleepers_does_not_wait():
+    run = Run(guest(writer("sequential", 20_000, 10_240.0), pages=30_000, log="ring", link=NO_LINK))
+    run.step(1.0, ring_sleep_s=15.0, kicks_wake=True)
+    run.step(1.0, ring_sleep_s=15.0, kicks_wake=True, sync=True)
+    assert run.vm(VmField.SYNCS) == 2
+    assert run.vm(VmField.SYNC_TIME_S) == pytest.approx(1.0, abs=0.01)
+    assert run.dirtied()[0] == pytest.approx(1024, abs=2)
+
+
 @pytest.mark.parametrize(("log", "dirtied"), [("ring", 5120), ("software", 2048)])
 def test_a_page_enters_a_ring_again_once_the_ring_was_emptied(log, dirtied):
     """The set is two rings large: as soon as one is full it is emptied, and its pages are protected again."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dqgym.scenario.limits import pass_times
 from dqgym.scenario.recordings.qemu_runs import MIB, RecordedRun, RecordingError, read_qemu_runs
 from dqgym.scenario.recordings.qemu_scenario import (
     LINE_SPEED_BYTES_PER_S,
@@ -49,6 +50,13 @@ def scenario_named(name: str):
     return recorded_scenario(next(run for run in RUNS if run.id == name))
 
 
+@pytest.mark.parametrize(("name", "share"), [("H11", 1.0), ("H13", 1.0), ("D04", 0.9)])
+def test_of_a_bitmap_the_writer_gets_what_a_busy_host_left_it_before_any_throttle(name: str, share: float) -> None:
+    run = next(one for one in RUNS if one.id == name)
+    rate = recorded_scenario(run).workload[0].write_rate_bytes_per_s
+    assert rate / run.baseline_bytes_per_s[0] == pytest.approx(share, abs=0.02)
+
+
 def test_a_run_becomes_writers_and_readers_at_their_baseline() -> None:
     scenario = scenario_named("Q07")
     writer, readers = scenario.workload
@@ -82,4 +90,4 @@ def test_an_unknown_accelerator_is_an_error() -> None:
 
 
 def test_a_run_cancelled_within_its_first_pass_keeps_the_usual_deadline() -> None:
-    assert recorded_scenario(replace(RUNS[0], limit_s=0.5)).limits.deadline_pass_times == 20
+    assert recorded_scenario(replace(RUNS[0], limit_s=0.5)).limits.deadline == pass_times(20)

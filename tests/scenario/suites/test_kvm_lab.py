@@ -40,8 +40,8 @@ def test_a_scenario_is_small_enough_for_a_host_with_two_cores(scenario: Scenario
     assert 1.5 <= scenario.pass_time_s <= 3.5
     assert 15.0 <= scenario.deadline_s <= 20.0
     assert scenario.limits.downtime_s == 0.1
-    assert scenario.dirty_log == DirtyLog(kind="bitmap", ring_entries=256)
-    assert scenario.vm.page_bytes == 4096
+    assert scenario.dirty_log == DirtyLog(kind="bitmap", ring_entries=256, clear_chunk_bytes=4096)
+    assert scenario.vm.dirty_granule_bytes == 4096
     assert scenario_from_yaml(scenario_to_yaml(scenario)) == scenario
 
 

@@ -22,6 +22,7 @@ from dqgym.backends.kvm.machine.vm import new_memory
 from dqgym.backends.kvm.migration.sender import WINDOW_S
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import ConstantLink, DirtyLog, Scenario, VcpuGroup, VirtualMachine
+from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.units import MIB
 
 LIMITS_BYTES_PER_S = (2.0 * MIB, 8.0 * MIB, 32.0 * MIB, 96.0 * MIB)
@@ -160,7 +161,7 @@ def _running_machine(kernel: KernelApi) -> Iterator[Machine]:
         vm=VirtualMachine(memory_bytes=MEMORY_BYTES),
         workload=(_writer(96 * MIB, HOT_RATE_BYTES_PER_S), _writer(16 * MIB, LIGHT_RATE_BYTES_PER_S)),
         link=ConstantLink(bandwidth_bytes_per_s=100.0 * MIB),
-        dirty_log=DirtyLog(ring_entries=256),
+        dirty_log=DirtyLog(ring_entries=256, clear_chunk_bytes=BASE_PAGE_BYTES),
     )
     _, memory = new_memory(MEMORY_BYTES)
     fill_memory(memory, 0)

@@ -69,7 +69,9 @@ class Snapshot:
     Attributes:
         ring_bytes: size of a vCPU's ring, its reserve included: QEMU's dirty limit counts with that.
         time_s: since the start, or what it took.
-        running_s: time for which the guest ran at the source.
+        running_s: time until the last stage.
+        paused_s: since when the guest has been paused, since the start; None: it is not.
+        downtime_limit_s: in force.
         round: number, from 1.
         sent_bytes: pages sent.
         sending_s: time in which there was anything to send.
@@ -83,6 +85,8 @@ class Snapshot:
     ring_bytes: int
     time_s: float
     running_s: float
+    paused_s: float | None
+    downtime_limit_s: float
     round: int
     sent_bytes: int
     sending_s: float
@@ -117,6 +121,7 @@ class Final:
         ending: how it ended.
         reason: why, where it did not converge.
         downtime_s: NaN where the guest never ran at the destination.
+        last_stage_s: of it, without a pause before.
         proof: of a converged migration.
         stores: that the guest made at the source, each exactly once.
         progress: per vCPU, accesses made over those that it would have made without ever being kept out.
@@ -125,6 +130,7 @@ class Final:
     ending: Ending
     reason: str
     downtime_s: float
+    last_stage_s: float
     proof: Proof | None
     stores: int
     progress: tuple[float, ...]

@@ -34,6 +34,7 @@ from dqgym.backends.kvm.migration.frames import (
     encode_json,
     encode_pages,
 )
+from dqgym.backends.kvm.migration.limits_in_force import LimitsInForce
 from dqgym.backends.kvm.migration.link_pacing import BandwidthPath, TokenBucket
 from dqgym.backends.kvm.migration.proof import Proof, prove
 from dqgym.scenario import Scenario
@@ -81,7 +82,7 @@ class CancelledError(Exception):
 
 
 class DeadlineMissedError(Exception):
-    """It took too long."""
+    """It took too long, or too many rounds."""
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Progress:
         round: number of the round, from 1.
         sent_bytes: pages sent, last stage included.
         sending_s: time in which there was anything to send.
-        stopped_s: when the guest was stopped for the last stage, since the start; None while it runs here.
+        stopped_s: when the last stage began, since the start, for which the guest is stopped; None before.
         ended_s: when the migration ended, since the start.
         sync_time_s: when the last sync was made, since the start.
         synced_sent_bytes: sent up to it.
@@ -117,12 +118,14 @@ class Report:
         ending: how it ended.
         reason: why, where it did not converge.
         downtime_s: from the order to stop until the destination said that the guest runs; NaN where it never did.
+        last_stage_s: the same from the last stage on; less where the guest was paused before.
         proof: of a converged migration, which was proven right; None otherwise.
     """
 
     ending: Ending
     reason: str = ""
     downtime_s: float = float("nan")
+    last_stage_s: float = float("nan")
     proof: Proof | None = None
 
 
@@ -141,6 +144,7 @@ class Sender:
 
     Attributes:
         handed_over: the destination was told to run the guest, or is being told.
+        limits: now.
     """
 
     machine: Machine
@@ -156,6 +160,7 @@ class Sender:
         self._cancelled = threading.Event()
         self._sync_wanted = threading.Event()
         self.handed_over = False
+        self.limits = LimitsInForce(self.scenario)
         self._bucket = TokenBucket()
         self._began_s = 0.0
         self._nonce: object = None
@@ -171,7 +176,7 @@ class Sender:
 
     @property
     def running_s(self) -> float:
-        """Time for which the guest ran at the source since the migration began."""
+        """Time until the last stage since the migration began."""
         stopped_s = self.progress.stopped_s
         return self.time_s if stopped_s is None else stopped_s
 
@@ -240,8 +245,8 @@ class Sender:
             self._await(FrameType.RESUMED)
         except CancelledError:
             return self._stay(Ending.CANCELLED, "called off")
-        except DeadlineMissedError:
-            return self._stay(Ending.MISSED_DEADLINE, f"took more than {self.scenario.deadline_s:g} s")
+        except DeadlineMissedError as error:
+            return self._stay(Ending.MISSED_DEADLINE, str(error))
         except (ProtocolError, TimeoutError) as error:
             reason = self._reason_of(error)
             if self._cancelled.is_set() and not self.handed_over:
@@ -254,18 +259,21 @@ class Sender:
         assert stopped_s is not None
         self._end()
         self.progress.phase = Phase.PROVING
-        downtime_s = self.time_s - stopped_s
-        return Report(Ending.CONVERGED, downtime_s=downtime_s, proof=self._prove())
+        last_stage_s = self.time_s - stopped_s
+        paused_s = self.limits.paused_s
+        downtime_s = last_stage_s if paused_s is None else self.time_s - paused_s
+        return Report(Ending.CONVERGED, downtime_s=downtime_s, last_stage_s=last_stage_s, proof=self._prove())
 
     def _send_rounds(self) -> None:
         """Until what is left fits into the downtime limit."""
-        log, limits, progress = self.machine.log, self.scenario.limits, self.progress
+        log, limits, progress = self.machine.log, self.limits, self.progress
         window_ends_s = progress.sync_time_s + WINDOW_S
         while True:
             self._require_wanted()
             now_s = self.time_s
-            if now_s > self.scenario.deadline_s:
-                raise DeadlineMissedError
+            limits.follow(now_s, progress.round)
+            if now_s > limits.ends_s:
+                self._give_up(f"took more than {limits.ends_s:g} s", pause=limits.pauses(at_deadline=True))
             if self._sync_wanted.is_set():
                 self._sync_wanted.clear()
                 self._sync()
@@ -275,6 +283,9 @@ class Sender:
                     self._sync()
                     if log.pending_pages * PAGE_BYTES <= threshold_bytes:
                         return
+                    if limits.after_last(progress.round):
+                        said = f"did not converge within {progress.round} rounds"
+                        self._give_up(said, pause=limits.pauses(at_deadline=False))
                     progress.round += 1
                     progress.phase = Phase.LATER_ROUNDS
                 window_ends_s = max(window_ends_s + WINDOW_S, now_s)
@@ -284,6 +295,13 @@ class Sender:
             else:
                 self._bucket.empty()
                 self._sync_wanted.wait(max(window_ends_s - self.time_s, 0.0))
+
+    def _give_up(self, why: str, *, pause: bool) -> None:
+        """Pause the guest for good and go on, or raise a DeadlineMissedError."""
+        if not pause:
+            raise DeadlineMissedError(why)
+        self.machine.pause()
+        self.limits.pause(self.time_s)
 
     def _last_stage(self) -> None:
         """Stop the guest, send the rest at line speed, then registers and platform."""
@@ -311,7 +329,8 @@ class Sender:
 
     def _sync(self) -> None:
         """Sync the dirty log. As in QEMU it waits for vCPUs that sleep at a full ring, which cannot answer."""
-        sleepers = [vcpu for vcpu in self.machine.vcpus if vcpu.throttle.sleeps_at_full_ring]
+        stands = self.limits.paused_s is not None
+        sleepers = [vcpu for vcpu in self.machine.vcpus if vcpu.throttle.sleeps_at_full_ring and not stands]
         for vcpu in sleepers:
             vcpu.park(after_ring_sleep=True)
         while not all(vcpu.await_parked(WINDOW_S) for vcpu in sleepers):

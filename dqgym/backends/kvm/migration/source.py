@@ -97,13 +97,15 @@ class Source:
     def snapshot(self) -> Snapshot:
         """The migration's state; empties the rings, so that first writes are counted up to now."""
         log, sender = self._machine.log, self._sender
-        if sender.progress.stopped_s is None and sender.progress.ended_s is None:
+        if sender.progress.stopped_s is None and sender.progress.ended_s is None and sender.limits.paused_s is None:
             log.flush(*range(len(self._machine.vcpus)))
         progress = sender.progress
         return Snapshot(
             ring_bytes=self._machine.vm.ring_entries * PAGE_BYTES,
             time_s=sender.time_s,
             running_s=sender.running_s,
+            paused_s=sender.limits.paused_s,
+            downtime_limit_s=sender.limits.downtime_s,
             round=progress.round,
             sent_bytes=progress.sent_bytes,
             sending_s=progress.sending_s,
@@ -149,6 +151,7 @@ class Source:
             report.ending,
             report.reason,
             report.downtime_s,
+            report.last_stage_s,
             report.proof,
             int(self._machine.issued.sum()),
             tuple(1.0 if vcpu.trace.idle else share for vcpu, share in zip(self._machine.vcpus, progress, strict=True)),

@@ -194,9 +194,9 @@ def workload_of(scenario: Scenario, seed: int) -> Workload:
     Raises:
         BadInputError: larger pages, or a negative seed.
     """
-    if scenario.vm.page_bytes != BASE_PAGE_BYTES:
+    if scenario.vm.dirty_granule_bytes != BASE_PAGE_BYTES:
         raise BadInputError(
-            f"page_bytes: {scenario.vm.page_bytes}: accesses are to pages of {BASE_PAGE_BYTES} bytes only"
+            f"page_bytes: {scenario.vm.dirty_granule_bytes}: accesses are to pages of {BASE_PAGE_BYTES} bytes only"
         )
     if seed < 0:
         raise BadInputError(f"seed must be a whole number from 0, not {seed!r}")

@@ -127,7 +127,7 @@ def _absolute(fields: Any, vcpus: int, vm: VirtualMachine, bandwidth: float) -> 
         )
     if MEMORY_SHARE in fields:
         pages = int(fields[MEMORY_SHARE] * vm.memory_bytes / vcpus) // BASE_PAGE_BYTES
-        absolute["working_set_bytes"] = max(vm.page_bytes, pages * BASE_PAGE_BYTES)
+        absolute["working_set_bytes"] = max(vm.dirty_granule_bytes, pages * BASE_PAGE_BYTES)
     return absolute
 
 

@@ -14,9 +14,12 @@ from typing import Annotated, Any, TypeGuard, get_args, get_origin
 from pydantic import BaseModel, Field, PlainSerializer, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario.faults import described
-from dqgym.scenario.limits import DeviceWrites
+from dqgym.scenario.hosts.host import Host
+from dqgym.scenario.hosts.host_files import find_host
+from dqgym.scenario.limits import OLDER_FIELDS, DeviceWrites, Limits
 from dqgym.scenario.link import UNLIMITED, ConstantLink
 from dqgym.scenario.record import FROM_FILE, Record, yaml_key
 from dqgym.scenario.scenario import Scenario
@@ -134,6 +137,10 @@ class _Reader:
         self, raw: object, record: type[Record], place: str, more: Mapping[str, FieldInfo] | None = None
     ) -> Value:
         fields = {**record.model_fields, **(more or {})}
+        try:
+            raw = record.with_new_names(raw) if isinstance(raw, Mapping) else raw
+        except BadInputError as error:
+            self.faults.append(f"{place}: {error}")
         given = self._given(raw, fields, place)
         return Fields(
             tuple(
@@ -150,13 +157,23 @@ class _Reader:
             self.faults.append(f"{place}.choice: {_shown(options)}: must be a list of values")
             return Constant(None)
         records = [one for one in _members(field.annotation) if isinstance(one, type) and issubclass(one, Record)]
+        if records == [Host] and isinstance(raw, str):
+            return self._host(raw, place)
         if len(records) == 1:
-            return self._record(raw, records[0], place)
+            return self._record(raw, records[0], place, OLDER_FIELDS if records[0] is Limits else None)
         if records:
             return self._kind(raw, records, place)
         if get_origin(field.annotation) is tuple:
             return self._list(raw, field, place)
         return self._leaf(raw, field, place)
+
+    def _host(self, name: str, place: str) -> Value:
+        """A host by its name."""
+        try:
+            return Constant(find_host(name))
+        except BadInputError as error:
+            self.faults.append(f"{place}: {error}")
+            return Constant(None)
 
     def _kind(self, raw: object, records: Sequence[type[Record]], place: str) -> Value:
         """A part that comes in several kinds."""
@@ -225,7 +242,7 @@ class _Reader:
 def _members(annotation: Any) -> tuple[Any, ...]:
     """The types that a value may have: itself, or those of a union."""
     inner = get_args(annotation) if get_origin(annotation) is not tuple else ()
-    return inner or (annotation,)
+    return tuple(member for one in inner for member in get_args(_bare(one)) or (one,)) or (annotation,)
 
 
 def _base(field: FieldInfo) -> Any:

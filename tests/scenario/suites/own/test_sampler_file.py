@@ -138,7 +138,7 @@ def test_parts_of_every_kind_can_be_drawn() -> None:
     )
     drawn = suite.scenarios(100)
     assert {one.link.kind for one in drawn} == {link["kind"] for link in links}
-    assert {one.vm.page_bytes for one in drawn} == {4096, 2**21}
+    assert {one.vm.dirty_granule_bytes for one in drawn} == {4096, 2**21}
     assert {one.dirty_log.kind for one in drawn} == {"bitmap", "ring"}
     assert len({one.dirty_log.ring_entries for one in drawn}) > 50
     assert all(0.0099 < one.device.rate_bytes_per_s / one.bandwidth_bytes_per_s < 0.101 for one in drawn)
@@ -211,3 +211,13 @@ def test_the_example_that_comes_with_dqgym_is_a_sampler() -> None:
     assert suite.kind == "sampler"
     assert suite.description == yaml.safe_load(EXAMPLE.read_text())["description"]
     assert len({one.link.kind for one in suite.scenarios(30)}) == 2
+
+
+def test_limits_of_a_sampler_are_those_of_a_scenario_file() -> None:
+    growth = {"kind": "doubling", "delay": "6 rounds", "end": {"uniform": ["1 s", "2 s"]}}
+    limits = {"deadline": {"choice": ["100 s/GiB", "30 T0"]}, "on_deadline": "pause", "downtime_growth": growth}
+    drawn = suite_of(content(limits=limits)).scenarios(20)
+    assert {str(one.limits.deadline) for one in drawn} == {"100 s/GiB", "30 T0"}
+    assert all(1.0 <= one.limits.downtime_growth.end_s <= 2.0 for one in drawn if one.limits.downtime_growth)
+    old = suite_of(content(limits={"deadline_pass_times": {"uniform": [10, 30]}})).scenarios(5)
+    assert all(one.limits.deadline.unit == "T0" and 10 <= one.limits.deadline.value <= 30 for one in old)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dqgym.telemetry.telemetry import Telemetry, VcpuField, VmField
-from dqgym.throttles.trigger import SyncTrigger, TriggerOptions
+from dqgym.throttles.qemu.trigger import SyncTrigger, TriggerOptions
 
 
 def synced(time_s: float, *dirty_and_sent: tuple[float, float]) -> Telemetry:

@@ -1,0 +1,1 @@
+"""Hosts: what a migration costs beside the bytes that it sends, in small files."""
