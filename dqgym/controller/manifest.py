@@ -13,6 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from dqgym.cost import FAST
 from dqgym.errors import BadInputError
 from dqgym.telemetry.interval import ControlInterval
 
@@ -59,6 +60,11 @@ class PreferenceSpec(_Record):
         if not self.low <= self.default <= self.high:
             raise BadInputError(f"default={self.default} must lie within low={self.low} .. high={self.high}")
         return self
+
+    @classmethod
+    def between(cls, low: float, high: float) -> Self:
+        """Those from ``low`` to ``high``; the default is the nearest to ``FAST``."""
+        return cls(default=min(max(FAST, low), high), low=low, high=high)
 
     def choose(self, preference: float | None) -> float:
         """The preference asked for, or the default for None; ValueError where the policy was not trained for it."""

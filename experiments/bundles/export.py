@@ -24,7 +24,7 @@ from experiments.reporting.tables import Table
 from experiments.runs.run_directory import RunDirectory, package_versions
 
 if TYPE_CHECKING:  # torch takes seconds to load, and what is wrong with the arguments is said before
-    from experiments.bundles.exportable import Exportable
+    from experiments.policies import Exportable
 
 NETWORK_FILE = "policy.onnx"
 BUNDLE = FolderKind("policy bundle", (MANIFEST_FILE,))

@@ -13,7 +13,7 @@ from dqgym.controller.loop import run_migrations
 from dqgym.controller.manifest import ParityFigure
 from dqgym.controller.policy_throttle import Act
 from dqgym.telemetry.features import GLOBAL_FEATURES, VCPU_FEATURES, PerVcpu
-from experiments.bundles.exportable import Exportable
+from experiments.policies import Exportable
 
 VCPU_SLOTS = (1, 8, 32, 64)
 """Numbers of slots at which a policy for any number of vCPUs is compared."""

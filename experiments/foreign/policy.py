@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from dqgym.arrays import Float32Array
 from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
-from dqgym.controller.policy_throttle import Act, PolicyThrottle
-from dqgym.cost import FAST
 from dqgym.errors import BadInputError
 from dqgym.scenario import Scenario
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
 from experiments.foreign.trained_in import TrainedIn
+from experiments.policies import RunsAsThrottle
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class ForeignPolicy:
+class ForeignPolicy(RunsAsThrottle):
     """A policy and what it is for.
 
     Attributes:
@@ -61,8 +59,7 @@ class ForeignPolicy:
     @property
     def preference(self) -> PreferenceSpec:
         """Those that it was trained for."""
-        low, high = self.trained_in.preferences
-        return PreferenceSpec(default=min(max(FAST, low), high), low=low, high=high)
+        return PreferenceSpec.between(*self.trained_in.preferences)
 
     def training_record(self) -> dict[str, Any]:
         """What is known of its training, as JSON."""
@@ -74,26 +71,3 @@ class ForeignPolicy:
         if not found:
             raise BadInputError(f"{self.name}: the suites of its training have no scenarios")
         return found
-
-    def encoder(self, vcpu_slots: int) -> Encoder:
-        """The encoder for a number of vCPU slots; BadInputError where the policy does not serve that many."""
-        self.vcpus.require_slots(vcpu_slots)
-        return Encoder(vcpu_slots)
-
-    def throttle(self, preference: float | None = None, survey: ControlInterval | None = None) -> PolicyThrottle:
-        """The policy as a throttle; ``preference`` None takes the default."""
-        return self.throttle_of(self.act, preference, survey)
-
-    def throttle_of(
-        self, act: Act, preference: float | None = None, survey: ControlInterval | None = None
-    ) -> PolicyThrottle:
-        """The same throttle around another form of the network."""
-        return PolicyThrottle(
-            name=self.name,
-            act=act,
-            encoder=self.encoder,
-            action_spec=self.action_spec,
-            control_interval=self.control_interval,
-            preference=self.preference.choose(preference),
-            survey=survey,
-        )

@@ -68,8 +68,7 @@ class TrainedIn:
         most = min(most_vcpus, self.given.get("max_vcpus", MAX_VCPUS))
         found: list[Scenario] = []
         for name in [suite] if isinstance(suite, str) else mapping("suite", suite):
-            one = get_suite(name)
-            found += one.scenarios(None if one.kind == "fixed" else of_sampler, seed, most)
+            found += get_suite(name).some(of_sampler, seed, most)
         return found
 
     def record(self) -> dict[str, Any]:

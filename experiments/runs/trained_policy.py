@@ -11,15 +11,13 @@ from torch import nn
 from agents.actor import Act, as_function, deterministic_actor, load_policy
 from agents.networks.per_vcpu_network import ActorNetwork
 from dqgym.controller.manifest import PreferenceSpec, VcpuSpec
-from dqgym.controller.policy_throttle import PolicyThrottle
-from dqgym.cost import FAST
 from dqgym.errors import BadInputError
 from dqgym.references import is_reference
 from dqgym.scenario import MAX_VCPUS, Scenario
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.action import ActionSpec
-from dqgym.telemetry.encoder import Encoder
 from dqgym.telemetry.interval import ControlInterval
+from experiments.policies import RunsAsThrottle
 from experiments.runs.config import TrainingConfig, load_config
 from experiments.runs.run_directory import RunDirectory
 from experiments.runs.suites import with_names
@@ -29,7 +27,7 @@ STAND_IN = "mixed"
 
 
 @dataclass(frozen=True)
-class TrainedPolicy:
+class TrainedPolicy(RunsAsThrottle):
     """A policy and what it is for. Make it with ``load_trained_policy`` or ``trained_policy``."""
 
     config: TrainingConfig
@@ -63,37 +61,13 @@ class TrainedPolicy:
         most_vcpus = min(self.config.environment.max_vcpus, self.vcpus.high)
         scenarios = []
         for name in [one for one in self.config.environment.suites if not is_reference(one)] or [STAND_IN]:
-            suite = get_suite(name)
-            scenarios += suite.scenarios(None if suite.kind == "fixed" else of_sampler, seed, most_vcpus)
+            scenarios += get_suite(name).some(of_sampler, seed, most_vcpus)
         return scenarios
 
     @property
     def control_interval(self) -> ControlInterval:
         """As in training."""
         return ControlInterval.parse(self.config.environment.control_interval)
-
-    def encoder(self, vcpu_slots: int) -> Encoder:
-        """The encoder for a number of vCPU slots; ValueError where the policy does not serve that many."""
-        self.vcpus.require_slots(vcpu_slots)
-        return Encoder(vcpu_slots)
-
-    def throttle(self, preference: float | None = None, survey: ControlInterval | None = None) -> PolicyThrottle:
-        """The policy as a throttle, run by torch; ``preference`` None takes the default."""
-        return self.throttle_of(self.act, preference, survey)
-
-    def throttle_of(
-        self, act: Act, preference: float | None = None, survey: ControlInterval | None = None
-    ) -> PolicyThrottle:
-        """The same throttle around another form of the network."""
-        return PolicyThrottle(
-            name=self.name,
-            act=act,
-            encoder=self.encoder,
-            action_spec=self.action_spec,
-            control_interval=self.control_interval,
-            preference=self.preference.choose(preference),
-            survey=survey,
-        )
 
 
 def load_trained_policy(run: RunDirectory) -> TrainedPolicy:
@@ -112,13 +86,12 @@ def trained_policy(policy: BasePolicy, config: TrainingConfig) -> TrainedPolicy:
     """The deterministic form of a policy that is trained with this config; it follows while the training goes on."""
     actor = deterministic_actor(policy)
     (slots,) = policy.action_space.shape
-    low, high = config.environment.preference
     return TrainedPolicy(
         config=config,
         actor=actor,
         act=as_function(actor),
         vcpus=_served_vcpus(actor, slots),
-        preference=PreferenceSpec(default=min(max(FAST, low), high), low=low, high=high),
+        preference=PreferenceSpec.between(*config.environment.preference),
     )
 
 

@@ -66,8 +66,7 @@ def draw_held_out(config: TrainingConfig) -> list[Task]:
     """
     evaluation, tasks = config.evaluation, []
     for suite in map(get_suite, evaluation.suites):
-        count = evaluation.count if suite.kind == "sampler" else None
-        scenarios = suite.scenarios(count, evaluation.seed, config.environment.max_vcpus)
+        scenarios = suite.some(evaluation.count, evaluation.seed, config.environment.max_vcpus)
         tasks.append(
             Task(suite.name, tuple(scenarios), tuple(range(evaluation.seed, evaluation.seed + len(scenarios))))
         )

@@ -51,6 +51,10 @@ class Suite(ABC):
             BadInputError: an argument does not fit the suite.
         """
 
+    def some(self, of_sampler: int, seed: int = 0, max_vcpus: int | None = None) -> list[Scenario]:
+        """All of a fixed suite, ``of_sampler`` of a sampler; else as ``scenarios``."""
+        return self.scenarios(of_sampler if self.kind == "sampler" else None, seed, max_vcpus)
+
 
 @dataclass(frozen=True)
 class FixedSuite(Suite):

@@ -34,6 +34,6 @@ def suites_command(
         show([list_table(suites)], [describe_suite(suite) for suite in suites], as_json)
         return
     suite = get_suite(name)
-    scenarios = suite.scenarios(None if suite.kind == "fixed" else SHOWN_SCENARIOS, seed)
+    scenarios = suite.some(SHOWN_SCENARIOS, seed)
     described = {**describe_suite(suite), "scenarios": [describe_scenario(one) for one in scenarios]}
     show([scenario_table(suite, scenarios)], described, as_json)

@@ -1,4 +1,4 @@
-"""What a policy must have to become a bundle, wherever it was trained."""
+"""What a policy has, wherever it was trained: what evaluation runs, and what export makes a bundle of."""
 
 from __future__ import annotations
 
@@ -65,6 +65,37 @@ class Exportable(Protocol):
         """The encoder for a number of vCPU slots."""
         ...
 
-    def throttle_of(self, act: Act, preference: float | None = None) -> PolicyThrottle:
+    def throttle_of(
+        self, act: Act, preference: float | None = None, survey: ControlInterval | None = None
+    ) -> PolicyThrottle:
         """A throttle around a form of the network."""
         ...
+
+
+class RunsAsThrottle:
+    """How every such policy becomes a throttle."""
+
+    def encoder(self: Exportable, vcpu_slots: int) -> Encoder:
+        """The encoder for a number of vCPU slots; BadInputError where the policy does not serve that many."""
+        self.vcpus.require_slots(vcpu_slots)
+        return Encoder(vcpu_slots)
+
+    def throttle(
+        self: Exportable, preference: float | None = None, survey: ControlInterval | None = None
+    ) -> PolicyThrottle:
+        """The policy as a throttle, as it runs here; ``preference`` None takes the default."""
+        return self.throttle_of(self.act, preference, survey)
+
+    def throttle_of(
+        self: Exportable, act: Act, preference: float | None = None, survey: ControlInterval | None = None
+    ) -> PolicyThrottle:
+        """The same throttle around another form of the network."""
+        return PolicyThrottle(
+            name=self.name,
+            act=act,
+            encoder=self.encoder,
+            action_spec=self.action_spec,
+            control_interval=self.control_interval,
+            preference=self.preference.choose(preference),
+            survey=survey,
+        )
