@@ -26,7 +26,7 @@ from fractions import Fraction
 from dqgym import spellings
 from dqgym.errors import BadInputError
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 
 # At most three exponent digits: a longer exponent would only serve to fill the memory.
 NUMBER = r"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d{1,3})?"

@@ -19,7 +19,6 @@ from dqgym.errors import BadInputError
 from dqgym.scenario.bounds import DEADLINE_PASS_TIMES, DEADLINE_S, DURATION_S, MOST_GROWTH_STEPS, MOST_ROUNDS
 from dqgym.scenario.record import Bytes, Duration, RateOrZero, Record
 
-GIB = 2**30
 SpanUnit: TypeAlias = Literal["s", "s/GiB", "T0", "rounds"]
 OnLimit: TypeAlias = Literal["cancel", "pause"]
 """What becomes of a migration at its deadline or after its last round. ``cancel``: it has failed, the guest stays.
@@ -70,7 +69,7 @@ class Span:
             case "s":
                 return self.value
             case "s/GiB":
-                return self.value * memory_bytes / GIB
+                return self.value * memory_bytes / units.GIB
             case "T0":
                 return self.value * pass_time_s
             case _:

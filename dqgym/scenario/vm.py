@@ -18,6 +18,11 @@ PAGE_SIZES_BYTES = (4096, 65536, 2 * 2**20, 16 * 2**20, 2**30)
 """Sizes in which memory can be mapped: 4 KiB, 64 KiB (arm64), 2 MiB, 16 MiB (POWER) and 1 GiB."""
 
 
+def whole_pages(size_bytes: float) -> int:
+    """The size, in bytes, without the part of a page that is left over."""
+    return int(size_bytes) // BASE_PAGE_BYTES * BASE_PAGE_BYTES
+
+
 def _check_page_size(page_bytes: int) -> int:
     if page_bytes not in PAGE_SIZES_BYTES:
         allowed = ", ".join(format_bytes(size) for size in PAGE_SIZES_BYTES)

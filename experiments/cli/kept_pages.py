@@ -154,8 +154,5 @@ def _keep(path: str, text: str) -> None:
         with open(part, "w", encoding="utf-8", newline="") as file:
             file.write(text)
         os.replace(part, path)
-    except (
-        OSError,
-        ValueError,
-    ):  # a read-only home, a full disk, a name that is no Unicode: there are pages without it
-        return
+    except (OSError, ValueError):
+        return  # a read-only home, a full disk, a name that is no Unicode: there are pages without it

@@ -38,12 +38,14 @@ WIDE = Grid(sets=(0.7, 0.8, 0.88, 0.94, 1.0, 1.06, 1.15, 1.3, 1.5), rates=tuple(
 FINE = Grid(sets=(0.94, 0.97, 1.0, 1.03, 1.06), rates=tuple(np.geomspace(0.9, 1.1, 9).tolist()))
 MOST_WIDE = 4
 """Wide grids that are tried, each around the best of the one before, until its best is not on the edge."""
-SOME = tuple(np.geomspace(0.6, 1.7, 81).tolist())
+ANY_SET = Grid(sets=tuple(np.geomspace(0.6, 1.7, 81).tolist()), rates=(1.0,))
+ANY_RATE = Grid(sets=ANY_SET.rates, rates=ANY_SET.sets)
 BOUND = 2.0
 NO_WORSE = 0.01
 """A rate or a set is only known from below where ``BOUND`` times as much misses the log by no more than this."""
 SLOWER = 1.25
 MOST_SLOWER = 14
+"""A lower bound is searched for in steps of this factor, and so many of them."""
 LONGER = 1.3
 """A guest that takes this many times the log's time is not played to its end."""
 STEPS_AHEAD = 8
@@ -81,26 +83,25 @@ def refined(imported: Imported, throttle: str) -> Played | None:
     best = _best(imported, throttle, [imported.demand])
     for _ in range(MOST_WIDE):
         centre = best.demand
-        best = min(best, _best(imported, throttle, _around(centre, WIDE, imported.log.in_a_loop)), key=_miss_of)
+        best = min(best, _best_around(imported, throttle, centre, WIDE), key=_miss_of)
         if not _far(best.demand, centre):
             break
-    best = min(best, _best(imported, throttle, _around(best.demand, FINE, imported.log.in_a_loop)), key=_miss_of)
+    best = min(best, _best_around(imported, throttle, best.demand, FINE), key=_miss_of)
     return _with_bounds(imported, throttle, best)
 
 
 def _with_bounds(imported: Imported, throttle: str, best: Played) -> Played:
     """The guest, and whether one that writes twice as fast, or to twice as much, could have left the same log."""
-    demand, log = best.demand, imported.log
+    demand = best.demand
     most_bytes = imported.scenario.vm.memory_bytes
     twice_as_fast = replace(demand, rate_bytes_per_s=BOUND * demand.rate_bytes_per_s)
     twice_as_large = replace(demand, working_set_bytes=BOUND * demand.working_set_bytes)
     others = [
-        (twice_as_fast, Grid(sets=SOME, rates=(1.0,))),
-        (twice_as_large, Grid(sets=(1.0,), rates=SOME)),
+        (twice_as_fast, ANY_SET),
+        (twice_as_large, ANY_RATE),
     ]
     as_fast, as_large = (
-        _best(imported, throttle, _around(one, grid, log.in_a_loop)).miss <= best.miss + NO_WORSE
-        for one, grid in others
+        _best_around(imported, throttle, one, grid).miss <= best.miss + NO_WORSE for one, grid in others
     )
     sized = not demand.set_is_known and twice_as_large.working_set_bytes <= most_bytes
     if as_fast:
@@ -113,7 +114,7 @@ def _slowest(imported: Imported, throttle: str, best: Played) -> Played:
     most_miss = best.miss + NO_WORSE
     for _ in range(MOST_SLOWER):
         other = replace(best.demand, rate_bytes_per_s=best.demand.rate_bytes_per_s / SLOWER)
-        slower = _best(imported, throttle, _around(other, Grid(sets=SOME, rates=(1.0,)), imported.log.in_a_loop))
+        slower = _best_around(imported, throttle, other, ANY_SET)
         if slower.miss > most_miss:
             break
         best = slower
@@ -149,6 +150,10 @@ def _far(demand: Demand, centre: Demand) -> bool:
     return not (WIDE.rates[1] < faster < WIDE.rates[-2] and WIDE.sets[0] < larger < WIDE.sets[-1])
 
 
+def _best_around(imported: Imported, throttle: str, demand: Demand, grid: Grid) -> Played:
+    return _best(imported, throttle, _around(demand, grid, imported.log.in_a_loop))
+
+
 def _best(imported: Imported, throttle: str, demands: Sequence[Demand]) -> Played:
     scenarios = [with_demand(imported.scenario, demand) for demand in demands]
     return min(_played(imported.log, demands, scenarios, throttle), key=_miss_of)
@@ -157,7 +162,8 @@ def _best(imported: Imported, throttle: str, demands: Sequence[Demand]) -> Playe
 def _played(
     log: MigrationLog, demands: Sequence[Demand], scenarios: Sequence[Scenario], throttle: str
 ) -> Iterator[Played]:
-    most_s = _horizon_s(log)
+    rounds = rounds_of(log)
+    most_s = _horizon_s(log, rounds)
     looks: list[FloatArray] = []
     backend = ModelBackend()
     try:
@@ -173,14 +179,13 @@ def _played(
     seen = np.stack(looks)
     for index, (demand, scenario) in enumerate(zip(demands, scenarios, strict=True)):
         converged, time_s = bool(outcomes.converged[index]), float(outcomes.total_time_s[index])
-        miss = _miss(log, _log_of(seen[:, index], log, scenario), time_s, converged)
+        miss = _miss(log, rounds, _log_of(seen[:, index], log, scenario), time_s, converged)
         yield Played(demand, scenario, converged, time_s, miss)
 
 
-def _horizon_s(log: MigrationLog) -> float:
+def _horizon_s(log: MigrationLog, rounds: Sequence[Round]) -> float:
     """For how long a guest is played: a little longer than the log, or than the rounds of it that count."""
-    rounds = rounds_of(log)[: STEPS_AHEAD + 1]
-    over_s = rounds[-1].end_s if rounds and log.converged is False else log.total_time_s
+    over_s = rounds[: STEPS_AHEAD + 1][-1].end_s if rounds and log.converged is False else log.total_time_s
     return LONGER * min(over_s, log.total_time_s)
 
 
@@ -204,13 +209,13 @@ def _log_of(seen: FloatArray, log: MigrationLog, scenario: Scenario) -> Migratio
     return replace(log, readings=readings, total_bytes=float(scenario.vm.memory_bytes), rounds_told=True)
 
 
-def _miss(log: MigrationLog, played: MigrationLog, time_s: float, converged: bool) -> float:
+def _miss(log: MigrationLog, rounds: Sequence[Round], played: MigrationLog, time_s: float, converged: bool) -> float:
     sent = log.readings[-1].sent_bytes, played.readings[-1].sent_bytes
     ratios = [time_s / log.total_time_s, sent[1] / max(sent[0], 1.0)]
     if not log.converged and not converged:
         ratios = [1.0]  # both go on: how long they were watched says nothing
-    rounds = [(one, other) for one, other in zip(rounds_of(log), rounds_of(played), strict=False) if _alike(one, other)]
-    ratios += [other.found_bytes / one.found_bytes for one, other in rounds[:STEPS_AHEAD]]
+    pairs = [(one, other) for one, other in zip(rounds, rounds_of(played), strict=False) if _alike(one, other)]
+    ratios += [other.found_bytes / one.found_bytes for one, other in pairs[:STEPS_AHEAD]]
     return float(np.abs(np.log(np.maximum(ratios, 1e-6))).mean())
 
 

@@ -22,7 +22,7 @@ from dqgym.scenario.recordings.qemu_runs import RecordingError
 from dqgym.scenario.recordings.qemu_scenario import limits
 from dqgym.scenario.recordings.replay import held
 from dqgym.scenario.scenario import Scenario
-from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
+from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine, whole_pages
 from dqgym.scenario.workload import MAX_VCPUS, Recorded, Schedule, Steady, VcpuGroup
 from dqgym.units import MIB, format_time
 
@@ -92,8 +92,8 @@ def import_log(log: MigrationLog, told: Told | None = None) -> Imported:
         BadInputError: what the user tells does not fit.
     """
     told = told or Told()
-    zero_bytes = _whole_pages(_zero_bytes(log))
-    memory_bytes = max(_whole_pages(log.total_bytes) - zero_bytes, BASE_PAGE_BYTES)
+    zero_bytes = whole_pages(_zero_bytes(log))
+    memory_bytes = max(whole_pages(log.total_bytes) - zero_bytes, BASE_PAGE_BYTES)
     vcpus, writers = _vcpus(log, told)
     demand = _demand(log, memory_bytes)
     with telling(f"the log {log.name[:60]!r} makes no scenario", RecordingError):
@@ -178,7 +178,7 @@ def _vcpus(log: MigrationLog, told: Told) -> tuple[int, int]:
 def _workload(demand: Demand | None, memory_bytes: int, vcpus: int, writers: int) -> tuple[VcpuGroup, ...]:
     if demand is None:
         return (VcpuGroup(vcpus=vcpus, pattern="read-only"),)
-    each_bytes = max(_whole_pages(min(demand.working_set_bytes, memory_bytes) / writers), BASE_PAGE_BYTES)
+    each_bytes = max(whole_pages(min(demand.working_set_bytes, memory_bytes) / writers), BASE_PAGE_BYTES)
     schedule: Schedule = Recorded(times_s=demand.times_s, rate_factors=demand.factors) if demand.factors else Steady()
     group = VcpuGroup(
         vcpus=writers,
@@ -245,10 +245,6 @@ def _of_demand(demand: Demand | None) -> Iterator[Finding]:
 def _mib(size_bytes: float) -> str:
     """Four digits are more than a log is good for."""
     return f"{float(f'{size_bytes / MIB:.4g}'):,g} MiB"
-
-
-def _whole_pages(size_bytes: float) -> int:
-    return int(size_bytes) // BASE_PAGE_BYTES * BASE_PAGE_BYTES
 
 
 def _name(text: str) -> str:

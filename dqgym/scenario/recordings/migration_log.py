@@ -107,6 +107,11 @@ class Round:
         return (self.end_s - self.start_s) / self.count * (1.0 - self.throttle_percent / 100.0)
 
 
+def dirty_limit_named(limit_mib_per_s: float, period_ms: float) -> str:
+    """QEMU's dirty limit, as it is named here."""
+    return f"dirty-limit:limit={limit_mib_per_s:g} MiB/s,period={period_ms:g} ms"
+
+
 def ordered(readings: Sequence[Reading], place: str) -> tuple[Reading, ...]:
     """The readings at which time went on, and nothing that was sent was taken back.
 

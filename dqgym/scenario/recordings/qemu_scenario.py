@@ -14,7 +14,7 @@ from dqgym.scenario.limits import Limits, pass_times
 from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.recordings.qemu_runs import RecordedRun, RecordingError
 from dqgym.scenario.scenario import Scenario
-from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
+from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine, whole_pages
 from dqgym.scenario.workload import VcpuGroup
 
 WINDOW_S = 0.1
@@ -85,7 +85,7 @@ def limits(downtime_s: float, deadline_pass_times: float) -> Limits:
 
 def writer_set_bytes(run: RecordedRun) -> int:
     """The working set of each writer."""
-    return run.working_set_bytes // run.writers // BASE_PAGE_BYTES * BASE_PAGE_BYTES
+    return whole_pages(run.working_set_bytes // run.writers)
 
 
 def readers(count: int) -> tuple[VcpuGroup, ...]:

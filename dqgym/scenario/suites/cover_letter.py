@@ -20,7 +20,7 @@ from dqgym.scenario.dirty_log import DirtyLog
 from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.suite import FixedSuite
-from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
+from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine, whole_pages
 from dqgym.scenario.workload import VcpuGroup
 from dqgym.units import MIB
 
@@ -92,7 +92,7 @@ def letter_scenario(row: LetterRow) -> Scenario:
     writers = VcpuGroup(
         vcpus=row.threads,
         pattern="sequential",
-        working_set_bytes=memory_bytes // row.threads // BASE_PAGE_BYTES * BASE_PAGE_BYTES,
+        working_set_bytes=whole_pages(memory_bytes // row.threads),
         write_rate_bytes_per_s=row.dirty_rate_gb_per_s * GB / row.threads,
     )
     return Scenario(

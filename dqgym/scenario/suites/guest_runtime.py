@@ -16,7 +16,7 @@ from dqgym.scenario.link import ConstantLink
 from dqgym.scenario.scenario import Scenario
 from dqgym.scenario.suites.cover_letter import LETTER_DIRTY_LOG
 from dqgym.scenario.suites.suite import FixedSuite
-from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
+from dqgym.scenario.vm import VirtualMachine, whole_pages
 from dqgym.scenario.workload import VcpuGroup
 
 MEMORY_BYTES = 32 * 10**9
@@ -26,7 +26,7 @@ WRITE_RATE_BYTES_PER_S = 5.0 * BANDWIDTH_BYTES_PER_S
 """Of each writer, in every mix."""
 WRITERS = {"write-intensive": 5, "read-write-balanced": 3, "read-intensive": 2}
 """Number of vCPUs that write in each mix."""
-PART_BYTES = MEMORY_BYTES // 5 // BASE_PAGE_BYTES * BASE_PAGE_BYTES
+PART_BYTES = whole_pages(MEMORY_BYTES // 5)
 """Rate of one writer: the same in every mix, so that five of them write all of the memory."""
 
 

@@ -41,7 +41,7 @@ from dqgym.scenario.suites.draw.workloads import (
     unequal_writers,
 )
 from dqgym.scenario.suites.suite import SampledSuite
-from dqgym.scenario.vm import BASE_PAGE_BYTES, VirtualMachine
+from dqgym.scenario.vm import VirtualMachine, whole_pages
 from dqgym.scenario.workload import Schedule, VcpuGroup
 
 MEMORY_BYTES: Range = (1e9, 512e9)
@@ -84,7 +84,7 @@ class Recipe:
 
     def scenario(self, rng: np.random.Generator, name: str, most_vcpus: int) -> Scenario:
         """One scenario."""
-        vm = VirtualMachine(memory_bytes=_whole_pages(log_uniform(rng, self.memory_bytes)))
+        vm = VirtualMachine(memory_bytes=whole_pages(log_uniform(rng, self.memory_bytes)))
         bandwidth = log_uniform(rng, BANDWIDTH_BYTES_PER_S)
         link = pick(rng, self.links)(rng, bandwidth, vm.memory_bytes / bandwidth)
         nominal = link.nominal_bandwidth_bytes_per_s
@@ -106,12 +106,8 @@ class Recipe:
 def _device_writes(rng: np.random.Generator, vm: VirtualMachine, bandwidth_bytes_per_s: float) -> DeviceWrites:
     return DeviceWrites(
         rate_bytes_per_s=bandwidth_bytes_per_s * log_uniform(rng, DEVICE_PRESSURE),
-        working_set_bytes=_whole_pages(vm.memory_bytes * log_uniform(rng, DEVICE_MEMORY_SHARE)),
+        working_set_bytes=whole_pages(vm.memory_bytes * log_uniform(rng, DEVICE_MEMORY_SHARE)),
     )
-
-
-def _whole_pages(size_bytes: float) -> int:
-    return int(size_bytes) // BASE_PAGE_BYTES * BASE_PAGE_BYTES
 
 
 def _sampler(name: str, description: str, recipe: Recipe, most_vcpus: int = MOST_VCPUS) -> SampledSuite:

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
+from dqgym.scenario.recordings.formats.table import FORMATS
 from experiments.commands.options import AsJson
 
 
 def import_command(
     log_format: Annotated[
         str,
-        typer.Argument(
-            metavar="FORMAT", help="guestperf, query-migrate, proxmox, cloud-hypervisor or kubevirt: who wrote the log."
-        ),
+        typer.Argument(metavar="FORMAT", help=f"Who wrote the log: {', '.join(one.name for one in FORMATS)}."),
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The log.")],
     out: Annotated[

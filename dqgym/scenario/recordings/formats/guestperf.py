@@ -16,13 +16,12 @@ from dqgym.documents import read_json
 from dqgym.scenario.bounds import DURATION_S, MEMORY_BYTES, MOST_ENTRIES
 from dqgym.scenario.dirty_log import LARGEST_RING_ENTRIES
 from dqgym.scenario.recordings.formats.json_fields import Fields
-from dqgym.scenario.recordings.migration_log import MigrationLog, Reading, ordered
+from dqgym.scenario.recordings.migration_log import MigrationLog, Reading, dirty_limit_named, ordered
 from dqgym.scenario.recordings.qemu_runs import RecordingError
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 from dqgym.scenario.workload import MAX_VCPUS
-from dqgym.units import MIB
+from dqgym.units import GIB
 
-GIB = 1024 * MIB
 STEP_PERCENT = 10.0
 """Where a report does not say its ``auto_converge_step``; the first throttle is QEMU's default of 20 %."""
 
@@ -84,7 +83,7 @@ def _throttle(scenario: Fields) -> str:
     if scenario.yes("dirty_limit"):
         limit = scenario.number("vcpu_dirty_limit", if_missing=1)
         period = scenario.number("x_vcpu_dirty_limit_period", if_missing=1000)
-        return f"dirty-limit:limit={limit:g} MiB/s,period={period:g} ms"
+        return dirty_limit_named(limit, period)
     if scenario.yes("auto_converge"):
         return f"auto-converge:increment={scenario.number('auto_converge_step', if_missing=STEP_PERCENT):g}"
     return "none"

@@ -17,10 +17,9 @@ from pathlib import Path
 from dqgym.scenario.recordings.formats.log_lines import NUMBER, SIZE, LogLine, log_lines, size_bytes
 from dqgym.scenario.recordings.migration_log import MigrationLog, Reading, ordered
 from dqgym.scenario.recordings.qemu_runs import RecordingError
+from dqgym.scenario.recordings.qemu_scenario import PAGE_HEADER_BYTES
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
-HEADER_BYTES = 8
-"""On the wire, before each page."""
 PERIOD_S = 1.0
 """Between two lines."""
 _BEGUN = re.compile(r"start migrate command to ")
@@ -108,7 +107,7 @@ def _times_s(seen: _Seen) -> list[float]:
 
 def _told(times_s: Sequence[float], seen: _Seen) -> list[Reading]:
     """Of an old log, which says what remains."""
-    share = BASE_PAGE_BYTES / (BASE_PAGE_BYTES + HEADER_BYTES)
+    share = BASE_PAGE_BYTES / (BASE_PAGE_BYTES + PAGE_HEADER_BYTES)
     readings = []
     zero_bytes, before = 0.0, (0.0, float(seen.lines[0][1][3]))
     first = True

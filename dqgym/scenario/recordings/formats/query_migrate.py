@@ -15,7 +15,7 @@ from dqgym.documents import parse_json
 from dqgym.files import read_text
 from dqgym.scenario.bounds import DURATION_S, MOST_ENTRIES
 from dqgym.scenario.recordings.formats.json_fields import Fields
-from dqgym.scenario.recordings.migration_log import MigrationLog, Reading, ordered
+from dqgym.scenario.recordings.migration_log import MigrationLog, Reading, dirty_limit_named, ordered
 from dqgym.scenario.recordings.qemu_runs import RecordingError
 from dqgym.scenario.vm import BASE_PAGE_BYTES
 
@@ -104,7 +104,7 @@ def _throttle(said: Mapping[str, Fields]) -> str | None:
     told: Any = parameters if parameters is not None else Fields("", "", {})
     if "dirty-limit" in on:
         limit, period = told.number("vcpu-dirty-limit", 1), told.number("x-vcpu-dirty-limit-period", 1000)
-        return f"dirty-limit:limit={limit:g} MiB/s,period={period:g} ms"
+        return dirty_limit_named(limit, period)
     if "auto-converge" in on:
         initial, step = told.number("cpu-throttle-initial", 20), told.number("cpu-throttle-increment", 10)
         return f"auto-converge:initial={initial:g},increment={step:g},max={told.number('max-cpu-throttle', 99):g}"
