@@ -69,7 +69,7 @@ def test_own_throttle_converges_where_no_throttle_does_not(tmp_path):
     assert [line.split()[0] for line in table] == ["none", "auto-converge", "dirty-quota", "free-first-pass"]
     assert converged[0] < 60
     assert converged[3] == 100
-    assert time[3] < 0.6 * time[1]  # of auto-converge
+    assert time[3] < 0.55 * time[1]  # of auto-converge
     assert runtime[3] > runtime[2]  # of dirty-quota, which throttles the first pass, too
 
 

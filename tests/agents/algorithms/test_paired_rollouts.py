@@ -153,9 +153,9 @@ def test_where_time_counts_it_learns_to_hand_out_less() -> None:
     # The best constant quota is 0.05 of the bandwidth here; a network that has learned nothing hands out 0.3.
     algorithm = made(n=64, suite="working-sets", preference=0.05)
     before = rollout_of(algorithm).cost.mean()
-    algorithm = made(n=64, suite="working-sets", preference=0.05).learn(60_000)
+    algorithm = made(n=64, suite="working-sets", preference=0.05).learn(70_000)
     after = rollout_of(algorithm).cost.mean()
-    assert after < 0.985 * before
+    assert after < 0.98 * before
 
 
 def test_its_actor_is_loaded_from_the_saved_model(tmp_path: Path) -> None:

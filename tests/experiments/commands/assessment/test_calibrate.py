@@ -114,8 +114,8 @@ def test_throttle_and_guest_runtime_are_those_of_a_recorded_run(document, record
     assert one["converged_model"] == recorded.converged
     assert abs(one["throttle_model"] - one["throttle_measured"]) <= recorded.throttle_increment + 0.1
     runtimes = zip(one["runtime_model_per_vcpu"], one["runtime_measured_per_vcpu"], strict=True)
-    # On a real host the vCPUs of KVM run less than the throttle lets them: the host's own threads take their share.
-    allowed = 0.1 if recorded.accelerator.startswith("kvm") else 0.05
+    # In these two the host took up to 8 % of the vCPUs' time, beside what the throttle took.
+    allowed = 0.1 if recorded.id in ("D03", "D04") else 0.05
     assert max(abs(model - measured) for model, measured in runtimes) <= allowed
 
 
