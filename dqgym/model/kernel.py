@@ -109,12 +109,24 @@ def plan_scan(state, pending, low_at_s):  # type: ignore[no-untyped-def]
     """
     zero_left, scan = state[Vm.ZERO_LEFT], state[Vm.SCAN_BYTES_PER_S]
     bandwidth, downtime_s = state[Vm.BANDWIDTH], state[Vm.DOWNTIME_LIMIT_NOW_S]
+    counted = min(bandwidth, scan)  # speed at which zeros count
     if state[Vm.ROUND] > 1.0:
-        return low_at_s + zero_left / scan, True, zero_left / scan
-    low_at_s += min(zero_left / bandwidth, downtime_s) + max(zero_left - bandwidth * downtime_s, 0.0) / scan
+        room_s = max(downtime_s - pending / bandwidth, 0.0)
+        return low_at_s + zero_left / scan + room_s * (1.0 - counted / scan), True, zero_left / scan
+    low_at_s += min(zero_left / counted, downtime_s) + max(zero_left - counted * downtime_s, 0.0) / scan
     if pending > _SAME_BYTES:
         return low_at_s, False, pending / bandwidth
     return low_at_s, True, zero_left / scan
+
+
+@part
+def fits(state, remaining, bandwidth):  # type: ignore[no-untyped-def]
+    """True where what remains, zeros included, needs no more than the downtime limit at this bandwidth.
+
+    A zero page counts as one to send, as QEMU has it, or as the time of its scan where that is longer.
+    """
+    zeros = state[Vm.ZERO_LEFT] * max(bandwidth / state[Vm.SCAN_BYTES_PER_S], 1.0)
+    return remaining + zeros <= bandwidth * state[Vm.DOWNTIME_LIMIT_NOW_S]
 
 
 @part
@@ -271,8 +283,8 @@ def must_wait(tile, state, slots):  # type: ignore[no-untyped-def]
 def make_up_for_wait(state, waited_s, window_s):  # type: ignore[no-untyped-def]
     """Send at once, at line speed, the budget of the send window that went by while the sync waited.
 
-    Returns the bytes that may then remain for the migration to complete: where the window is over, QEMU looks again,
-    with the bandwidth that the wait left (migration/migration.c: migration_update_counters).
+    Where the window is over, QEMU looks again whether the rest fits (migration/migration.c: migration_update_counters).
+    Returns the bandwidth that it does so with, which is what the wait left; negative where it does not look.
     """
     bandwidth = state[Vm.BANDWIDTH]
     idle = 1.0 - bandwidth / max(state[Vm.LINE_SPEED], bandwidth)
@@ -280,7 +292,7 @@ def make_up_for_wait(state, waited_s, window_s):  # type: ignore[no-untyped-def]
     state[Vm.ROUND_SENT] = sent
     state[Vm.SENT_BYTES] += sent
     state[Vm.SENDING_S] += sent / bandwidth
-    return sent / waited_s * state[Vm.DOWNTIME_LIMIT_NOW_S] if waited_s >= window_s else -1.0
+    return sent / waited_s if waited_s >= window_s else -1.0
 
 
 @routine
@@ -289,13 +301,13 @@ def end_round(tile, state, slots, window_s):  # type: ignore[no-untyped-def]
     if must_wait(tile, state, slots):
         return
     remaining, zero_left = sync_dirty_log(tile, state, slots), state[Vm.ZERO_LEFT]
-    converges = remaining + zero_left <= state[Vm.BANDWIDTH] * state[Vm.DOWNTIME_LIMIT_NOW_S]
+    converges = fits(state, remaining, state[Vm.BANDWIDTH])
     waited_s = state[Vm.WAIT_S]
     state[Vm.WAIT_S] = 0.0
     if waited_s > 0.0 and not converges:
-        allowed = make_up_for_wait(state, waited_s, window_s)
+        carried = make_up_for_wait(state, waited_s, window_s)
         remaining -= state[Vm.ROUND_SENT]
-        converges = remaining + zero_left <= allowed
+        converges = fits(state, remaining, carried)
     if converges:
         downtime_s = remaining / max(state[Vm.BANDWIDTH], state[Vm.LINE_SPEED])
         downtime_s += zero_left / state[Vm.SCAN_BYTES_PER_S] + state[Vm.LAST_STAGE_S]

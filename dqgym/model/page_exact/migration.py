@@ -80,8 +80,12 @@ def read_dirty_log(vm, vcpus, pages):  # type: ignore[no-untyped-def]
 
 @routine
 def fits_into_downtime(vm):  # type: ignore[no-untyped-def]
-    """True where what is pending, pages of zeros included, could be sent within the downtime limit."""
-    return vm.pending_pages * vm.page_bytes + vm.zero_bytes <= vm.threshold_bytes
+    """True where what is pending, pages of zeros included, could be dealt with within the downtime limit.
+
+    A page of zeros counts as one to send, as QEMU has it, or as the time of its scan where that is longer.
+    """
+    zero_bytes = vm.zero_bytes * max(vm.carried_bytes_per_s / vm.scan_bytes_per_s, 1.0)
+    return vm.pending_pages * vm.page_bytes + zero_bytes <= vm.threshold_bytes
 
 
 @routine
@@ -96,7 +100,7 @@ def begin_window(vm, vcpus, bandwidth):  # type: ignore[no-untyped-def]
     carried = bandwidth
     if lasted_s > vm.window_s + _EPSILON_S:
         carried = min((vm.sent_pages - vm.window_began_sent_pages) * vm.page_bytes / lasted_s, bandwidth)
-    vm.threshold_bytes = carried * vm.downtime_limit_s
+    vm.carried_bytes_per_s, vm.threshold_bytes = carried, carried * vm.downtime_limit_s
     vm.window_began_s, vm.window_ends_s = vm.time_s, vm.time_s + vm.window_s
     vm.window_began_sent_pages = vm.sent_pages
     vm.budget_bytes = vm.budget_bytes % vm.page_bytes + bandwidth * vm.window_s if vm.line_speed > 0.0 else np.inf

@@ -124,6 +124,7 @@ VM = np.dtype(
         ("window_ends_s", np.float64),
         ("window_began_sent_pages", np.int64),
         ("first_window", np.bool_),
+        ("carried_bytes_per_s", np.float64),  # bandwidth that the next line is computed with
         ("threshold_bytes", np.float64),  # that may remain for the migration to complete
         ("budget_bytes", np.float64),  # that it may still send in this window
         ("transmitted_bytes", np.float64),  # that the line has carried, or could have, of the next page
