@@ -65,7 +65,7 @@ HostSource = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|NAME",
-        help="Host that it is played on: a file of its parameters, or the name of one that is shipped; else the"
+        help="Host that the model plays: a file of its parameters, or the name of one that is shipped; else each"
         " scenario's own.",
     ),
 ]

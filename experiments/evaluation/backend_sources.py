@@ -44,6 +44,12 @@ def backend_maker(name: str, destination: str | None = None) -> MakeBackend:
     return make
 
 
+def require_played_host(host: str | None, backend: str) -> None:
+    """Raise a BadInputError where a host is named for migrations that happen on a real one."""
+    if host is not None and backend == "kvm":
+        raise BadInputError(f"--host {host} says what the model plays; it does not go with --backend kvm")
+
+
 def parse_address(text: str) -> tuple[str, int]:
     """Host and port of a text such as ``10.0.0.2:4444`` or ``[::1]:4444``. BadInputError for another."""
     host, colon, port = text.rpartition(":")

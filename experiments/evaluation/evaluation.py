@@ -17,7 +17,7 @@ from dqgym.results.rows import Row, TakeoverCount
 from dqgym.scenario import Scenario
 from dqgym.scenario.suites import Suite, get_suite
 from experiments.evaluation.journal import Finished, Journal, RunKey, find
-from experiments.evaluation.scenario_sources import draw_scenarios
+from experiments.evaluation.scenario_sources import draw_scenarios, on_host
 from experiments.evaluation.throttle_sources import ThrottleSource
 from experiments.kept_suites import Files, files_of, require_told_apart
 from experiments.results.rows import rows_from_outcomes
@@ -59,17 +59,28 @@ def draw_task(
     repetitions: int = 1,
     max_vcpus: int | None = None,
     scaled: bool = False,
+    host: str | None = None,
 ) -> Task:
     """The migrations of a suite (``draw_scenarios``), each of them ``repetitions`` times, with other seeds.
 
+    With a ``host``, a name or a file, all are played on it.
+
     Raises:
-        BadInputError: there is no such suite; else as ``draw_scenarios``.
+        BadInputError: there is no such suite; else as ``draw_scenarios`` and ``on_host``.
     """
-    return _task(get_suite(suite), count, seed, repetitions, max_vcpus, scaled)
+    return _task(get_suite(suite), count, seed, repetitions, max_vcpus, scaled, host)
 
 
-def _task(suite: Suite, count: int | None, seed: int, repetitions: int, max_vcpus: int | None, scaled: bool) -> Task:
-    scenarios = draw_scenarios(suite, count, seed, max_vcpus, scaled) * repetitions
+def _task(
+    suite: Suite,
+    count: int | None,
+    seed: int,
+    repetitions: int,
+    max_vcpus: int | None,
+    scaled: bool,
+    host: str | None,
+) -> Task:
+    scenarios = on_host(draw_scenarios(suite, count, seed, max_vcpus, scaled), host) * repetitions
     return Task(suite.name, tuple(scenarios), tuple(range(seed, seed + len(scenarios))), files_of([suite]))
 
 
@@ -80,12 +91,13 @@ def draw_tasks(
     repetitions: int = 1,
     max_vcpus: int | None = None,
     scaled: bool = False,
+    host: str | None = None,
 ) -> list[Task]:
     """``draw_task`` of each suite, once. BadInputError also where two different ones have the same name."""
     chosen = list(map(get_suite, dict.fromkeys(suites)))
     require_told_apart(chosen)
     once = {suite.name: suite for suite in chosen}.values()
-    return [_task(suite, count, seed, repetitions, max_vcpus, scaled) for suite in once]
+    return [_task(suite, count, seed, repetitions, max_vcpus, scaled, host) for suite in once]
 
 
 def count_runs(throttles: Iterable[ThrottleSource], tasks: Sequence[Task], preferences: Sequence[float]) -> int:

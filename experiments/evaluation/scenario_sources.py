@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable, Sequence
 
 from dqgym.errors import BadInputError
 from dqgym.names import did_you_mean
 from dqgym.scenario import Scenario, load_scenario
 from dqgym.scenario.hosts.host_files import find_host
 from dqgym.scenario.suites import Suite, get_suite
+from dqgym.scenario.vm import BASE_PAGE_BYTES
+from dqgym.units import format_bytes
 from experiments.named_files import SCENARIOS
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,12 @@ def find_scenario(source: str) -> Scenario:
     Raises:
         BadInputError: there is none, or the file does not hold a valid one.
     """
+    found = _find(source)
+    _hint_at_granules([found])
+    return found
+
+
+def _find(source: str) -> Scenario:
     suite_name, colon, name = source.rpartition(":")
     if not colon or os.path.exists(source):
         return _load(source)
@@ -41,15 +50,29 @@ def find_scenario(source: str) -> Scenario:
     return scenarios[name]
 
 
-def on_host(scenario: Scenario, host: str | None) -> Scenario:
-    """The scenario on a host that a command line names; as it is where it names none.
+def on_host(scenarios: Iterable[Scenario], host: str | None) -> list[Scenario]:
+    """The scenarios on a host that a command line names; as they are where it names none.
 
     Raises:
-        BadInputError: there is no such host, or its file cannot be used.
+        BadInputError: there is no such host, its file cannot be used, or it keeps more of a ring than there is.
     """
     if host is None:
-        return scenario
-    return Scenario.model_validate({**dict(scenario), "host": find_host(host)})
+        return list(scenarios)
+    found = find_host(host)
+    return [Scenario.model_validate({**dict(scenario), "host": found}) for scenario in scenarios]
+
+
+def _hint_at_granules(scenarios: Sequence[Scenario]) -> None:
+    """Warn, once for all of them, where dirty pages are tracked otherwise than QEMU does on x86."""
+    coarse = [scenario for scenario in scenarios if scenario.vm.dirty_granule_bytes != BASE_PAGE_BYTES]
+    if coarse:
+        first, others = coarse[0], f" and {len(coarse) - 1} more" if len(coarse) > 1 else ""
+        granule = format_bytes(first.vm.dirty_granule_bytes)
+        log.warning(
+            "%s%s: vm.dirty_granule is %s. QEMU on x86 tracks %s whatever pages back the guest; if those were meant,"
+            " say vm.backing: %s",
+            first.name, others, granule, format_bytes(BASE_PAGE_BYTES), granule,
+        )  # fmt: skip
 
 
 def _load(source: str) -> Scenario:
@@ -84,6 +107,7 @@ def draw_scenarios(
         scenarios = suite.scenarios(of_sampler if count is None else count, seed, max_vcpus)
     else:
         scenarios = _narrow(suite, max_vcpus)[:count]
+    _hint_at_granules(scenarios)
     return [in_small(scenario) for scenario in scenarios] if scaled else scenarios
 
 

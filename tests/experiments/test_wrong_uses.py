@@ -32,6 +32,18 @@ WRONG_USES = [
     ("compare none none", "A and B are both 'none'"),
     ("compare none current --from {pipes}", "has neither results.csv nor results.csv.gz"),
     ("compare none current --from {deep}", "must have the columns"),
+    ("compare none current --from {empty} --host tls-kit", "--host decide what runs; with --from nothing does"),
+    *(
+        (f"{command} --host tls-kti", "did you mean 'tls-kit'?")
+        for command in (
+            "simulate kvm-lab:quiet-guest",
+            "evaluate none --no-baselines --suite cover-letter",
+            "compare none current --suite cover-letter",
+            "control default --suite cover-letter",
+        )
+    ),
+    ("evaluate none --backend kvm --host tls-kit", "--host tls-kit says what the model plays"),
+    ("control default --suite mixed --backend kvm --host tls-kit", "it does not go with --backend kvm"),
     ("results {empty}/page.md --from {pipes}", "it is a pipe, not a regular file"),
     ("results {empty}/page.md --from {deep}", "summary.json: not valid JSON: nested too deep"),
     ("results {empty}/page.md --from {empty}", "cannot read summary"),

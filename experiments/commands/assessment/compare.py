@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments.commands import defaults
-from experiments.commands.options import SUITE, SUITE_HELP, AsJson, MaxVcpus
+from experiments.commands.options import SUITE, SUITE_HELP, AsJson, HostSource, MaxVcpus
 
 
 def compare_command(
@@ -34,6 +34,7 @@ def compare_command(
     count: Annotated[int | None, typer.Option(help="Scenarios of each suite, as in `dqgym evaluate`.", min=1)] = None,
     max_vcpus: MaxVcpus = None,
     seed: Annotated[int | None, typer.Option(help="Decides the sampled scenarios; else 0.", min=0)] = None,
+    host: HostSource = None,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -54,10 +55,10 @@ def compare_command(
     if own == other:
         raise BadInputError(f"A and B are both {own!r}; they must differ")
     if results is None:
-        tasks = draw_tasks(suite or defaults.SUITES, count, seed or 0, max_vcpus=max_vcpus)
+        tasks = draw_tasks(suite or defaults.SUITES, count, seed or 0, max_vcpus=max_vcpus, host=host)
         found = duel_now(own, other, tasks, preference or defaults.PREFERENCES, show_progress=not as_json)
-    elif count is not None or seed is not None or max_vcpus is not None:
-        raise BadInputError("--count, --max-vcpus and --seed decide what runs; with --from nothing does")
+    elif any(option is not None for option in (count, seed, max_vcpus, host)):
+        raise BadInputError("--count, --max-vcpus, --seed and --host decide what runs; with --from nothing does")
     else:
         found = duel_of(rows_of_two(results, own, other, suite, preference), own, other)
     console = show(found.tables(), found.document(), as_json)

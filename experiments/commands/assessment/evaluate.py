@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from experiments.commands import defaults
-from experiments.commands.options import SUITE, SUITE_HELP, AsJson, Backend, Force, MaxVcpus, Scale
+from experiments.commands.options import SUITE, SUITE_HELP, AsJson, Backend, Force, HostSource, MaxVcpus, Scale
 
 
 def evaluate_command(
@@ -34,6 +34,7 @@ def evaluate_command(
     max_vcpus: MaxVcpus = None,
     seed: Annotated[int, typer.Option(help="Decides the sampled scenarios and all that is random.", min=0)] = 0,
     backend: Backend = "model",
+    host: HostSource = None,
     scale: Scale = False,
     repeat: Annotated[int, typer.Option(help="Migrate each scenario so often, with other seeds.", min=1)] = 1,
     out: Annotated[
@@ -61,7 +62,7 @@ def evaluate_command(
     require_extra("train", "dqgym evaluate")  # pictures come last: too late to find that nothing can draw them
     from dqgym.errors import BadInputError
     from dqgym.telemetry.interval import parse_survey
-    from experiments.evaluation.backend_sources import backend_maker
+    from experiments.evaluation.backend_sources import backend_maker, require_played_host
     from experiments.evaluation.evaluation import draw_tasks
     from experiments.evaluation.results_folder import RESULTS, evaluate_into
     from experiments.evaluation.session import Session
@@ -73,8 +74,9 @@ def evaluate_command(
         raise BadInputError("--resume needs the --out of the evaluation that was interrupted")
     if out is not None and not resume:  # what is resumed was allowed to write there when it began
         require_free(out, force, RESULTS)
+    require_played_host(host, backend)
     make_backend = backend_maker(backend)
-    tasks = draw_tasks(suite, count, seed, repeat, max_vcpus, scale)
+    tasks = draw_tasks(suite, count, seed, repeat, max_vcpus, scale, host)
     competing = line_up(throttles or [], baselines, None if survey is None else parse_survey(survey))
     if not competing:
         raise BadInputError("nothing to evaluate: name a throttle, or leave out --no-baselines")

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from dqgym.throttles.roles import FALLBACK
-from experiments.commands.options import SUITE, SUITE_HELP, AsJson, Backend, Destination, MaxVcpus, Scale, Seed
+from experiments.commands.options import (
+    SUITE,
+    SUITE_HELP,
+    AsJson,
+    Backend,
+    Destination,
+    HostSource,
+    MaxVcpus,
+    Scale,
+    Seed,
+)
 from experiments.evaluation.scenario_sources import FEW
 
 
@@ -25,6 +35,7 @@ def control_command(
         str | None,
         typer.Option(metavar="SCENARIO.yaml|NAME|SUITE:NAME", help="One scenario instead of a suite."),
     ] = None,
+    host: HostSource = None,
     scale: Scale = False,
     preference: Annotated[
         float | None, typer.Option(help="What guest runtime is worth against time; the bundle's default if not given.")
@@ -51,8 +62,9 @@ def control_command(
     from dqgym.controller.guard import GuardOptions
     from dqgym.errors import BadInputError
     from dqgym.telemetry.interval import parse_survey
+    from experiments.evaluation.backend_sources import require_played_host
     from experiments.evaluation.control import ControlOptions, control
-    from experiments.evaluation.scenario_sources import choose_scenarios
+    from experiments.evaluation.scenario_sources import choose_scenarios, on_host
     from experiments.evaluation.throttle_sources import bundle_folder, require_bundle
     from experiments.reporting.progress import showing_progress
     from experiments.reporting.tables import show
@@ -61,7 +73,8 @@ def control_command(
         require_bundle(bundle)
     if decision_deadline_s is not None and not 0.0 < decision_deadline_s < math.inf:
         raise BadInputError(f"--decision-deadline-s {decision_deadline_s:g} must be a positive number of seconds")
-    scenarios = choose_scenarios(suite, scenario, count, seed, max_vcpus, scale)
+    require_played_host(host, backend)
+    scenarios = on_host(choose_scenarios(suite, scenario, count, seed, max_vcpus, scale), host)
     options = ControlOptions(
         backend=backend,
         destination=destination,

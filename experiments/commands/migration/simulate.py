@@ -28,5 +28,6 @@ def simulate_command(
     from experiments.evaluation.one_migration import Order, Shown, migrate_and_show
     from experiments.evaluation.scenario_sources import find_scenario, on_host
 
-    order = Order(on_host(find_scenario(scenario), host), throttle, preference, seed)
+    (played,) = on_host([find_scenario(scenario)], host)
+    order = Order(played, throttle, preference, seed)
     migrate_and_show(order, Shown(as_json, trace, plot))
