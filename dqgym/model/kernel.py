@@ -18,6 +18,7 @@ import numpy as np
 from dqgym.jit.array_views import at, row
 from dqgym.jit.compile import part, routine
 from dqgym.jit.fast_math import exp, log
+from dqgym.model.clear_chunks import next_clearing, uncleared
 from dqgym.model.cost_terms import charge_interval
 from dqgym.model.dirtying import (
     apply_quota,
@@ -154,9 +155,9 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     if scans_until_s < np.inf and not waiting:
         piece_s = min(piece_s, scans_until_s)
     if state[Vm.CLEARED_AHEAD] > 0.0 and not waiting and not scans:
-        # Where the last chunk begins, all of the log is cleared: after that no more becomes clean.
-        last_chunk_s = ((1.0 - state[Vm.CLEARED_AHEAD]) * state[Vm.ROUND_BYTES] - sent_before) / bandwidth
-        piece_s = last_chunk_s if _SAME_WINDOW < last_chunk_s < _FEW_BEYOND * piece_s else piece_s
+        clearing = next_clearing(state, sent_before / max(state[Vm.ROUND_BYTES], 1.0))
+        clearing_s = (clearing * state[Vm.ROUND_BYTES] - sent_before) / bandwidth
+        piece_s = clearing_s if _SAME_WINDOW < clearing_s < _FEW_BEYOND * piece_s else piece_s
     if state[Vm.SLEEPS] > 0.0:
         piece_s = plan_sleeps(tile, slots, state[Vm.TIME_S], piece_s, state[Vm.SYNC_WAITS])
     piece_s = max(piece_s, _EPSILON_S)
@@ -164,10 +165,9 @@ def plan_piece(tile, state, slots, parameters):  # type: ignore[no-untyped-def]
     state[Vm.SCANS] = 1.0 if scans else 0.0
     sent = 0.0 if waiting or scans else min(bandwidth * piece_s, pending)
     per_round = 1.0 / max(state[Vm.ROUND_BYTES], 1.0)
-    # In all a chunk is cleared that is not sent: in front of the sender, and behind where it began the round.
-    sealed = 1.0 - state[Vm.CLEARED_AHEAD]
-    unsent_from = max(sealed - sent_before * per_round, 0.0)
-    unsent_to = max(sealed - (sent_before + sent) * per_round, 0.0)
+    share_before = sent_before * per_round
+    unsent_from = uncleared(state, share_before, share_before)
+    unsent_to = uncleared(state, share_before + sent * per_round, share_before)
     lazy_clear = state[Vm.LAZY_CLEAR]
     state[Vm.PIECE_S] = piece_s
     state[Vm.PIECE_SENT] = sent
@@ -223,8 +223,10 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     unsent = 1.0 - state[Vm.ROUND_SENT] / max(state[Vm.ROUND_BYTES], 1.0)
     left, eager_clear = _f(unsent), _f(1.0 - state[Vm.LAZY_CLEAR])
     # Of those still to send, the share whose log is cleared.
-    ahead_of_left = min(state[Vm.CLEARED_AHEAD] / max(unsent, _EPSILON_S), 1.0)
-    cleared = _f(ahead_of_left) if state[Vm.LAZY_CLEAR] > 0.0 else _f(1.0)
+    cleared = _f(1.0)
+    if state[Vm.LAZY_CLEAR] > 0.0:
+        sealed = uncleared(state, 1.0 - unsent, 1.0 - unsent)
+        cleared = _f(max(1.0 - sealed / max(unsent, _EPSILON_S), 0.0))
     vcpus_found = _f(0.0)
     per_hot, per_cold = row(tile, Vcpu.PER_HOT, slots), row(tile, Vcpu.PER_COLD, slots)
     hot_pending, cold_pending = row(tile, Vcpu.HOT_PENDING, slots), row(tile, Vcpu.COLD_PENDING, slots)
@@ -248,6 +250,8 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
         cold_dirty[i] = 0.0
         ahead[i] = max(cold_bytes[i] - cold_pending[i] * (_f(1.0) - eager_clear), _f(0.0))
         passed[i] = 0.0
+    address = state[Vm.ADDRESS] + 1.0 - unsent
+    state[Vm.ADDRESS] = address - np.floor(address)
     found = _f64(vcpus_found)
     if state[Vm.DEVICE_BYTES] > 0.0:
         device_left = state[Vm.DEVICE_PENDING] * unsent

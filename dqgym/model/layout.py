@@ -219,6 +219,8 @@ class Vm(_Numbered):
     ROUND_SENT = auto()
     ROUND_TIME_S = auto()
     """Time since the send window in which the round began."""
+    ADDRESS = auto()
+    """Where in the memory this round began, as a share of it."""
     ZERO_LEFT = auto()
     """Pages of zeros that the sender has yet to go through, bytes."""
     DEVICE_PENDING = auto()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dqgym.backends.model import ModelBackend
 from dqgym.backends.reference import ReferenceBackend
+from dqgym.model.clear_chunks import COARSE, next_clearing, uncleared
+from dqgym.model.layout import Vm
 from dqgym.scenario import DirtyLog
-from dqgym.telemetry.telemetry import VcpuField
+from dqgym.telemetry.telemetry import VcpuField, VmField
 from tests.model.guests import PAGE, Run, guest, writer
 from tests.model.migrations import NO_COSTS, Constant, migrate
 
 MIB = 2**20
+FEW = settings(max_examples=100, deadline=None, derandomize=True)
 BACKENDS = pytest.mark.parametrize("make_backend", [ModelBackend, ReferenceBackend], ids=["kernel", "reference"])
 
 
@@ -69,11 +76,57 @@ def test_larger_chunks_let_more_be_dirtied_in_a_round(make_backend, chunk):
     throttle.reset(backend.facts)
     after = backend.step(throttle.act(begun), np.array([90.0]))
     dirtied = float(after.per_vcpu(VcpuField.DIRTIED_BYTES)[0, 0]) / PAGE
-    # The kernel does not know where in its chunk the sender began, and takes it to be anywhere: a whole chunk of the
-    # memory is cleared ahead. In the reference it begins at the first page of one.
     sent = np.linspace(0.0, 0.9, 9001)
-    ahead = np.minimum(sent + chunk, 1.0) if make_backend is ModelBackend else np.ceil(sent / chunk) * chunk
+    ahead = np.ceil(sent / chunk) * chunk
     assert dirtied == pytest.approx(900 * np.minimum(ahead, 1.0).mean(), rel=0.12)
+
+
+@FEW
+@given(pages=st.integers(20, 400), share=st.floats(COARSE, 0.99), began=st.floats(0, 0.999), sent=st.floats(0, 1))
+def test_chunks_are_cleared_one_after_another_from_where_the_round_began(pages, share, began, sent):
+    """Against a list of pages: each chunk to which the sender has come is cleared whole, and no other is."""
+    chunk_pages, first = max(round(share * pages), math.ceil(COARSE * pages)), int(began * pages)
+    gone_through = min(int(sent * pages), pages - 1)
+    come_to = {(first + k) % pages // chunk_pages for k in range(gone_through + 1)}
+    cleared = {page for page in range(pages) if page // chunk_pages in come_to}
+    state = np.zeros(len(Vm))
+    state[Vm.CLEARED_AHEAD], state[Vm.ADDRESS] = chunk_pages / pages, first / pages
+    at = gone_through / pages
+    assert uncleared(state, at, at) == pytest.approx(1.0 - len(cleared) / pages)
+    rest = [(first + k) % pages for k in range(gone_through + 1, pages)]
+    waiting = [k for k, page in enumerate(rest, gone_through + 1) if page not in cleared]
+    assert next_clearing(state, at) == pytest.approx(waiting[0] / pages if waiting else np.inf)
+
+
+@FEW
+@given(chunk=st.floats(0.0, 0.99), began=st.floats(0.0, 0.999999), sent=st.floats(0.0, 1.0), more=st.floats(0.0, 1.0))
+def test_what_is_not_cleared_is_part_of_what_waits_and_never_grows(chunk, began, sent, more):
+    state = np.zeros(len(Vm))
+    state[Vm.CLEARED_AHEAD], state[Vm.ADDRESS] = chunk, began
+    later = sent + more * (1.0 - sent)
+    before, after = uncleared(state, sent, sent), uncleared(state, later, later)
+    assert 0.0 <= after <= before + 1e-9
+    assert before <= 1.0 - sent + 1e-5
+    assert next_clearing(state, sent) > sent - 1e-5 or chunk < COARSE
+
+
+@BACKENDS
+@pytest.mark.parametrize("chunk", [0.22, 0.3, 0.456, 0.7])
+def test_the_first_round_begins_with_the_first_chunk_and_the_second_near_the_end_of_the_last(make_backend, chunk):
+    """So that what is found in a round depends on how chunks divide the memory, which a mean of chunks does not say."""
+    pages = 10_000
+    case = chunked(round(chunk * pages), pages=pages, pattern="uniform", rate=20.0)
+    backend = make_backend(NO_COSTS, vcpu_slots=4)
+    begun = backend.start([case], [0])
+    throttle = Constant()
+    throttle.reset(backend.facts)
+    for _ in range(99):
+        after = backend.step(throttle.act(begun), np.array([1.0]))
+    counted = [min(math.ceil(sent / chunk) * chunk, 1.0) for sent in np.linspace(0.001, 0.99, 990)]
+    dirty = pages * (1.0 - math.exp(-20.0 * 99.0 * np.mean(counted) / pages))
+    after = backend.step(throttle.act(begun), np.array([2.0]))
+    assert after.per_vm(VmField.ROUND)[0] == 2
+    assert float(after.per_vm(VmField.SYNCED_DIRTY_BYTES)[0]) / PAGE == pytest.approx(dirty, rel=0.06)
 
 
 @BACKENDS

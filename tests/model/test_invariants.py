@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dqgym.backends.model import ModelBackend
 from dqgym.backends.reference import ReferenceBackend
 from dqgym.scenario import ConstantLink, Limits, Scenario, VcpuGroup, VirtualMachine
+from dqgym.scenario.hosts.host import Host
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import VcpuField, VmField
 from tests.model.migrations import NO_COSTS, READERS, SLOTS, Constant, migrate
@@ -109,6 +110,40 @@ def test_without_writes_a_migration_takes_one_pass(make_backend, pages, pass_tim
     windows = running_s / NO_COSTS.window_s
     assert windows == pytest.approx(round(windows), abs=3 * page_s / NO_COSTS.window_s + 1e-6)
     assert outcomes.downtime_s[0] <= downtime_s + 1e-9
+
+
+@pytest.mark.slow
+@BACKENDS
+@FEW
+@given(draw=draws)
+def test_a_migration_that_converges_is_down_no_longer_than_the_limit_and_the_host_s_last_stage(make_backend, draw):
+    """However slowly zeros are scanned, and whatever waits for its sync."""
+    case = case_of(draw)
+    outcomes = migrate(
+        case.scenario, throttle=throttle_of([case]), parameters=HOSTS[case.host], make_backend=make_backend
+    ).outcomes
+    longest_s = case.scenario.limits.downtime_s + case.scenario.last_stage_s
+    assert not outcomes.converged[0] or outcomes.downtime_s[0] <= longest_s * (1.0 + 1e-6)
+
+
+@pytest.mark.slow
+@BACKENDS
+@FEW
+@given(draw=draws, zero_share=st.floats(0.01, 5.0), scan_s=st.floats(0.1, 20.0), stage_s=st.floats(0.0, 0.5))
+def test_zeros_take_the_time_of_their_scan_and_a_last_stage_its_own(make_backend, draw, zero_share, scan_s, stage_s):
+    """On top of what is sent, at no more than the highest bandwidth; and zeros themselves are not sent."""
+    case = case_of(draw)
+    zero_bytes = int(zero_share * case.scenario.vm.memory_bytes)
+    vm = case.scenario.vm.model_copy(update={"zero_bytes": zero_bytes})
+    host = Host(scan_speed_bytes_per_s=zero_bytes / scan_s, last_stage_s=stage_s)
+    scenario = case.scenario.model_copy(update={"vm": vm, "host": host})
+    outcomes = migrate(
+        scenario, throttle=throttle_of([case]), parameters=HOSTS[case.host], make_backend=make_backend
+    ).outcomes
+    highest = scenario.link.line_speed_bytes_per_s or 3.0 * scenario.bandwidth_bytes_per_s
+    least_s = outcomes.bytes_sent[0] / highest + scan_s + stage_s
+    assert not outcomes.converged[0] or outcomes.total_time_s[0] >= least_s * (1.0 - 1e-6)
+    assert outcomes.total_time_s[0] <= scenario.latest_end_s * (1.0 + 1e-6) + scenario.limits.downtime_s + stage_s
 
 
 @BACKENDS

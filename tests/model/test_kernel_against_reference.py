@@ -26,7 +26,7 @@ from tests.model.sampling import HOSTS, Case, draw_case, throttle_of, varied, wi
 
 DRAWS = 600
 ZIPF_DRAWS = 120
-LIMITED_DRAWS = 200
+LIMITED_DRAWS = 600
 SAMPLE = 7
 RUNS = 3
 WIDE = 0.05
@@ -175,10 +175,7 @@ def test_limits_as_people_set_them_give_the_times_of_the_reference(limited):
         error = limited.error(what)
         assert np.median(np.abs(limited.difference(what))) < 0.01
         assert np.median(error) <= 0.02
-        # Number 136: two chunks and a bit, which the kernel takes for a mean of chunks, decide at the last round that
-        # is allowed whether the guest is paused.
-        assert (error > 0.05).sum() <= 1, limited.summary()
-        assert error.max() <= 0.10, limited.summary()
+        assert error.max() <= 0.05, limited.summary()
     wrong = np.flatnonzero(~limited.same_verdict())
     assert not wrong.size, [f"number {k}: {limited.cases[k].kind}" for k in wrong]
 
