@@ -3,8 +3,8 @@
 Places are shares of the memory. The sender goes through all of it once a round, from ADDRESS on and around the end, and
 clears a chunk's log when it comes to the first page of it. The pages to send are spread evenly over the memory, so that
 a share of the round is a share of the way. Chunks are followed one by one where a few make up the memory. More of them
-would part a round into many pieces, and need not be: where they begin does not matter then, and a whole chunk is taken to
-be cleared that is not sent, in front of the sender and behind where it began.
+would part a round into many pieces, and need not be: where they begin does not matter then, and a whole chunk is taken
+to be cleared that is not sent, in front of the sender and behind where it began.
 """
 
 from __future__ import annotations
