@@ -100,8 +100,8 @@ def test_without_json_there_are_tables_and_the_verdict_last(tmp_path):
         (("main", "rules"), "no throttle 'rules' in it; there are: main, rule"),
         (("main", "rule", "--suite", "x"), "--suite x: not in {folder}; there are: s"),
         (("main", "rule", "--preference", "0.3"), "--preference 0.3: not in {folder}; there are: 0.2"),
-        (("main", "rule", "--count", "3"), "--count, --max-vcpus and --seed decide what runs"),
-        (("main", "rule", "--seed", "0"), "--count, --max-vcpus and --seed decide what runs"),
+        (("main", "rule", "--count", "3"), "--count, --max-vcpus, --seed and --host decide what runs"),
+        (("main", "rule", "--seed", "0"), "--count, --max-vcpus, --seed and --host decide what runs"),
     ],
 )
 def test_what_cannot_be_compared_is_named(tmp_path, arguments, problem):
