@@ -1,4 +1,10 @@
-"""The bandwidth that the link offers the migration, piecewise constant in time."""
+"""The bandwidth that the link offers the migration, piecewise constant in time.
+
+An Ornstein-Uhlenbeck bandwidth holds for OU_HOLD correlation times at the process's mean over that time, so that what
+the link carries is what it would carry with the process itself. The process at the end of a step and its mean over the
+step are drawn together: given where the step began, both are Gaussian, with the moments below (Gillespie 1996, Physical
+Review E 54, for the process and its integral).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +13,29 @@ import math
 from dqgym.jit.compile import routine
 from dqgym.jit.random import exponential, normal, uniform
 from dqgym.model.layout import LinkKind, Vm
-from dqgym.scenario.link import ORNSTEIN_UHLENBECK_CLIP, OU_STEPS_PER_CORRELATION_TIME
+from dqgym.scenario.link import ORNSTEIN_UHLENBECK_CLIP, OU_HOLD
 
 NEVER = 1e300
 OU_LEAST_SHARE = ORNSTEIN_UHLENBECK_CLIP[0]
+# Of a deviation at the beginning of a step, in stationary standard deviations: what is kept of it at the end and in the
+# mean; what chance adds at the end, and to the mean, with the end and on its own.
+_KEPT = math.exp(-OU_HOLD)
+_SPREAD = math.sqrt(1.0 - _KEPT**2)
+_MEAN_KEPT = (1.0 - _KEPT) / OU_HOLD
+_MEAN_WITH_END = (1.0 - _KEPT) ** 2 / (OU_HOLD * _SPREAD)
+_MEAN_ALONE = math.sqrt((2.0 * OU_HOLD - 3.0 + 4.0 * _KEPT - _KEPT**2) / OU_HOLD**2 - _MEAN_WITH_END**2)
+
+
+@routine
+def wander(vm, random_states, n):  # type: ignore[no-untyped-def]
+    """Go on with an Ornstein-Uhlenbeck process for a step: LINK_LEVEL is its value at the end, BANDWIDTH its mean."""
+    mean, sd = vm[Vm.LINK_A], vm[Vm.LINK_B]
+    deviation = vm[Vm.LINK_LEVEL] - mean
+    with_end, alone = sd * normal(random_states, n), sd * normal(random_states, n)
+    vm[Vm.LINK_LEVEL] = mean + _KEPT * deviation + _SPREAD * with_end
+    level = mean + _MEAN_KEPT * deviation + _MEAN_WITH_END * with_end + _MEAN_ALONE * alone
+    vm[Vm.BANDWIDTH] = min(max(level, OU_LEAST_SHARE * mean), vm[Vm.LINK_D])
+    vm[Vm.LINK_NEXT_S] += OU_HOLD * vm[Vm.LINK_C]
 
 
 @routine
@@ -32,9 +57,9 @@ def start_link(vm, random_states, n, table_times, table_values):  # type: ignore
         vm[Vm.BANDWIDTH] = a if high else b
         vm[Vm.LINK_NEXT_S] = exponential(random_states, n, c if high else d)
     elif kind == LinkKind.ORNSTEIN_UHLENBECK:
-        vm[Vm.BANDWIDTH] = min(max(a + b * normal(random_states, n), OU_LEAST_SHARE * a), d)
-        vm[Vm.LINK_LEVEL] = vm[Vm.BANDWIDTH]
-        vm[Vm.LINK_NEXT_S] = c / OU_STEPS_PER_CORRELATION_TIME
+        vm[Vm.LINK_LEVEL] = a + b * normal(random_states, n)
+        vm[Vm.LINK_NEXT_S] = 0.0
+        wander(vm, random_states, n)
     else:
         vm[Vm.BANDWIDTH] = a
 
@@ -64,11 +89,6 @@ def change_bandwidth(vm, random_states, n, table_times, table_values):  # type: 
         vm[Vm.BANDWIDTH] = a if high else b
         vm[Vm.LINK_NEXT_S] += exponential(random_states, n, c if high else d)
     elif kind == LinkKind.ORNSTEIN_UHLENBECK:
-        # Exact discretisation over a step of c / OU_STEPS_PER_CORRELATION_TIME.
-        kept = math.exp(-1.0 / OU_STEPS_PER_CORRELATION_TIME)
-        level = a + (vm[Vm.LINK_LEVEL] - a) * kept + b * math.sqrt(1.0 - kept * kept) * normal(random_states, n)
-        vm[Vm.LINK_LEVEL] = level
-        vm[Vm.BANDWIDTH] = min(max(level, OU_LEAST_SHARE * a), d)
-        vm[Vm.LINK_NEXT_S] += c / OU_STEPS_PER_CORRELATION_TIME
+        wander(vm, random_states, n)
     else:
         vm[Vm.LINK_NEXT_S] = NEVER

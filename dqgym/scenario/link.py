@@ -24,8 +24,8 @@ from dqgym.scenario.record import Duration, Instant, Rate, Record, check_times, 
 
 UNLIMITED = "unlimited"
 """QEMU's max-bandwidth of 0: the migration may use all that the line carries."""
-OU_STEPS_PER_CORRELATION_TIME = 10.0
-"""An Ornstein-Uhlenbeck bandwidth is constant for so long a part of its correlation time."""
+OU_HOLD = 0.7
+"""An Ornstein-Uhlenbeck bandwidth is constant for so many correlation times, at its mean over that time."""
 ORNSTEIN_UHLENBECK_CLIP = (0.05, 3.0)
 """An Ornstein-Uhlenbeck bandwidth is clipped to these multiples of its mean, and to the line speed if there is one."""
 
@@ -229,7 +229,8 @@ class OrnsteinUhlenbeckLink(_AnyLink):
     """A bandwidth that wanders around its mean and returns to it; starts in its stationary distribution.
 
     Attributes:
-        relative_sd: stationary standard deviation, relative to the mean. Values are clipped to
+        relative_sd: stationary standard deviation of the process, relative to the mean; its means over ``OU_HOLD``
+            correlation times, which are the bandwidths, vary by a tenth less. They are clipped to
             ``ORNSTEIN_UHLENBECK_CLIP`` times the mean.
         correlation_time_s: in which a deviation falls to 1/e.
     """
@@ -241,8 +242,8 @@ class OrnsteinUhlenbeckLink(_AnyLink):
     paced_by: ClassVar[str] = "a correlation_time"
 
     def changes_until(self, end_s: float) -> float:
-        """A few times in each correlation time."""
-        return OU_STEPS_PER_CORRELATION_TIME * end_s / self.correlation_time_s
+        """At the end of each step."""
+        return end_s / (OU_HOLD * self.correlation_time_s)
 
     @property
     def nominal_bandwidth_bytes_per_s(self) -> float:

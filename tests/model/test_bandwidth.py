@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from dqgym.backends.model import ModelBackend
+from dqgym.model.bandwidth import bandwidth_path
+from dqgym.model.pool import pack_scenarios
 from dqgym.scenario import ConstantLink, Limits, Link, MarkovLink, OrnsteinUhlenbeckLink, StepsLink, TraceLink
+from dqgym.scenario.link import OU_HOLD
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.interval import ControlInterval
 from dqgym.telemetry.telemetry import VmField
@@ -80,15 +83,31 @@ def test_an_ornstein_uhlenbeck_link_has_its_mean_spread_and_memory():
     link = OrnsteinUhlenbeckLink(mean_bandwidth_bytes_per_s=1.0 * MB, relative_sd=0.2, correlation_time_s=10.0)
     backend = ModelBackend(NO_COSTS, vcpu_slots=SLOTS)
     backend.start([scenario(link=link, memory_mb=1e4)] * 200, list(range(200)))
-    free = free_command(backend.facts)
-    # One value holds for a tenth of the correlation time.
-    levels = np.array([backend.step(free, np.ones(200)).per_vm(VmField.BANDWIDTH_BYTES_PER_S) for _ in range(300)]) / MB
+    free, hold_s = free_command(backend.facts), np.full(200, 10.0 * OU_HOLD)
+    levels = np.array([backend.step(free, hold_s).per_vm(VmField.BANDWIDTH_BYTES_PER_S) for _ in range(300)]) / MB
     assert levels.mean() == pytest.approx(1.0, abs=0.01)
-    assert levels.std() == pytest.approx(0.2, abs=0.01)
-    assert levels[0].std() == pytest.approx(0.2, abs=0.04)
-    for lag_s in (1, 5, 10):
-        correlation = np.mean((levels[:-lag_s] - 1.0) * (levels[lag_s:] - 1.0)) / 0.2**2
-        assert correlation == pytest.approx(np.exp(-lag_s / 10.0), abs=0.06)
+    # Those of the process's means over the time for which a value holds, from the first one on.
+    h = OU_HOLD
+    sd = 0.2 * np.sqrt(2.0 * (np.exp(-h) - 1.0 + h)) / h
+    assert levels.std() == pytest.approx(sd, abs=0.005)
+    assert levels[0].std() == pytest.approx(sd, abs=0.03)
+    for lag in (1, 2, 3):
+        covariance = np.mean((levels[:-lag] - 1.0) * (levels[lag:] - 1.0))
+        assert covariance / 0.2**2 == pytest.approx(2.0 * (np.cosh(h) - 1.0) / h**2 * np.exp(-lag * h), abs=0.04)
+
+
+def test_what_an_ornstein_uhlenbeck_link_carries_varies_as_with_the_process_itself():
+    """Over any number of its steps: a value that held for so long would carry more or less, by chance."""
+    link = OrnsteinUhlenbeckLink(mean_bandwidth_bytes_per_s=1.0 * MB, relative_sd=0.2, correlation_time_s=10.0)
+    pool = pack_scenarios([scenario(link=link, memory_mb=1e4)], NO_COSTS)
+    steps = 4
+    paths = np.array([bandwidth_path(pool, 0, seed, 10.0 * OU_HOLD * (steps - 0.5))[1] for seed in range(4000)]) / MB
+    assert paths.shape == (4000, steps)
+    for count in (1, 2, 4):
+        h = count * OU_HOLD
+        assert paths[:, :count].mean(axis=1).std() == pytest.approx(
+            0.2 * np.sqrt(2.0 * (np.exp(-h) - 1.0 + h)) / h, rel=0.05
+        )
 
 
 def test_a_wide_ornstein_uhlenbeck_link_is_clipped():

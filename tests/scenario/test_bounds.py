@@ -13,6 +13,7 @@ from dqgym import units
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.model.pool import pack_scenarios
 from dqgym.scenario import Scenario, ScenarioError, bounds, scenario_from_yaml, scenario_to_yaml
+from dqgym.scenario.link import OU_HOLD
 from dqgym.scenario.scaling import scaled
 from dqgym.scenario.suites import get_suite, suite_names
 
@@ -161,7 +162,7 @@ def test_the_deadline_is_at_most_116_days() -> None:
         (
             "a correlation_time",
             lambda v: link("ornstein-uhlenbeck", mean_bandwidth_bytes_per_s=1e6, relative_sd=0.1, correlation_time_s=v),
-            10 * 80.0 / 1e7,
+            80.0 / OU_HOLD / 1e7,
         ),
     ],
 )
