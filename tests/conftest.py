@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests.groups import group_of, place_of
+
 # More threads than one make small tests slower, and results depend on their number.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -33,6 +35,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes ``attempt`` is one of ``--kvm-repeats``; the number also serves as a seed."""
     if "attempt" in metafunc.fixturenames:
         metafunc.parametrize("attempt", range(metafunc.config.getoption("--kvm-repeats")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process where several run them (``make test``), and which come first."""
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        paths = {item: item.path.relative_to(config.rootpath).as_posix() for item in items}
+        items.sort(key=lambda item: place_of(paths[item]))
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(group_of(paths[item])))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    from tests.docs.printing import print_log  # not before the variables above are set
+
+    print_log(terminalreporter)
 
 
 @pytest.fixture
