@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,9 @@ class _Envpool:
         self.step: Callable[[Any], Any] = self._env.step
 
     def reset(self, *, seed: int) -> Any:
-        return self._env.reset()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # its spaces, made here, have bounds that Gymnasium rounds
+            return self._env.reset()
 
 
 class _Gymnax:
