@@ -14,7 +14,7 @@ FLAGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Which tests stay together: tests/groups.py.
-PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --no-loadscope-reorder
 START_S := $(shell date +%s)
 
 .DEFAULT_GOAL := help

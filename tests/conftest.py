@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -37,14 +38,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("attempt", range(metafunc.config.getoption("--kvm-repeats")))
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes run the tests (``make test``): those of a group or of a file stay in one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process where several run them (``make test``), and which come first."""
-    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
-        paths = {item: item.path.relative_to(config.rootpath).as_posix() for item in items}
-        items.sort(key=lambda item: place_of(paths[item]))
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(group_of(paths[item])))
+    if hasattr(config, "workerinput"):  # of several processes; their tests are given out in this order
+        items.sort(key=lambda item: place_of(item.nodeid.partition("::")[0]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

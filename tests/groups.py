@@ -11,6 +11,8 @@ GROUPS = {
         "tests/experiments/test_matrix.py",
     ),
     "documents": ("tests/docs/test_documents.py",),
+    "model": ("tests/model/test_kernel_against_reference.py",),
+    "plain Python": ("tests/jit/test_plain_python.py",),
 }
 """Files and folders that one process runs. Migrations of this host's KVM have deadlines: one at a time."""
 
