@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PIP_FLAGS ?=
+# Processes that run tests side by side; with 0, one does it all and can be debugged. Each takes about 1 GB.
+WORKERS ?= $(shell nproc)
 VENV ?= .venv
 RUN ?= runs/quickstart
 LOWEST_VENV ?= $(CURDIR)/.venv-lowest
@@ -11,6 +13,8 @@ FLAGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Which tests stay together: tests/groups.py.
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --no-loadscope-reorder
 START_S := $(shell date +%s)
 
 .DEFAULT_GOAL := help
@@ -31,10 +35,10 @@ quickstart: $(INSTALLED)  ## train a policy, export it, run its controller, comp
 	@echo "make quickstart took $$(( $$(date +%s) - $(START_S) )) s"
 
 check: lint types  ## check style and types, and run the fast tests: about a minute
-	$(BIN)/python -m pytest -m 'not slow' --durations 5 --durations-min 2
+	$(BIN)/python -m pytest -m 'not slow' --durations 5 --durations-min 2 $(PARALLEL)
 
-test: $(INSTALLED)  ## run all tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## run all tests, on all cores
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-lowest: $(INSTALLED)  ## run tests with the oldest versions of all dependencies that pyproject.toml allows
 	$(BIN)/python .ci/lowest.py $(LOWEST_VENV)

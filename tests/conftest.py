@@ -3,9 +3,12 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
+
+from tests.groups import group_of, place_of
 
 # More threads than one make small tests slower, and results depend on their number.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -33,6 +36,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes ``attempt`` is one of ``--kvm-repeats``; the number also serves as a seed."""
     if "attempt" in metafunc.fixturenames:
         metafunc.parametrize("attempt", range(metafunc.config.getoption("--kvm-repeats")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes run the tests (``make test``): those of a group or of a file stay in one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # of several processes; their tests are given out in this order
+        items.sort(key=lambda item: place_of(item.nodeid.partition("::")[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    from tests.docs.printing import print_log  # not before the variables above are set
+
+    print_log(terminalreporter)
 
 
 @pytest.fixture

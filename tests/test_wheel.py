@@ -14,6 +14,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[1]
 SOURCES = ("agents", "configs", "dqgym", "experiments")
+PLAIN = {"NUMBA_DISABLE_JIT": "1"}
+"""For a few steps, compiling takes longer than it saves; that kernels are compiled here has a test of its own."""
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 TINY = (
     *("--set", "training={frames: 64, checkpoint_every: 64, evaluate_every: 64}"),
@@ -59,9 +61,9 @@ class Installation:
             preexec_fn=heed_modes,
         )
 
-    def dqgym(self, *arguments: object) -> str:
+    def dqgym(self, *arguments: object, **variables: str) -> str:
         """Standard output of a command that must succeed."""
-        result = self.run("dqgym", *arguments)
+        result = self.run("dqgym", *arguments, **variables)
         assert result.returncode == 0, result.stderr
         return result.stdout
 
@@ -97,7 +99,7 @@ def installation(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(installation):
     """A run directory, trained from a config that the wheel holds."""
-    installation.dqgym("train", "quickstart", *TINY, "--run-dir", "run", "--json")
+    installation.dqgym("train", "quickstart", *TINY, "--run-dir", "run", "--json", **PLAIN)
     return "run"
 
 
@@ -141,11 +143,13 @@ def test_commands_that_need_no_kernel(installation):
 
 @pytest.mark.slow
 def test_a_policy_is_trained_exported_run_and_compared(installation, run):
-    assert json.loads(installation.dqgym("export", run, "--observations", 8, "--json"))["name"] == "quickstart"
-    controlled = json.loads(installation.dqgym("control", f"{run}/bundle", "--scenario", "batch-job", "--json"))
+    assert json.loads(installation.dqgym("export", run, "--observations", 8, "--json", **PLAIN))["name"] == "quickstart"
+    controlled = json.loads(
+        installation.dqgym("control", f"{run}/bundle", "--scenario", "batch-job", "--json", **PLAIN)
+    )
     assert [one["scenario"] for one in controlled["migrations"]] == ["batch-job"]
     evaluate = ("evaluate", run, "dirty-quota", "--no-baselines", "--suite", "streaming", "--count", 1)
-    installation.dqgym(*evaluate, "--preference", 0.2, "--out", "report")
+    installation.dqgym(*evaluate, "--preference", 0.2, "--out", "report", **PLAIN)
     assert (installation.work / "report" / "results.json").is_file()
 
 

@@ -2,89 +2,93 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from dqgym.envs.vector import MigrationVectorEnv
+from dqgym.errors import BadInputError
+from experiments.bench.cartpoles import BATCHES, GYMNASIUM, cartpoles, missing_kinds
+from experiments.bench.clock import clock_hz
 from experiments.bench.hardware import hardware
+from experiments.bench.stepper import Stepper
 
-WARM_UP_STEPS = 60
-"""Enough for the kernel to be compiled and for episodes to be at different stages."""
-PREPARED_ACTIONS = 16
-"""Batches of random actions made beforehand, used in turn: drawing them is not the environment's work."""
-SUITE = "mixed"
+ENV_COUNTS = (16, 256, 1024, 4096, 16384)
 
 
-@dataclass
-class Stepper:
-    """Steps one vector environment with random actions and keeps the rates of its samples."""
+@dataclass(frozen=True)
+class Sampling:
+    """How often each figure is measured, and for how long each time."""
 
-    env: gym.vector.VectorEnv[Any, Any, Any]
-    wall_rates: list[float] = field(default_factory=list)
-    cpu_rates: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.env.reset(seed=0)
-        self.env.action_space.seed(0)
-        self._actions = [self.env.action_space.sample() for _ in range(PREPARED_ACTIONS)]
-        self._run(WARM_UP_STEPS)
-        self._step_s = self._run(WARM_UP_STEPS)[0] / WARM_UP_STEPS
-
-    def sample(self, length_s: float) -> None:
-        """Add a sample of about that length."""
-        steps = max(1, round(length_s / self._step_s))
-        wall_s, cpu_s = self._run(steps)
-        self.wall_rates.append(steps * self.env.num_envs / wall_s)
-        self.cpu_rates.append(steps * self.env.num_envs / cpu_s)
-
-    def _run(self, steps: int) -> tuple[float, float]:
-        """Wall-clock and CPU seconds of some steps."""
-        actions, env = self._actions, self.env
-        wall_s, cpu_s = time.perf_counter(), time.process_time()
-        for index in range(steps):
-            env.step(actions[index % PREPARED_ACTIONS])
-        return time.perf_counter() - wall_s, time.process_time() - cpu_s
+    repeats: int
+    sample_s: float
 
 
-def measure_env_rates(n_envs: Sequence[int], vcpus: Sequence[int], repeats: int, sample_s: float) -> dict[str, Any]:
-    """Median rates of every size, and of CartPoleVectorEnv; samples of all take turns, so that all see the same load.
+def measure_env_rates(
+    suites: Sequence[str], n_envs: Sequence[int], vcpus: Sequence[int], sampling: Sampling
+) -> dict[str, Any]:
+    """Median rates of every suite and size, and of CartPole; samples of one size take turns, so all see the same load.
 
-    The migrations are those of the suite ``mixed`` with up to so many vCPUs: every slot costs the same, used or not.
+    The migrations are those with up to so many vCPUs: every slot costs the same, used or not.
     """
-    cartpoles = {
-        n: Stepper(gym.make_vec("CartPole-v1", num_envs=n, vectorization_mode="vector_entry_point")) for n in n_envs
-    }
-    migrations = {
-        (n, slots): Stepper(MigrationVectorEnv(n, suite=SUITE, max_vcpus=slots, vcpu_slots=slots))
-        for slots in vcpus
-        for n in n_envs
-    }
-    for _ in range(repeats):
-        for stepper in (*cartpoles.values(), *migrations.values()):
-            stepper.sample(sample_s)
-    return {
-        "results": [
-            {
-                "n_envs": n,
-                "vcpus": slots,
-                "env_steps_per_s": median(stepper.wall_rates),
-                "env_steps_per_cpu_s": median(stepper.cpu_rates),
-                "mean_vcpus": _mean_vcpus(stepper.env),
-            }
-            for (n, slots), stepper in migrations.items()
-        ],
-        "cartpole_vector_env_steps_per_s": {str(n): median(stepper.wall_rates) for n, stepper in cartpoles.items()},
-        "hardware": hardware(),
-    }
+    results: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    for slots in vcpus:
+        fitting, reasons = _fitting(suites, slots)
+        left_out += reasons
+        for n in n_envs if fitting else ():
+            results += _of_size(fitting, n, slots, sampling)
+    if not results:
+        raise BadInputError("; ".join(left_out))
+    return {"results": results, "left_out": left_out, "not_installed": missing_kinds(), "hardware": hardware()}
 
 
-def _mean_vcpus(env: gym.vector.VectorEnv[Any, Any, Any]) -> float:
-    """Of the scenarios that the environments draw from."""
-    assert isinstance(env, MigrationVectorEnv)
-    return float(np.mean([scenario.vcpus for scenario in env.options.scenarios]))
+def _fitting(suites: Sequence[str], slots: int) -> tuple[list[str], list[str]]:
+    """The suites that have migrations of so few vCPUs, and why the others are left out."""
+    fitting, reasons = [], []
+    for suite in suites:
+        try:
+            MigrationVectorEnv(1, suite=suite, max_vcpus=slots, vcpu_slots=slots, pool_size=1)
+        except BadInputError as error:
+            reasons.append(f"{suite} with {slots} vCPU slots: {error}")
+        else:
+            fitting.append(suite)
+    return fitting, reasons
+
+
+def _of_size(suites: Sequence[str], n_envs: int, slots: int, sampling: Sampling) -> list[dict[str, Any]]:
+    """A result for each suite."""
+    actions = list(np.random.default_rng(0).uniform(-1.0, 1.0, (BATCHES, n_envs, slots)).astype(np.float32))
+    envs = {suite: MigrationVectorEnv(n_envs, suite=suite, max_vcpus=slots, vcpu_slots=slots) for suite in suites}
+    migrations = {suite: Stepper(env, actions) for suite, env in envs.items()}
+    others = cartpoles(n_envs)
+    clocks_hz = []
+    for _ in range(sampling.repeats):
+        clocks_hz.append(clock_hz())
+        for stepper in (*others.values(), *migrations.values()):
+            stepper.sample(sampling.sample_s)
+    measured_hz = [hz for hz in clocks_hz if hz is not None]
+    return [
+        {
+            "suite": suite,
+            "n_envs": n_envs,
+            "vcpus": slots,
+            "env_steps_per_s": stepper.wall_rate,
+            "env_steps_per_cpu_s": stepper.cpu_rate,
+            "cycles_per_step": median(measured_hz) / stepper.cpu_rate if measured_hz else None,
+            "pieces_per_step": _pieces_per_step(envs[suite]),
+            "mean_vcpus": float(np.mean([scenario.vcpus for scenario in envs[suite].options.scenarios])),
+            "cartpole_steps_per_cpu_s": {kind: other.cpu_rate for kind, other in others.items()},
+            "ratio_to_cartpole_vector_env": stepper.cpu_rate / others[GYMNASIUM].cpu_rate,
+        }
+        for suite, stepper in migrations.items()
+    ]
+
+
+def _pieces_per_step(env: Any) -> float | None:
+    """The pieces of constant rates in which the model plays a control interval; None where it does not count them."""
+    count = getattr(env, "pieces_per_step", None)
+    return None if count is None else float(count())

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from dqgym.files import read_text, write_text
 from experiments.folders import FolderKind, filling_folder
-from experiments.reporting.pages import split_at_marks
-from experiments.reporting.tables import Table, markdown, say, show
+from experiments.reporting.pages import Marks, with_tables
+from experiments.reporting.tables import Table, say, show
 
-Marks = tuple[str, str]
 BEGIN, END = MARKS = ("<!-- calibration: begin -->", "<!-- calibration: end -->")
 """Between these lines of a page, ``dqgym calibrate --update`` writes its tables."""
 FIELD_MARKS: Marks = ("<!-- field: begin -->", "<!-- field: end -->")
@@ -68,14 +67,3 @@ class Output:
                 (draft / "calibration.json").write_text(document, encoding="utf-8")
                 fill(draft)
             say(console, f"results: {self.folder}")
-
-
-def with_tables(page: str, tables: Sequence[Table], source: str, marks: Marks = MARKS) -> str:
-    """The page with the text between its two marks replaced by the tables.
-
-    Raises:
-        BadInputError: ``source`` does not have each mark once, in their order.
-    """
-    begin, end = marks
-    before, _, after = split_at_marks(page, begin, end, source)
-    return f"{before}{begin}\n\n{markdown(tables)}\n{end}{after}"

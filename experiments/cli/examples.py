@@ -52,7 +52,11 @@ EXAMPLES = {
     "record": ("dqgym record --qmp /run/vm/qmp.sock --out migration.jsonl",),
     "probe": ("dqgym probe", "dqgym probe --json"),
     "bench": ("dqgym bench env --vcpus 8", "dqgym bench policy"),
-    "bench env": ("dqgym bench env --n-envs 256 --n-envs 1024 --vcpus 8",),
+    "bench env": (
+        "dqgym bench env --n-envs 256 --n-envs 1024 --vcpus 8",
+        "dqgym bench env --all-suites --update docs/speed.md",
+        "dqgym bench env --against HEAD~3 --suite mixed --suite phases --vcpus 8",
+    ),
     "bench train": ("dqgym bench train --n-envs 256 --repeats 1",),
     "bench policy": ("dqgym bench policy --vcpus 8 --decisions 1000",),
 }

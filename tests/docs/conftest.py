@@ -1,24 +1,26 @@
-"""Pages are run once a session; the log of what was run is printed after the tests."""
+"""Pages are run once a session; the log of what was run is printed after the tests (``tests.conftest``)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
-from tests.docs.log import PageRuns, log_line, summary
-from tests.docs.runner import Entry
+from tests.docs.log import PageRuns
+from tests.docs.printing import PAGES, plain
 
-_LOG = pytest.StashKey[list[Entry]]()
-
-
-@pytest.fixture(scope="session")
-def page_runs(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> PageRuns:
-    log = pytestconfig.stash.setdefault(_LOG, [])
-    return PageRuns(tmp_path_factory.mktemp("pages"), log)
+_RUNS = pytest.StashKey[PageRuns]()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if log := config.stash.get(_LOG, []):
-        terminalreporter.section("README and docs")
-        for entry in log:
-            terminalreporter.write_line(log_line(entry))
-        terminalreporter.write_line(summary(log))
+@pytest.fixture
+def page_runs(
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
+) -> Iterator[PageRuns]:
+    """The pages of the session; what one test ran is a property of its report, which reaches whoever prints it."""
+    if _RUNS not in pytestconfig.stash:
+        pytestconfig.stash[_RUNS] = PageRuns(tmp_path_factory.mktemp("pages"))
+    runs = pytestconfig.stash[_RUNS]
+    yield runs
+    record_property(PAGES, plain(runs.take_log()))

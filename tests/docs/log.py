@@ -37,8 +37,9 @@ def run_pages(pages: Iterable[Page]) -> Iterator[Entry]:
 class PageRuns:
     """Runs each page when it is first asked for, README before all others."""
 
-    def __init__(self, base: Path, log: list[Entry]) -> None:
-        self._base, self._log = base, log
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._log: list[Entry] = []
         self._entries: dict[str, list[Entry]] = {}
 
     def entries(self, page: Page, readme: Page) -> list[Entry]:
@@ -50,6 +51,11 @@ class PageRuns:
             self._entries[page.name] = list(run_all(page, self._folder(page), earlier))
             self._log.extend(self._entries[page.name])
         return self._entries[page.name]
+
+    def take_log(self) -> list[Entry]:
+        """Everything since the last call, of all pages that were run."""
+        taken, self._log = self._log, []
+        return taken
 
     def _folder(self, page: Page) -> Path:
         return self._base / page.name.replace("/", "-").removesuffix(".md")

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACTIONS = ("add", "not run,", "by")
-OTHER_COMMENTS = ("begin:", "end:", "calibration:", "field:")
+OTHER_COMMENTS = ("begin:", "end:", "calibration:", "field:", "bench ")
 """How comments begin that are marks of commands which write parts of a page."""
 BEFORE = "before"
 

@@ -1,11 +1,15 @@
 """That a page which says something wrong fails: what is collected, what is refused, what is compared."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
 from tests.docs.checks import at_path, figure_differences, table_differences
 from tests.docs.commands import needs_kvm, problem, statements
 from tests.docs.pages import read_page
-from tests.docs.runner import ROOT, Outcome, parse_inline, rewritten_pages, run_page, unused_rules
+from tests.docs.printing import PAGES, entries_of, plain
+from tests.docs.runner import ROOT, Entry, Outcome, parse_inline, rewritten_pages, run_page, unused_rules
 
 
 def page(text: str):
@@ -170,3 +174,10 @@ def test_tables_are_compared_by_title_and_cell():
     assert list(table_differences(quoted, written, without="policy")) == []
     (missing,) = table_differences(quoted.replace("| a |", "| c |"), written)
     assert "nothing to compare" in missing
+
+
+def test_a_log_reaches_another_process_as_it_was():
+    log = [Entry("a.md", 3, "make", Outcome.RAN, "", 0, 1.5, "said"), Entry("a.md", 9, "x", Outcome.FAILED, "bad")]
+    sent = json.loads(json.dumps(plain(log)))
+    report = SimpleNamespace(user_properties=[("other", 1), (PAGES, sent)])
+    assert entries_of([SimpleNamespace(), report]) == log
