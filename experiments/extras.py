@@ -11,7 +11,7 @@ from dqgym.installed import advice, require_installed
 
 MODULES = {
     "train": ("gymnasium", "matplotlib", "numba", "scipy", "stable_baselines3", "tensorboard", "torch"),
-    "export": ("onnx", "onnxscript"),
+    "export": ("onnx",),
     "tune": ("optuna",),
     "pandas": ("pandas",),
 }

@@ -30,7 +30,7 @@ NETWORK_FILE = "policy.onnx"
 BUNDLE = FolderKind("policy bundle", (MANIFEST_FILE,))
 BUNDLE_FOLDER = "bundle"
 """Default name of a bundle inside its run directory."""
-RECORDED_PACKAGES = ("dqgym", "numpy", "onnx", "onnxruntime", "onnxscript", "stable-baselines3", "torch")
+RECORDED_PACKAGES = ("dqgym", "numpy", "onnx", "onnxruntime", "stable-baselines3", "torch")
 OBSERVATIONS = 1000
 """Observations in each parity figure."""
 

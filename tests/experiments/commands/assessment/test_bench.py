@@ -175,7 +175,7 @@ def test_training_rates_cover_ppo_with_both_policies_and_paired_rollouts():
 
 @pytest.mark.slow
 def test_latencies_cover_torch_and_onnx_runtime():
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnx")
     document = measure_latencies([8], decisions=100)
     assert {(result["form"], result["timed"]) for result in document["results"]} == {
         ("torch", "network"), ("torch", "decision"), ("ONNX Runtime", "network"), ("ONNX Runtime", "decision"),
