@@ -14,13 +14,15 @@ from dqgym.cost.definition import downtime
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
+from dqgym.jit.lane_rows import LANES, blocks_for, column_of, in_rows, state_of
 from dqgym.jit.random import streams
-from dqgym.model.ends import stop_vcpus
-from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
-from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
+from dqgym.model.kernel.ends import stop_vcpus
+from dqgym.model.kernel.intervals import GROUP, advance, begin_interval
+from dqgym.model.kernel.sleeping import command_sleeps, empty_rings, kick, lose_quota_asleep
+from dqgym.model.kernel.start import start_migration
+from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import ScenarioPool, pack_scenarios
-from dqgym.model.sleeping import command_sleeps, empty_rings, kick, lose_quota_asleep
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
 from dqgym.telemetry.interval import ControlInterval
@@ -60,7 +62,7 @@ class ModelBackend:
         self.facts = self._pool.facts()
         n = len(self._pool)
         self._vcpu = np.zeros((n, len(Vcpu), self._pool.slots), dtype=np.float32)
-        self._vm = np.zeros((n, len(Vm)))
+        self._vm = np.zeros((blocks_for(n), len(Vm), LANES))
         self._random_states = streams(seeds)
         pool = self._pool
         survey_s = np.zeros(n) if survey is None else survey.seconds(self.facts)
@@ -93,8 +95,8 @@ class ModelBackend:
     def _telemetry(self) -> Telemetry:
         return Telemetry(
             vcpu=self._vcpu[:, VCPU_TELEMETRY].copy(),
-            vm=self._vm[:, VM_TELEMETRY].copy(),
-            done=self._vm[:, Vm.DONE] > 0,
+            vm=in_rows(self._vm, len(self._vcpu), VM_TELEMETRY),
+            done=column_of(self._vm, Vm.DONE, len(self._vcpu)) > 0,
         )
 
 
@@ -103,10 +105,13 @@ def start_all(  # type: ignore[no-untyped-def]
     vcpu, vm, random_states, slots, pool_vcpu, pool_vm, table_times, table_values, survey_s
 ):  # fmt: skip
     """Begin a migration of each scenario of the pool. Backends need no preference: what it weighs is computed later."""
-    for n in range(vm.shape[0]):
+    numbers = np.empty((vm.shape[0], NUMBERS, LANES), dtype=np.float32)
+    members = np.empty(LANES, dtype=np.int64)
+    for n in range(vcpu.shape[0]):
         start_migration(
-            vcpu, vm, random_states, n, slots, pool_vcpu, pool_vm, n, table_times, table_values, 0.0, survey_s[n]
-        )
+            vcpu, vm, numbers, members, random_states, n, slots,
+            pool_vcpu, pool_vm, n, table_times, table_values, 0.0, survey_s[n],
+        )  # fmt: skip
 
 
 @kernel
@@ -115,54 +120,66 @@ def advance_all(  # type: ignore[no-untyped-def]
     kicks_wake, read_rings, table_times, table_values,
 ):  # fmt: skip
     """One control interval of every migration that has not ended, under explicit commands [N, V]."""
-    members = np.empty((2, BLOCK), dtype=np.int64)
-    for first in range(0, vm.shape[0], BLOCK):
-        count = 0
-        for n in range(first, min(first + BLOCK, vm.shape[0])):
-            if vm[n, Vm.DONE] > 0.0:
+    numbers = np.empty((vm.shape[0], NUMBERS, LANES), dtype=np.float32)
+    members, scratch = np.empty(GROUP * LANES, dtype=np.int64), np.empty(GROUP * LANES, dtype=np.int64)
+    for first in range(0, vm.shape[0], GROUP):
+        last = min(first + GROUP, vm.shape[0])
+        count = np.int64(0)
+        for n in range(first * LANES, min(last * LANES, vcpu.shape[0])):
+            tile, state = at(vcpu, n), state_of(vm, n)
+            if state[Vm.DONE] > 0.0:
                 continue
             least_cap = 1.0
             for i in range(len(slots)):
-                vcpu[n, Vcpu.LIMIT, i] = min(max(limit[n, i], np.float32(0.0)), np.float32(UNLIMITED_RATE))
-                vcpu[n, Vcpu.CAP, i] = min(max(cap[n, i], np.float32(0.0)), np.float32(1.0))
-                vcpu[n, Vcpu.RING_SLEEP_S, i] = ring_sleep_s[n, i] * vcpu[n, Vcpu.PRESENT, i]
-                if vcpu[n, Vcpu.PRESENT, i] > 0.0:
-                    least_cap = min(least_cap, vcpu[n, Vcpu.CAP, i])
-            vm[n, Vm.LEAST_CAP] = min(vm[n, Vm.LEAST_CAP], least_cap)
-            vm[n, Vm.KICKS_WAKE] = 1.0 if kicks_wake[n] else 0.0
+                tile[Vcpu.LIMIT, i] = min(max(limit[n, i], np.float32(0.0)), np.float32(UNLIMITED_RATE))
+                tile[Vcpu.CAP, i] = min(max(cap[n, i], np.float32(0.0)), np.float32(1.0))
+                tile[Vcpu.RING_SLEEP_S, i] = ring_sleep_s[n, i] * tile[Vcpu.PRESENT, i]
+                if tile[Vcpu.PRESENT, i] > 0.0:
+                    least_cap = min(least_cap, tile[Vcpu.CAP, i])
+            state[Vm.LEAST_CAP] = min(state[Vm.LEAST_CAP], least_cap)
+            state[Vm.KICKS_WAKE] = 1.0 if kicks_wake[n] else 0.0
             if kicks_wake[n] and (sync[n] or read_rings[n]):
-                kick(at(vcpu, n), slots)
+                kick(tile, slots)
             if read_rings[n]:
-                empty_rings(at(vcpu, n), slots)
-            if vm[n, Vm.PAUSED] > 0.0:
-                stop_vcpus(at(vcpu, n), slots)
-            command_sleeps(at(vcpu, n), at(vm, n), slots)
-            if not share_unclaimed[n] and vm[n, Vm.SYNC_WAITS] == 0.0:
-                lose_quota_asleep(at(vcpu, n), slots, parameters)
-            vm[n, Vm.SHARE_UNCLAIMED] = 1.0 if share_unclaimed[n] else 0.0
-            begin_interval(at(vcpu, n), at(vm, n), slots, interval_s[n], sync[n])
-            members[0, count] = n
+                empty_rings(tile, slots)
+            if state[Vm.PAUSED] > 0.0:
+                stop_vcpus(tile, slots)
+            command_sleeps(tile, state, slots)
+            if not share_unclaimed[n] and state[Vm.SYNC_WAITS] == 0.0:
+                lose_quota_asleep(tile, slots, parameters)
+            state[Vm.SHARE_UNCLAIMED] = 1.0 if share_unclaimed[n] else 0.0
+            begin_interval(tile, state, slots, interval_s[n], sync[n])
+            members[count] = n
             count += 1
-        advance(vcpu, vm, random_states, members, count, slots, parameters, table_times, table_values)
+        if count > 0:
+            advance(
+                vcpu, vm, numbers, first, last, members, count, scratch, random_states, slots, parameters,
+                table_times, table_values,
+            )  # fmt: skip
 
 
 def outcomes_of(vcpu: Float32Array, vm: FloatArray) -> Outcomes:
     """The outcomes of migrations that have ended, from the arrays of ``dqgym.model.layout``."""
+
+    def state(column: Vm) -> FloatArray:
+        values: FloatArray = column_of(vm, column, len(vcpu))
+        return values
+
     present: BoolArray = vcpu[:, Vcpu.PRESENT] > 0
-    total_time_s = vm[:, Vm.TIME_S].copy()
-    converged: BoolArray = vm[:, Vm.CONVERGED] > 0
+    total_time_s = state(Vm.TIME_S)
+    converged: BoolArray = state(Vm.CONVERGED) > 0
     per_vcpu = np.where(present, vcpu[:, Vcpu.RUN_TOTAL_S] / np.maximum(total_time_s, 1e-12)[:, None], np.nan)
     return Outcomes(
         converged=converged,
         total_time_s=total_time_s,
-        downtime_s=np.where(converged, downtime(vm[:, Vm.DOWNTIME_S], vm[:, Vm.PAUSED_S]), np.nan),
+        downtime_s=np.where(converged, downtime(state(Vm.DOWNTIME_S), state(Vm.PAUSED_S)), np.nan),
         guest_runtime_per_vcpu=np.minimum(per_vcpu, 1.0),
         guest_runtime=np.nanmean(np.minimum(per_vcpu, 1.0), axis=1),
-        bytes_sent=vm[:, Vm.SENT_BYTES].copy(),
-        rounds=vm[:, Vm.ROUND].astype(np.int64),
-        max_throttle_percent=100.0 * (1.0 - vm[:, Vm.LEAST_CAP]),
-        stall_s=vm[:, Vm.STALL_S].copy(),
-        pass_time_s=vm[:, Vm.PASS_TIME_S].copy(),
-        deadline_s=vm[:, Vm.DEADLINE_S].copy(),
-        forced=converged & (vm[:, Vm.PAUSED] > 0),
+        bytes_sent=state(Vm.SENT_BYTES),
+        rounds=state(Vm.ROUND).astype(np.int64),
+        max_throttle_percent=100.0 * (1.0 - state(Vm.LEAST_CAP)),
+        stall_s=state(Vm.STALL_S),
+        pass_time_s=state(Vm.PASS_TIME_S),
+        deadline_s=state(Vm.DEADLINE_S),
+        forced=converged & (state(Vm.PAUSED) > 0),
     )

@@ -31,8 +31,8 @@ class StallMeter:
         self._stopping_share = stopping_share
         self._vcpus = np.float64(present.sum())
         self._window_s = np.float64(0.0)
-        self._tile = np.zeros((2, len(present)), dtype=np.float32)
-        self._tile[_PRESENT] = present
+        self._tiles = np.zeros((1, 2, 1 << (len(present) - 1).bit_length()), dtype=np.float32)  # slots as in the model
+        self._tiles[0, _PRESENT, : len(present)] = present
 
     def add(self, run_s: NDArray[np.floating], interval_s: float, ended: bool, sleeps: bool = False) -> None:
         """Book a control interval.
@@ -45,12 +45,12 @@ class StallMeter:
         """
         stopping_s = self._stopping_share * interval_s
         self.paused_s = pause_after(self.paused_s, interval_s, float(run_s.max()), sleeps, stopping_s)
-        self._tile[_RUN_S] += run_s
+        self._tiles[0, _RUN_S, : len(run_s)] += run_s
         self._window_s += interval_s
         if self._window_s >= FULL_WINDOW_S or (ended and self._window_s > 0.0):
-            slots = (0,) * self._tile.shape[1]
-            self.stall_s += float(stall_of_window(self._tile, slots, self._window_s, self._vcpus))
-            self._tile[_RUN_S] = 0.0
+            slots = (0,) * self._tiles.shape[2]
+            self.stall_s += float(stall_of_window(self._tiles, slots, self._window_s, self._vcpus))
+            self._tiles[0, _RUN_S] = 0.0
             self._window_s = np.float64(0.0)
 
 

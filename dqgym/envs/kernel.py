@@ -14,12 +14,25 @@ from dqgym.envs.info import write_final_info
 from dqgym.envs.latency import advance_late, run_free
 from dqgym.envs.randomisation import draw_latency, is_heeded, misread
 from dqgym.jit.array_views import at, row
-from dqgym.jit.compile import kernel, part, routine
+from dqgym.jit.compile import exact_part, kernel, routine
+from dqgym.jit.lane_rows import LANES, column, set_column, state_of
+from dqgym.jit.lanes import narrow
 from dqgym.jit.random import mix, next_seed, uniform
-from dqgym.model.kernel import BLOCK, advance, begin_interval, start_migration
-from dqgym.model.layout import UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
-from dqgym.telemetry.action import limits_of_actions
-from dqgym.telemetry.encoder import FactColumn, VmState, encode_vm, reset_encoder
+from dqgym.model.kernel.intervals import GROUP, advance, begin_interval
+from dqgym.model.kernel.start import start_migration
+from dqgym.model.layout import (
+    NUMBERS,
+    UNLIMITED_RATE,
+    VCPU_SURVEY,
+    VCPU_TELEMETRY,
+    VM_TELEMETRY,
+    Number,
+    Vcpu,
+    Vm,
+)
+from dqgym.telemetry.action import set_limits
+from dqgym.telemetry.encoder import NUMBERS as ENCODER_NUMBERS
+from dqgym.telemetry.encoder import FactColumn, VmState, encode, reset_encoder
 
 _VCPU_TELEMETRY_FIRST = VCPU_TELEMETRY.start
 _VM_TELEMETRY_FIRST = VM_TELEMETRY.start
@@ -40,47 +53,59 @@ def draw_episode(streams, n, pool_size, lowest, highest, survey_chance):  # type
 
 
 @routine
-def _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden):  # type: ignore[no-untyped-def]
-    """Encode the telemetry of migration ``n``; ``hidden`` [N, P + Q * V] gets its hidden state, unless it is empty."""
-    encode_vm(
-        at(vcpu, n), _VCPU_TELEMETRY_FIRST, at(vm, n), _VM_TELEMETRY_FIRST,
-        at(facts, n), at(tiles, n), at(vm_state, n), at(observations, n), slots,
+def _observe(vcpu, vm, encoder, first, last, members, count, slots, numbers, observations, hidden):  # type: ignore[no-untyped-def]
+    """Encode the telemetry of ``members[:count]``; ``hidden`` [N, P + Q * V] gets their hidden states, unless empty.
+
+    ``encoder``: its facts, tiles and running states, as blocks and tiles.
+    """
+    facts, tiles, vm_state = encoder
+    encode(
+        vcpu, _VCPU_TELEMETRY_FIRST, vm, _VM_TELEMETRY_FIRST,
+        facts, tiles, vm_state, observations, numbers, first, last, members, count, slots,
     )  # fmt: skip
     if hidden.shape[1] > 0:
-        write_hidden_state(at(vcpu, n), at(vm, n), at(hidden, n), slots)
+        for k in range(count):
+            n = members[k]
+            write_hidden_state(at(vcpu, n), state_of(vm, n), at(hidden, n), slots)
 
 
 @routine
 def _reset(  # type: ignore[no-untyped-def]
-    vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
+    vcpu, vm, streams, migration_streams, encoder, scratch, n, slots, pool, preferences, survey, randomised,
     observations, hidden,
 ):  # fmt: skip
     """Begin another migration in place ``n`` and observe it; ``survey``: least_s, pass_times, chance.
 
-    ``randomised``: a ``StepRandomisation``.
+    ``randomised``: a ``StepRandomisation``. ``scratch``: the numbers of the model and of the encoder, and members.
     """
+    facts, tiles, vm_state = encoder
+    numbers, encoder_numbers, members = scratch
+    pool_vcpu, pool_vm, table_times, table_values = pool
     seed, m, preference, surveyed = draw_episode(
         streams, n, pool_vm.shape[0], preferences[0], preferences[1], survey[2]
     )
     survey_s = max(survey[0], survey[1] * pool_vm[m, Vm.PASS_TIME_S]) if surveyed else 0.0
     migration_streams[n] = mix(seed)  # as dqgym.jit.random.streams does
     start_migration(
-        vcpu, vm, migration_streams, n, slots, pool_vcpu, pool_vm, m, table_times, table_values, preference, survey_s
-    )
-    draw_latency(at(vm, n), streams, n, randomised)
-    facts[n, FactColumn.MEMORY] = vm[n, Vm.MEMORY_BYTES]
-    facts[n, FactColumn.BANDWIDTH] = vm[n, Vm.NOMINAL_BANDWIDTH]
-    facts[n, FactColumn.DOWNTIME_LIMIT] = vm[n, Vm.DOWNTIME_LIMIT_S]
-    facts[n, FactColumn.DEADLINE] = vm[n, Vm.DEADLINE_S]
-    facts[n, FactColumn.VCPUS] = vm[n, Vm.VCPUS]
-    facts[n, FactColumn.PREFERENCE] = preference
-    facts[n, FactColumn.SURVEY_S] = survey_s
-    reset_encoder(
-        at(facts, n), row(at(vcpu, n), Vcpu.PRESENT, slots), at(vcpu, n), _VCPU_SURVEY_FIRST,
-        at(tiles, n), at(vm_state, n), slots,
+        vcpu, vm, numbers, members, migration_streams, n, slots,
+        pool_vcpu, pool_vm, m, table_times, table_values, preference, survey_s,
     )  # fmt: skip
-    _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden)
+    state, known = state_of(vm, n), state_of(facts, n)
+    draw_latency(state, streams, n, randomised)
+    known[FactColumn.MEMORY] = state[Vm.MEMORY_BYTES]
+    known[FactColumn.BANDWIDTH] = state[Vm.NOMINAL_BANDWIDTH]
+    known[FactColumn.DOWNTIME_LIMIT] = state[Vm.DOWNTIME_LIMIT_S]
+    known[FactColumn.DEADLINE] = state[Vm.DEADLINE_S]
+    known[FactColumn.VCPUS] = state[Vm.VCPUS]
+    known[FactColumn.PREFERENCE] = preference
+    known[FactColumn.SURVEY_S] = survey_s
+    reset_encoder(
+        known, row(at(vcpu, n), Vcpu.PRESENT, slots), at(vcpu, n), _VCPU_SURVEY_FIRST,
+        at(tiles, n), state_of(vm_state, n), slots,
+    )  # fmt: skip
+    members[0] = n
+    block = n // LANES
+    _observe(vcpu, vm, encoder, block, block + 1, members, np.int64(1), slots, encoder_numbers, observations, hidden)
 
 
 @kernel
@@ -89,96 +114,103 @@ def reset_where(  # type: ignore[no-untyped-def]
     observations, hidden,
 ):  # fmt: skip
     """Begin another migration wherever ``mask`` [N] says so."""
-    facts, tiles, vm_state = encoder
-    pool_vcpu, pool_vm, table_times, table_values = pool
-    for n in range(vm.shape[0]):
+    scratch = (
+        np.empty((vm.shape[0], NUMBERS, LANES), dtype=np.float32),
+        np.empty((vm.shape[0], ENCODER_NUMBERS, LANES), dtype=np.float32),
+        np.empty(LANES, dtype=np.int64),
+    )
+    for n in range(vcpu.shape[0]):
         if mask[n]:
             _reset(
-                vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
-                observations, hidden,
+                vcpu, vm, streams, migration_streams, encoder, scratch, n, slots, pool, preferences, survey,
+                randomised, observations, hidden,
             )  # fmt: skip
 
 
 @kernel
 def final_info_where(mask, vcpu, vm, final_info, slots):  # type: ignore[no-untyped-def]
     """Fill ``final_info`` [N, len(FINAL_INFO)] wherever ``mask`` [N] says so, with how far the migration has come."""
-    for n in range(vm.shape[0]):
+    for n in range(vcpu.shape[0]):
         if mask[n]:
-            write_final_info(at(vcpu, n), at(vm, n), at(final_info, n), len(slots))
+            write_final_info(at(vcpu, n), state_of(vm, n), at(final_info, n), len(slots))
 
 
-@part
-def _copy_row(source, target, n):  # type: ignore[no-untyped-def]
-    for k in range(source.shape[1]):
-        target[n, k] = source[n, k]
+@exact_part
+def _set_fair_shares(vm, vm_state, numbers):  # type: ignore[no-untyped-def]
+    """The units of the actions of a block."""
+    set_column(
+        numbers, Number.FAIR_SHARE, narrow(column(vm, Vm.MEASURED_BANDWIDTH) / column(vm_state, VmState.WRITERS))
+    )
 
 
 @kernel
 def step_all(  # type: ignore[no-untyped-def]
-    vcpu, vm, streams, migration_streams, encoder, slots, pool, preferences, survey, parameters, randomised,
-    actions, log_limits, least_interval_s, interval_pass_times, weights, reset_ended, reset_now,
-    observations, hidden, rewards, terms, terminated, final_observations, final_hidden, final_info,
+    vcpu, vm, streams, migration_streams, encoder, slots, tables, parameters, randomised,
+    actions, log_limits, least_interval_s, interval_pass_times, weights, has_begun,
+    observations, hidden, rewards, terms, terminated, final_info,
 ):  # fmt: skip
     """One control interval of N environments; returns how many ended.
 
-    ``terms`` [len(TERMS), N] gets what each term of the cost has grown by.
-
-    ``randomised``: a ``StepRandomisation``.
-    ``reset_now`` [N]: environments that ended in the step before and begin anew in this one, without acting.
-    ``reset_ended``: whether those that end in this step begin anew in it; what they observed at their end is then in
-    ``final_observations``, and likewise their hidden states. ``final_info`` [N, len(FINAL_INFO)] is filled for those
-    that end.
+    ``tables``: the times and values of the pool's tables. ``randomised``: a ``StepRandomisation``.
+    ``has_begun`` [N]: environments that have just begun another migration, and do not act in this step.
+    ``terms`` [len(TERMS), N] gets what each term of the cost has grown by; ``final_info`` [N, len(FINAL_INFO)] is
+    filled for those that end. To begin their next migrations is left to ``reset_where``: few steps need it, and it
+    takes as long to compile as all of this.
     """
-    # Taken apart here and not where they are used: every unpacking counts references, with atomic instructions.
-    facts, tiles, vm_state = encoder
-    pool_vcpu, pool_vm, table_times, table_values = pool
-    members = np.empty((2, BLOCK), dtype=np.int64)
-    limits_to_come = np.empty((BLOCK, len(slots)), dtype=np.float32)
+    _, _, vm_state = encoder
+    table_times, table_values = tables
+    blocks = vm.shape[0]
+    numbers = np.empty((blocks, NUMBERS, LANES), dtype=np.float32)
+    encoder_numbers = np.empty((blocks, ENCODER_NUMBERS, LANES), dtype=np.float32)
+    members, scratch = np.empty(GROUP * LANES, dtype=np.int64), np.empty(GROUP * LANES, dtype=np.int64)
     comes_late = randomised.most_latency > 0.0
+    limit_row = Vcpu.NEXT_LIMIT if comes_late else Vcpu.LIMIT
     ended = 0
-    for first in range(0, vm.shape[0], BLOCK):
-        count = 0
-        for n in range(first, min(first + BLOCK, vm.shape[0])):
+    for first in range(0, blocks, GROUP):
+        last = min(first + GROUP, blocks)
+        count, heeded = np.int64(0), np.int64(0)  # a literal 0 is another type, for which numba compiles once more
+        for n in range(first * LANES, min(last * LANES, vcpu.shape[0])):
             rewards[n] = 0.0
             for k in range(len(TERMS)):
                 terms[k, n] = 0.0
             terminated[n] = False
-            if reset_now[n]:
-                _reset(
-                    vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                    pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
-                    observations, hidden,
-                )  # fmt: skip
+            if has_begun[n]:
                 continue
-            tile, state = at(vcpu, n), at(vm, n)
+            tile, state = at(vcpu, n), state_of(vm, n)
             if state[Vm.STEPS] == 0.0:
                 run_free(tile, slots)
-            limits = row(limits_to_come, count, slots) if comes_late else row(tile, Vcpu.LIMIT, slots)
             if is_heeded(state, streams, n, randomised):
-                for i in range(len(slots)):
-                    limits[i] = actions[n, i]
-                fair_share = state[Vm.MEASURED_BANDWIDTH] / vm_state[n, VmState.WRITERS]
-                limits_of_actions(limits, fair_share, log_limits[0], log_limits[1], UNLIMITED_RATE)
+                scratch[heeded] = n
+                heeded += 1
             elif comes_late:
                 for i in range(len(slots)):
-                    limits[i] = tile[Vcpu.LIMIT, i]
+                    tile[Vcpu.NEXT_LIMIT, i] = tile[Vcpu.LIMIT, i]
             terms[0, n], terms[1, n] = state[Vm.TIME_TERM], state[Vm.STALL_TERM]
             rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
             interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
             begin_interval(tile, state, slots, interval_s, False)
-            members[0, count] = n
+            members[count] = n
             count += 1
+        if count == 0:
+            continue
+        for block in range(first, last):
+            _set_fair_shares(at(vm, block), at(vm_state, block), at(numbers, block))
+        set_limits(
+            actions, numbers, Number.FAIR_SHARE, scratch, heeded, log_limits, UNLIMITED_RATE, vcpu, limit_row, slots
+        )  # fmt: skip
         if comes_late:
             advance_late(
-                vcpu, vm, migration_streams, members, count, slots, parameters, table_times, table_values,
-                limits_to_come,
+                vcpu, vm, numbers, first, last, members, count, scratch, migration_streams, slots, parameters,
+                table_times, table_values,
             )  # fmt: skip
         else:
-            advance(vcpu, vm, migration_streams, members, count, slots, parameters, table_times, table_values)
+            advance(
+                vcpu, vm, numbers, first, last, members, count, scratch, migration_streams, slots, parameters,
+                table_times, table_values,
+            )  # fmt: skip
         for k in range(count):
-            n = members[0, k]
-            state = at(vm, n)
+            n = members[k]
+            state = state_of(vm, n)
             # The other two terms are 0 until the end.
             rewards[n] -= (
                 weights[0] * state[Vm.TIME_TERM]
@@ -192,19 +224,11 @@ def step_all(  # type: ignore[no-untyped-def]
             state[Vm.STEPS] += 1.0
             state[Vm.RETURN] += rewards[n]
             misread(at(vcpu, n), state, streams, n, slots, randomised)
-            _observe(vcpu, vm, facts, tiles, vm_state, n, slots, observations, hidden)
+        _observe(vcpu, vm, encoder, first, last, members, count, slots, encoder_numbers, observations, hidden)
         for k in range(count):
-            n = members[0, k]
-            if vm[n, Vm.DONE] > 0.0:
+            n = members[k]
+            if state_of(vm, n)[Vm.DONE] > 0.0:
                 ended += 1
                 terminated[n] = True
-                write_final_info(at(vcpu, n), at(vm, n), at(final_info, n), len(slots))
-                if reset_ended:
-                    _copy_row(observations, final_observations, n)
-                    _copy_row(hidden, final_hidden, n)
-                    _reset(
-                        vcpu, vm, streams, migration_streams, facts, tiles, vm_state, n, slots,
-                        pool_vcpu, pool_vm, table_times, table_values, preferences, survey, randomised,
-                        observations, hidden,
-                    )  # fmt: skip
+                write_final_info(at(vcpu, n), state_of(vm, n), at(final_info, n), len(slots))
     return ended

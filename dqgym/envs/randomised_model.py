@@ -18,8 +18,9 @@ from dqgym.envs.randomisation import Randomisation, draw_latency, is_heeded, mis
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
-from dqgym.model.kernel import BLOCK, begin_interval
-from dqgym.model.layout import UNLIMITED_RATE, Vcpu, Vm
+from dqgym.jit.lane_rows import LANES, state_of
+from dqgym.model.kernel.intervals import begin_interval
+from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
@@ -76,7 +77,7 @@ def require_model(backend: str | Backend) -> None:
 
 @kernel
 def _begin(vm, streams, randomised):  # type: ignore[no-untyped-def]
-    draw_latency(at(vm, 0), streams, 0, randomised)
+    draw_latency(state_of(vm, 0), streams, 0, randomised)
 
 
 @kernel
@@ -84,18 +85,18 @@ def _step(  # type: ignore[no-untyped-def]
     vcpu, vm, random_states, streams, slots, interval_s, parameters, randomised, limits, table_times, table_values
 ):  # fmt: skip
     """One control interval of migration 0 under ``limits`` [1, V]."""
-    members = np.zeros((2, BLOCK), dtype=np.int64)
-    limits_to_come = np.empty((1, len(slots)), dtype=np.float32)
-    tile, state = at(vcpu, 0), at(vm, 0)
+    numbers = np.empty((1, NUMBERS, LANES), dtype=np.float32)
+    members, scratch = np.zeros(LANES, dtype=np.int64), np.zeros(LANES, dtype=np.int64)
+    tile, state = at(vcpu, 0), state_of(vm, 0)
     if state[Vm.STEPS] == 0.0:
         run_free(tile, slots)
     heeded = is_heeded(state, streams, 0, randomised)
     for i in range(len(slots)):
         limit = min(limits[0, i], np.float32(UNLIMITED_RATE))
-        limits_to_come[0, i] = limit if heeded else tile[Vcpu.LIMIT, i]
+        tile[Vcpu.NEXT_LIMIT, i] = limit if heeded else tile[Vcpu.LIMIT, i]
     begin_interval(tile, state, slots, interval_s, False)
     advance_late(
-        vcpu, vm, random_states, members, 1, slots, parameters, table_times, table_values, limits_to_come
+        vcpu, vm, numbers, 0, 1, members, 1, scratch, random_states, slots, parameters, table_times, table_values
     )  # fmt: skip
     state[Vm.STEPS] += 1.0
     misread(tile, state, streams, 0, slots, randomised)

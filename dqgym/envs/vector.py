@@ -26,6 +26,7 @@ from dqgym.envs.rendering.vector_frames import VectorRecorder
 from dqgym.envs.reward import TERM_KEYS
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.errors import BadInputError
+from dqgym.jit.lane_rows import LANES, blocks_for, column_of
 from dqgym.jit.random import streams
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
@@ -107,13 +108,13 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         pool = pack_scenarios(self.options.scenarios, self.options.constants, slots)
         self._pool = (pool.vcpu, pool.vm, pool.table_times, pool.table_values)
         self._vcpu = np.zeros((n, len(Vcpu), slots), dtype=np.float32)
-        self._vm = np.zeros((n, len(Vm)))
+        self._vm = np.zeros((blocks_for(n), len(Vm), LANES))
         self._streams: NDArray[np.uint64] | None = None
         self._migration_streams = np.zeros(n, dtype=np.uint64)
         self._encoder_state = (
-            np.zeros((n, len(FactColumn))),
+            np.zeros((blocks_for(n), len(FactColumn), LANES)),
             np.zeros((n, TILE_ROWS, slots), dtype=np.float32),
-            np.zeros((n, len(VmState))),
+            np.zeros((blocks_for(n), len(VmState), LANES)),
         )
         self._final_observations = np.zeros((n, self.encoder.observation_size), dtype=np.float32)
         self._final_info = np.zeros((n, len(FINAL_INFO)))
@@ -181,14 +182,16 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         rewards, terms, terminated = np.empty(n), np.empty((len(TERMS), n)), np.empty(n, dtype=bool)
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
         begin_now = self._ended if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._nobody
+        if begin_now.any():
+            self._begin(begin_now, self.options.preferences)
         any_ended = step_all(
             self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
-            self._pool, self.options.preferences, self.options.survey, self.options.parameters,
-            self._randomised, actions, self.action_spec.log_range,
-            self.options.interval.least_s, self.options.interval.pass_times,
-            self.options.weights, same_step, begin_now, observations, hidden, rewards, terms,
-            terminated, self._final_observations, self._final_hidden, self._final_info,
+            self._pool[2:], self.options.parameters, self._randomised, actions, self.action_spec.log_range,
+            self.options.interval.least_s, self.options.interval.pass_times, self.options.weights, begin_now,
+            observations, hidden, rewards, terms, terminated, self._final_info,
         )  # fmt: skip
+        if same_step and any_ended:
+            self._begin_after(terminated)
         truncated: BoolArray = self._nobody.copy()
         ended: BoolArray = terminated
         if self._most_steps is not None:
@@ -203,6 +206,14 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
             self._recorder.note(~begun, self._vcpu, self._vm)
             self._recorder.begin(begun, self._vcpu, self._vm)
         return observations, rewards, terminated, truncated, infos
+
+    def pieces_per_step(self) -> float:
+        """Pieces of rounds that a step of the episodes so far has taken, on average: what its time goes by.
+
+        A piece ends with each event: a sync, a new bandwidth, the end of the interval.
+        """
+        steps = column_of(self._vm, Vm.STEPS, self.num_envs).sum()
+        return float(column_of(self._vm, Vm.PIECES, self.num_envs).sum() / max(steps, 1.0))
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The migrations so far, one frame uint8 [600, 800, 3] of each."""
@@ -228,15 +239,21 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
     def _truncate(self, terminated: BoolArray, same_step: bool) -> BoolArray:
         """[N] whose episodes have had all their steps; those that the kernel left running are brought to their end."""
         ended_after = self._final_info[:, FinalInfo.EPISODE_STEPS]
-        truncated: BoolArray = np.where(terminated, ended_after, self._vm[:, Vm.STEPS]) >= self._most_steps
+        truncated: BoolArray = (
+            np.where(terminated, ended_after, column_of(self._vm, Vm.STEPS, self.num_envs)) >= self._most_steps
+        )
         cut = truncated & ~terminated
         if cut.any():
             final_info_where(cut, self._vcpu, self._vm, self._final_info, self._slots)
             if same_step:
-                self._final_observations[cut] = self._observations[cut]
-                self._final_hidden[cut] = self._hidden[cut]
-                self._begin(cut, self.options.preferences)
+                self._begin_after(cut)
         return truncated
+
+    def _begin_after(self, ended: BoolArray) -> None:
+        """Keep what was observed at the ends of episodes, and begin others."""
+        self._final_observations[ended] = self._observations[ended]
+        self._final_hidden[ended] = self._hidden[ended]
+        self._begin(ended, self.options.preferences)
 
     def _running_infos(self, terms: FloatArray) -> dict[str, Any]:
         """Of a step in which all environments are in mid-episode, or begin one."""

@@ -74,6 +74,16 @@ def routine(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
     return _compiled(function, fastmath=FAST, error_model="numpy", _nrt=False)
 
 
+def exact_part(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """A ``part`` that computes what is written: for lanes (``dqgym.jit.lanes``), whose sums say what is fused."""
+    return _compiled(function, forceinline=True, error_model="numpy", _nrt=False)
+
+
+def exact_routine(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """A ``routine`` of that kind."""
+    return _compiled(function, error_model="numpy", _nrt=False)
+
+
 def generated(
     generator: Callable[..., Any],
 ) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:

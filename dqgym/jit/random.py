@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.jit.compile import routine
+from dqgym.jit.fast_math import log
 
 _u = np.uint64
 _GAMMA = _u(0x9E3779B97F4A7C15)
@@ -47,9 +48,21 @@ def exponential(states, n, mean):  # type: ignore[no-untyped-def]
 
 @routine
 def normal(states, n):  # type: ignore[no-untyped-def]
-    """A standard normal number from stream ``n`` (Box-Muller)."""
-    radius = math.sqrt(-2.0 * math.log(1.0 - uniform(states, n)))
-    return np.float64(radius * math.cos(2.0 * math.pi * uniform(states, n)))
+    """A standard normal number from stream ``n`` (Box-Muller), to an error of about 1e-7."""
+    radius = math.sqrt(-2.0 * log(np.float32(1.0 - uniform(states, n))))
+    return np.float64(radius * cosine_of_turns(uniform(states, n)))
+
+
+@routine
+def cosine_of_turns(turns):  # type: ignore[no-untyped-def]
+    """cos(2 pi x) for x in [0, 1), to an error of 1e-9: the Taylor polynomial of the sine of what is left to a quarter.
+
+    The function of libm takes several times as long, most of it for arguments of any size.
+    """
+    x = 2.0 * math.pi * (0.25 - min(turns, 1.0 - turns))
+    z = x * x
+    series = 1.0 / 362880.0 - z * (1.0 / 39916800.0 - z * (1.0 / 6227020800.0))
+    return x * (1.0 - z * (1.0 / 6.0 - z * (1.0 / 120.0 - z * (1.0 / 5040.0 - z * series))))
 
 
 def streams(seeds: Iterable[int]) -> NDArray[np.uint64]:

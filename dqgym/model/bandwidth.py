@@ -7,8 +7,8 @@ import numpy as np
 from dqgym.arrays import FloatArray
 from dqgym.jit.compile import kernel
 from dqgym.jit.random import streams
+from dqgym.model.kernel.links import change_bandwidth, start_link
 from dqgym.model.layout import Vm
-from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.pool import ScenarioPool
 
 

@@ -1,9 +1,10 @@
 """The place of each number of a migration in the arrays of the model.
 
 A batch of N migrations with V vCPU slots is two arrays: ``vcpu`` float32 [N, len(Vcpu), V], a tile of one row a
-quantity, so that a loop over the slots of one row is vector code; and ``vm`` float64 [N, len(Vm)], because times and
-byte counts are accumulated over long migrations. The parameter rows come first in either, so that a scenario of a pool
-is copied with one slice.
+quantity; and ``vm`` float64 [blocks, len(Vm), LANES], LANES migrations side by side (``dqgym.jit.lane_rows``), because
+times and byte counts are accumulated over long migrations. The parameter rows come first in either, so that a scenario
+of a pool is copied with one slice. Beside them, for one block at a time, ``numbers`` float32 [len(Number), LANES] is
+what the code of the vCPUs takes from that of their migrations, and gives back.
 """
 
 from __future__ import annotations
@@ -119,15 +120,13 @@ class Vcpu(_Numbered):
     QUOTA_EXITS = auto()
     STALLED_S = auto()
     RUN_S = auto()
-    # Scratch: what a piece of a round brings, until it is booked.
+    NEXT_LIMIT = auto()
+    """The limit that takes effect within the interval, where commands come late."""
+    # Scratch of vCPUs with dirty rings: what a piece of a round brings, until it is booked.
     STORES = auto()
     WANTED = auto()
     HOT_WRITTEN = auto()
     COLD_WRITTEN = auto()
-    HOT_CLEAN = auto()
-    COLD_CLEAN = auto()
-    HOT_INFLOW = auto()
-    COLD_INFLOW = auto()
     SHARE = auto()
     """Of the run time that the cap leaves."""
 
@@ -150,10 +149,6 @@ class Vm(_Numbered):
     DEADLINE_S = auto()
     PASS_TIME_S = auto()
     VCPUS = auto()
-    RANDOM_PERIODS = auto()
-    """1 where any vCPU has one."""
-    HOT = auto()
-    """1 where any vCPU has a hot part."""
     LINE_SPEED = auto()
     """Speed of the last stage, bytes/s; 0: the bandwidth of the moment."""
     DEVICE_RATE = auto()
@@ -241,7 +236,7 @@ class Vm(_Numbered):
     """For how long the sync that is due waits for sleeping vCPUs, and how much of it is left."""
     WAIT_LEFT_S = auto()
     GROWS_AT_S = auto()
-    """When, or in which round, the downtime limit grows next (``dqgym.model.ends``)."""
+    """When, or in which round, the downtime limit grows next (``dqgym.model.kernel.ends``)."""
     GROWS_IN_ROUND = auto()
     ENDS_AT_S = auto()
     """The deadline, or twice the deadline once the guest is paused."""
@@ -275,27 +270,65 @@ class Vm(_Numbered):
     """Rest of the control interval."""
     SENDING_S = auto()
     """Time in the interval in which something was sent."""
+    PIECES = auto()
+    """Pieces of rounds so far."""
     PIECE_S = auto()
     """Length of the piece of a round that runs, and the bytes that leave in it."""
     PIECE_SENT = auto()
-    PIECE_ENDS_ROUND = auto()
+    UNTIL_SYNC_S = auto()
+    """Time to the sync, or what is left of its wait."""
+    ENDS_ROUND = auto()
+    """1 where the piece ends with the sync."""
     SCANS = auto()
     """1 where the sender goes through pages of zeros in the piece."""
     UNSENT_FROM = auto()
     """Shares of the round's set that stores meet as pending before and after the piece: those whose log has not been
     cleared since the sync."""
     UNSENT_TO = auto()
-    MET_SENT = auto()
-    """Share of the round's set that a sequential writer in its midst meets as sent, or with its log cleared, half-way
-    through the piece."""
-    UNCLAIMED = auto()
-    """Result of ``natural_writes``."""
-    BEYOND = auto()
-    BEYOND_COUNT = auto()
     ROUND_END_SENT = auto()
     """SENT_BYTES when the last round ended."""
 
 
+class Number(_Numbered):
+    """Columns of ``numbers``."""
+
+    # Of the interval.
+    SLEEPS = auto()
+    """1 where any vCPU sleeps, for whatever reason; where rings may fill; where the dirty log is made of rings."""
+    RING_SLEEPS = auto()
+    RINGS = auto()
+    SHARE_UNCLAIMED = auto()
+    CONTENTION = auto()
+    S_PER_EXIT_BYTE = auto()
+    """1 / EXIT_BYTES_PER_S."""
+    OVERSHOOT_BYTES = auto()
+    # Of the piece.
+    PIECE_S = auto()
+    PER_S = auto()
+    """1 / PIECE_S."""
+    UNSENT_FROM = auto()
+    UNSENT_TO = auto()
+    MET_SENT = auto()
+    """Share of the round's set that a sequential writer in its midst meets as sent, or with its log cleared, half-way
+    through the piece."""
+    PERIODS_ENDED = auto()
+    """Above 0 where a random period of any vCPU ended in it."""
+    # Of the window of the stall cost.
+    ACTS = auto()
+    """1 where the migration had an interval."""
+    PER_WINDOW = auto()
+    """1 / its length, s."""
+    CHARGED = auto()
+    """1 where it ends."""
+    STALL = auto()
+    """Sum over its vCPUs."""
+    LONGEST_RUN_S = auto()
+    """In the interval, of any vCPU."""
+    FAIR_SHARE = auto()
+    """Unit of actions, bytes/s."""
+
+
+NUMBERS = len(Number)
 VM_PARAMETERS = int(Vm.INTERVAL_S)
 VM_TELEMETRY = slice(int(Vm.INTERVAL_S), int(Vm.INTERVAL_S) + len(VmField))
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dqgym.errors import BadInputError
+from dqgym.model.kernel.links import NEVER
 from dqgym.model.layout import IN_STEP, UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
-from dqgym.model.link_kernel import NEVER
 from dqgym.model.parameters import ModelParameters, fault_s_of, ring_exit_s, run_slice_s
 from dqgym.scenario import (
     Bursty,
@@ -234,14 +234,12 @@ def _vm_parameters(
         Vm.DEADLINE_S: scenario.deadline_s,
         Vm.PASS_TIME_S: scenario.pass_time_s,
         Vm.VCPUS: scenario.vcpus,
-        Vm.RANDOM_PERIODS: float(any(_random_periods(group.schedule, 1) != 0.0 for group in scenario.workload)),
         Vm.RECORDED: float(any(isinstance(group.schedule, Recorded) for group in scenario.workload)),
         Vm.LAZY_CLEAR: float(scenario.cleared_ahead < 1.0),
         Vm.CLEARED_AHEAD: scenario.cleared_ahead if scenario.cleared_ahead < 1.0 else 0.0,
         Vm.SYNC_WAITS: float(scenario.dirty_log.sync_waits),
         Vm.RINGS: float(scenario.dirty_log.kind == "ring"),
         Vm.RING_BYTES: scenario.ring_bytes,
-        Vm.HOT: float(any(group.hot_set is not None for group in scenario.workload)),
         Vm.LINE_SPEED: scenario.link.last_stage_bytes_per_s or 0.0,
         Vm.DEVICE_RATE: scenario.device.rate_bytes_per_s * scenario.vm.dirty_granule_bytes / BASE_PAGE_BYTES,
         Vm.DEVICE_BYTES: scenario.device.working_set_bytes,

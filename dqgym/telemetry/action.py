@@ -10,12 +10,12 @@ import numpy as np
 
 from dqgym.arrays import Float32Array, FloatArray
 from dqgym.errors import BadInputError
-from dqgym.jit.compile import kernel, part
+from dqgym.jit.compile import exact_part, kernel
 from dqgym.jit.fast_math import exp
+from dqgym.jit.lane_rows import LANES, load, pack_of, pack_size, spread, store
+from dqgym.jit.lanes import larger, where
 from dqgym.telemetry.command import Command, free_of_shape
 from dqgym.telemetry.telemetry import Facts
-
-_f = np.float32
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,37 @@ class ActionSpec:
         return math.log(self.lowest), math.log(self.highest)
 
 
-@part
+@exact_part
 def limits_of_actions(values, fair_share, log_lowest, log_highest, unlimited):  # type: ignore[no-untyped-def]
-    """Replace the actions in ``values`` [V] by their dirty-rate limits, bytes/s; an action of 1 by ``unlimited``."""
-    middle, half = _f(0.5 * (log_lowest + log_highest)), _f(0.5 * (log_highest - log_lowest))
-    for i in range(values.shape[0]):
-        limit = _f(fair_share) * exp(middle + half * max(values[i], _f(-1.0)))
-        values[i] = _f(unlimited) if values[i] >= _f(1.0) else limit
+    """Dirty-rate limits, bytes/s, of lanes of actions; of an action of 1 ``unlimited``, of NaN NaN."""
+    middle, half = 0.5 * (log_lowest + log_highest), 0.5 * (log_highest - log_lowest)
+    limits = fair_share * exp(larger(-1.0, values) * half + middle)
+    return where(values >= 1.0, unlimited, limits)
+
+
+@exact_part
+def set_limits(actions, numbers, fair_share, members, count, log_limits, unlimited, out, row, slots):  # type: ignore[no-untyped-def]
+    """Put the limits that the actions [N, V] of ``members[:count]`` mean into a row of ``out``, or items of it.
+
+    ``fair_share``: the column of the blocks ``numbers`` that holds the unit of each, bytes/s.
+    """
+    for k in range(0, count, pack_size(slots)):
+        pack = pack_of(members, k, count, slots)
+        units = spread(numbers, fair_share, pack, slots)
+        limits = limits_of_actions(load(actions, pack, 0, slots), units, log_limits[0], log_limits[1], unlimited)
+        store(out, pack, row, limits, slots)
 
 
 @kernel
-def _limits_of_batch(values, fair_share, log_lowest, log_highest):  # type: ignore[no-untyped-def]
-    for n in range(values.shape[0]):
-        limits_of_actions(values[n], fair_share[n], log_lowest, log_highest, np.inf)
+def _limits_of_batch(actions, fair_share, log_limits, out, slots):  # type: ignore[no-untyped-def]
+    numbers = np.empty((actions.shape[0] // LANES + 1, 1, LANES), dtype=np.float32)
+    members = np.empty(LANES, dtype=np.int64)
+    for first in range(0, actions.shape[0], LANES):
+        count = min(LANES, actions.shape[0] - first)
+        for k in range(count):
+            members[k] = first + k
+            numbers[first // LANES, 0, k] = fair_share[first + k]
+        set_limits(actions, numbers, 0, members, count, log_limits, np.inf, out, 0, slots)
 
 
 def action_to_command(
@@ -89,6 +107,8 @@ def action_to_command(
     """
     if actions.shape != facts.present.shape:
         raise BadInputError(f"actions have shape {actions.shape}, must have {facts.present.shape}")
-    limits = np.array(actions, dtype=np.float32, order="C")
-    _limits_of_batch(limits, bandwidth_bytes_per_s / writers, *action_spec.log_range)
-    return replace(free_of_shape(*limits.shape), dirty_limit_bytes_per_s=limits)
+    n, slots = actions.shape
+    limits = np.empty((n, slots), dtype=np.float32)
+    given = np.ascontiguousarray(actions, dtype=np.float32)
+    _limits_of_batch(given, bandwidth_bytes_per_s / writers, action_spec.log_range, limits, (0,) * slots)
+    return replace(free_of_shape(n, slots), dirty_limit_bytes_per_s=limits)

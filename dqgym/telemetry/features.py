@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import takewhile
 
 SQUASHED_HIGH = 6.0
 """Where squashed values are clipped."""
@@ -88,10 +87,7 @@ class _Table(IntEnum):
 
 
 class Global(_Table):
-    """Features of the whole migration, in order.
-
-    The squashed ones that change come first (``SQUASHED_GLOBALS``); the survey stays the same throughout.
-    """
+    """Features of the whole migration, in order."""
 
     TIME = squashed("T0", "squash(time since the start / T0)")
     ROUND_TIME = squashed("T0", "squash(time since the last dirty-log sync / T0)")
@@ -135,5 +131,3 @@ GLOBAL_FEATURES = tuple(row.feature for row in Global)
 VCPU_FEATURES = tuple(row.feature for row in PerVcpu)
 REMEMBERED_GLOBALS = tuple(row for row in Global if row.spec.remembered)
 REMEMBERED_PER_VCPU = tuple(row for row in PerVcpu if row.spec.remembered)
-SQUASHED_GLOBALS = sum(1 for _ in takewhile(lambda row: row.spec.source.startswith("squash("), Global))
-"""How many features of a migration, from the first on, are squashed together."""

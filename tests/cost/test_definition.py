@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dqgym.cost import FAST, GENTLE, LEAST_RUN_SHARE, MAX_STALL, PREFERENCE_RANGE, WINDOW_S, migration_cost
-from dqgym.cost.window import window_stall
+from dqgym.cost.window import stall_of_window
 
 
 def cost(total_time_s, stall_s, pass_time_s, converged, preference):
@@ -32,9 +32,10 @@ def test_each_migration_has_its_own_cost():
 
 
 def stall(*shares: float, present=None, window_s: float = 0.1) -> float:
-    run_s = np.array(shares, dtype=np.float32) * np.float32(window_s)
-    there = np.ones_like(run_s) if present is None else np.array(present, dtype=np.float32)
-    return float(window_stall(there, run_s, window_s, float(there.sum())))
+    there = np.ones(len(shares)) if present is None else np.array(present)
+    tiles = np.zeros((1, 2, 4), dtype=np.float32)
+    tiles[0, 0, : len(shares)], tiles[0, 1, : len(shares)] = there, np.float32(window_s) * np.float32(shares)
+    return float(stall_of_window(tiles, (0,) * 4, window_s, float(there.sum())))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.1, 0.01])

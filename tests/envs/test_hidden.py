@@ -13,6 +13,7 @@ from dqgym.model.layout import Vcpu, Vm
 from dqgym.scenario import DeviceWrites, Phased, StepsLink
 from dqgym.telemetry.features import SQUASHED_HIGH
 from tests.model.migrations import MB, NO_COSTS, READERS, scenario, writers
+from tests.model_state import vm_column
 
 SLOTS = 4
 MOST = 32
@@ -107,7 +108,7 @@ def test_what_is_dirty_is_what_the_vcpus_were_seen_to_dirty():
         dirtied += env._vcpu[0, Vcpu.DIRTIED_BYTES]
         vm, vcpus = named(hidden)
         assert_vcpus(vcpus, DIRTY=list(dirtied[:3] / (MEMORY_MB * MB)))
-        device = env._vm[0, Vm.DEVICE_DIRTY]
+        device = vm_column(env, Vm.DEVICE_DIRTY)[0]
         assert vm["FOUND"] == pytest.approx(squash((dirtied.sum() + device) / (MEMORY_MB * MB)), rel=1e-3)
     assert dirtied[:2].min() > 0.0
 

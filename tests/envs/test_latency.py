@@ -9,6 +9,7 @@ from scipy import stats
 from dqgym.envs.vector import MigrationVectorEnv
 from dqgym.model.layout import Vcpu, Vm
 from tests.model.migrations import NO_COSTS, scenario, writers
+from tests.model_state import vm_column
 
 SLOTS = 4
 CASE = scenario(writers("uniform", vcpus=SLOTS, set_mb=200.0, rate_mb_per_s=0.5))
@@ -41,8 +42,8 @@ def test_a_whole_interval_is_to_play_each_action_one_step_later_after_a_free_one
     late, shifted = env_of((1.0, 1.0)), env_of(None)
     for ours, theirs in zip(played(late, ACTIONS), played(shifted, [FREE, *ACTIONS[:-1]]), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(late._vm[:, Vm.STALL_TERM], shifted._vm[:, Vm.STALL_TERM])
-    np.testing.assert_array_equal(late._vm[:, Vm.SENT_BYTES], shifted._vm[:, Vm.SENT_BYTES])
+    np.testing.assert_array_equal(vm_column(late, Vm.STALL_TERM), vm_column(shifted, Vm.STALL_TERM))
+    np.testing.assert_array_equal(vm_column(late, Vm.SENT_BYTES), vm_column(shifted, Vm.SENT_BYTES))
 
 
 @pytest.mark.parametrize("latency", [0.1, 0.5, 0.8])
@@ -70,27 +71,29 @@ def test_the_guest_runs_free_until_the_first_command_takes_effect():
 
 def test_each_migration_draws_one_evenly_and_keeps_it():
     env = env_of((0.2, 0.6), n=512)
-    drawn = env._vm[:, Vm.LATENCY].copy()
+    drawn = vm_column(env, Vm.LATENCY)
     assert stats.kstest(drawn, stats.uniform(0.2, 0.4).cdf).pvalue > 1e-3
     played(env, ACTIONS)
-    np.testing.assert_array_equal(env._vm[:, Vm.LATENCY], drawn)
+    np.testing.assert_array_equal(vm_column(env, Vm.LATENCY), drawn)
     env.reset(options={"reset_mask": np.arange(512) < 256})
-    np.testing.assert_array_equal(env._vm[256:, Vm.LATENCY], drawn[256:])
-    assert (env._vm[:256, Vm.LATENCY] != drawn[:256]).all()
+    np.testing.assert_array_equal(vm_column(env, Vm.LATENCY)[256:], drawn[256:])
+    assert (vm_column(env, Vm.LATENCY)[:256] != drawn[:256]).all()
 
 
 def test_latency_changes_neither_the_clock_nor_the_scenarios():
     keywords = {"scenario": None, "suite": "mixed", "pool_size": 64, "max_vcpus": SLOTS, "n": 64}
     late, plain = env_of((0.3, 0.9), **keywords), env_of(None, **keywords)
     # A latency is drawn after all else.
-    np.testing.assert_array_equal(late._vm[:, Vm.MEMORY_BYTES], plain._vm[:, Vm.MEMORY_BYTES])
-    np.testing.assert_array_equal(late._vm[:, Vm.PREFERENCE], plain._vm[:, Vm.PREFERENCE])
+    np.testing.assert_array_equal(vm_column(late, Vm.MEMORY_BYTES), vm_column(plain, Vm.MEMORY_BYTES))
+    np.testing.assert_array_equal(vm_column(late, Vm.PREFERENCE), vm_column(plain, Vm.PREFERENCE))
     for env in (late, plain):
         env.step(np.full((64, SLOTS), -1.0, dtype=np.float32))
-    both_run = (late._vm[:, Vm.DONE] == 0.0) & (plain._vm[:, Vm.DONE] == 0.0)
+    both_run = (vm_column(late, Vm.DONE) == 0.0) & (vm_column(plain, Vm.DONE) == 0.0)
     assert both_run.sum() > 50
-    np.testing.assert_allclose(late._vm[both_run, Vm.TIME_S], plain._vm[both_run, Vm.TIME_S], rtol=1e-9)
-    np.testing.assert_allclose(late._vm[both_run, Vm.INTERVAL_S], plain._vm[both_run, Vm.INTERVAL_S], rtol=1e-9)
+    np.testing.assert_allclose(vm_column(late, Vm.TIME_S)[both_run], vm_column(plain, Vm.TIME_S)[both_run], rtol=1e-9)
+    np.testing.assert_allclose(
+        vm_column(late, Vm.INTERVAL_S)[both_run], vm_column(plain, Vm.INTERVAL_S)[both_run], rtol=1e-9
+    )
 
 
 def test_a_migration_may_end_before_its_command_takes_effect():

@@ -15,6 +15,7 @@ from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.scenario import Phased
 from dqgym.telemetry.features import GLOBAL_FEATURES
 from tests.model.migrations import scenario, writers
+from tests.model_state import vm_column
 
 SLOTS = 4
 CASE = scenario(writers(vcpus=SLOTS, set_mb=100.0, rate_mb_per_s=1.0))
@@ -57,8 +58,8 @@ def test_the_same_seed_draws_the_same_constants() -> None:
 def test_a_migration_is_charged_by_its_own_constants() -> None:
     env = env_of(Randomisation(calibration=0.5))
     env.reset(seed=1)
-    assert len(np.unique(env._vm[:, Vm.EXIT_BYTES_PER_S])) > 16
-    assert len(np.unique(env._vm[:, Vm.OVERSHOOT_BYTES])) > 16
+    assert len(np.unique(vm_column(env, Vm.EXIT_BYTES_PER_S))) > 16
+    assert len(np.unique(vm_column(env, Vm.OVERSHOOT_BYTES))) > 16
 
 
 def test_no_randomisation_is_the_environment_without() -> None:
@@ -95,13 +96,13 @@ def test_noise_changes_what_is_observed_and_not_what_happens() -> None:
     wrote = truly > 0
     assert (dirtied[wrote] / truly[wrote]).std() == pytest.approx(0.1, rel=0.2)
     assert (seen != true).any()
-    np.testing.assert_array_equal(noisy._vm[:, Vm.SENT_BYTES], plain._vm[:, Vm.SENT_BYTES])
+    np.testing.assert_array_equal(vm_column(noisy, Vm.SENT_BYTES), vm_column(plain, Vm.SENT_BYTES))
     np.testing.assert_array_equal(noisy._vcpu[:, Vcpu.COLD_DIRTY], plain._vcpu[:, Vcpu.COLD_DIRTY])
 
 
 def measured(env: MigrationVectorEnv) -> np.ndarray:
     """[N] the bandwidth that the environments are told."""
-    return env._vm[:, Vm.MEASURED_BANDWIDTH].copy()
+    return vm_column(env, Vm.MEASURED_BANDWIDTH)
 
 
 def test_the_bandwidth_is_misread_anew_in_every_interval_and_sends_what_it_sends() -> None:
@@ -115,8 +116,8 @@ def test_the_bandwidth_is_misread_anew_in_every_interval_and_sends_what_it_sends
     assert error.mean() == pytest.approx(1.0, abs=0.02)
     assert error.std() == pytest.approx(0.1, rel=0.1)
     assert abs(np.corrcoef(error)[0, 1]) < 0.2
-    np.testing.assert_array_equal(noisy._vm[:, Vm.SENT_BYTES], plain._vm[:, Vm.SENT_BYTES])
-    np.testing.assert_array_equal(noisy._vm[:, Vm.BANDWIDTH], plain._vm[:, Vm.BANDWIDTH])
+    np.testing.assert_array_equal(vm_column(noisy, Vm.SENT_BYTES), vm_column(plain, Vm.SENT_BYTES))
+    np.testing.assert_array_equal(vm_column(noisy, Vm.BANDWIDTH), vm_column(plain, Vm.BANDWIDTH))
 
 
 def test_limits_are_in_units_of_the_bandwidth_as_it_was_read() -> None:
@@ -136,10 +137,10 @@ def test_a_bandwidth_that_was_not_measured_stays_as_it_was_read() -> None:
     env.reset(seed=3)
     env.step(constant(1.0))
     before = measured(env)
-    env._vm[:, Vm.ROUND_BYTES] = env._vm[:, Vm.ROUND_SENT] = 0.0  # nothing is left to send
+    env._vm[:, [Vm.ROUND_BYTES, Vm.ROUND_SENT]] = 0.0  # nothing is left to send
     env._vm[:, Vm.DOWNTIME_LIMIT_S] = -1.0  # and yet it does not end
     env.step(constant(1.0))
-    unsent = env._vm[:, Vm.SENDING_S] == 0.0
+    unsent = vm_column(env, Vm.SENDING_S) == 0.0
     assert unsent.any()
     np.testing.assert_array_equal(measured(env)[unsent], before[unsent])
 

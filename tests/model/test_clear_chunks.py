@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from dqgym.backends.model import ModelBackend
 from dqgym.backends.reference import ReferenceBackend
-from dqgym.model.clear_chunks import COARSE, next_clearing, uncleared
-from dqgym.model.layout import Vm
+from dqgym.model.kernel.clear_chunks import COARSE, NO_MORE, next_clearing, uncleared
 from dqgym.scenario import DirtyLog
 from dqgym.telemetry.telemetry import VcpuField, VmField
 from tests.model.guests import PAGE, Run, guest, writer
@@ -89,25 +88,21 @@ def test_chunks_are_cleared_one_after_another_from_where_the_round_began(pages, 
     gone_through = min(int(sent * pages), pages - 1)
     come_to = {(first + k) % pages // chunk_pages for k in range(gone_through + 1)}
     cleared = {page for page in range(pages) if page // chunk_pages in come_to}
-    state = np.zeros(len(Vm))
-    state[Vm.CLEARED_AHEAD], state[Vm.ADDRESS] = chunk_pages / pages, first / pages
-    at = gone_through / pages
-    assert uncleared(state, at, at) == pytest.approx(1.0 - len(cleared) / pages)
+    chunk, start, at = chunk_pages / pages, first / pages, gone_through / pages
+    assert uncleared(chunk, start, at, at) == pytest.approx(1.0 - len(cleared) / pages)
     rest = [(first + k) % pages for k in range(gone_through + 1, pages)]
     waiting = [k for k, page in enumerate(rest, gone_through + 1) if page not in cleared]
-    assert next_clearing(state, at) == pytest.approx(waiting[0] / pages if waiting else np.inf)
+    assert next_clearing(chunk, start, at) == pytest.approx(waiting[0] / pages if waiting else NO_MORE)
 
 
 @FEW
 @given(chunk=st.floats(0.0, 0.99), began=st.floats(0.0, 0.999999), sent=st.floats(0.0, 1.0), more=st.floats(0.0, 1.0))
 def test_what_is_not_cleared_is_part_of_what_waits_and_never_grows(chunk, began, sent, more):
-    state = np.zeros(len(Vm))
-    state[Vm.CLEARED_AHEAD], state[Vm.ADDRESS] = chunk, began
     later = sent + more * (1.0 - sent)
-    before, after = uncleared(state, sent, sent), uncleared(state, later, later)
+    before, after = uncleared(chunk, began, sent, sent), uncleared(chunk, began, later, later)
     assert 0.0 <= after <= before + 1e-9
     assert before <= 1.0 - sent + 1e-5
-    assert next_clearing(state, sent) > sent - 1e-5 or chunk < COARSE
+    assert next_clearing(chunk, began, sent) > sent - 1e-5 or chunk < COARSE
 
 
 @BACKENDS

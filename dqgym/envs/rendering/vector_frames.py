@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.controller.timeline import TimelineRecorder
+from dqgym.jit.lane_rows import column_of, in_rows
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.telemetry import Facts, Telemetry
@@ -25,18 +26,22 @@ class VectorRecorder:
         """Forget the migrations of ``mask`` [N]: others have begun in their places."""
         self._facts = Facts(
             present=vcpu[:, Vcpu.PRESENT] > 0,
-            memory_bytes=vm[:, Vm.MEMORY_BYTES].copy(),
-            bandwidth_bytes_per_s=vm[:, Vm.NOMINAL_BANDWIDTH].copy(),
-            downtime_limit_s=vm[:, Vm.DOWNTIME_LIMIT_S].copy(),
-            deadline_s=vm[:, Vm.DEADLINE_S].copy(),
-            ring_bytes=vm[:, Vm.RING_BYTES].copy(),
+            memory_bytes=column_of(vm, Vm.MEMORY_BYTES, len(vcpu)),
+            bandwidth_bytes_per_s=column_of(vm, Vm.NOMINAL_BANDWIDTH, len(vcpu)),
+            downtime_limit_s=column_of(vm, Vm.DOWNTIME_LIMIT_S, len(vcpu)),
+            deadline_s=column_of(vm, Vm.DEADLINE_S, len(vcpu)),
+            ring_bytes=column_of(vm, Vm.RING_BYTES, len(vcpu)),
         )
         for index in np.flatnonzero(mask).tolist():
             self._recorders[index] = TimelineRecorder(self._facts, index)
 
     def note(self, mask: BoolArray, vcpu: Float32Array, vm: FloatArray) -> None:
         """Note a step of the migrations of ``mask`` [N]."""
-        telemetry = Telemetry(vcpu=vcpu[:, VCPU_TELEMETRY], vm=vm[:, VM_TELEMETRY], done=vm[:, Vm.DONE] > 0)
+        telemetry = Telemetry(
+            vcpu=vcpu[:, VCPU_TELEMETRY],
+            vm=in_rows(vm, len(vcpu), VM_TELEMETRY),
+            done=column_of(vm, Vm.DONE, len(vcpu)) > 0,
+        )
         limits = vcpu[:, Vcpu.LIMIT]
         command = replace(
             free_command(self._facts),
@@ -45,7 +50,7 @@ class VectorRecorder:
         for index in np.flatnonzero(mask).tolist():
             recorder = self._recorders[index]
             assert recorder is not None
-            recorder(vm[:, Vm.INTERVAL_S], command, telemetry)
+            recorder(column_of(vm, Vm.INTERVAL_S, len(vcpu)), command, telemetry)
 
     def frames(self) -> tuple[NDArray[np.uint8], ...]:
         """One of each migration, uint8 [600, 800, 3]."""

@@ -5,7 +5,8 @@ in turns of at most a millisecond what it can do in that time: first the sender,
 What vCPUs do in their turn is in ``dqgym.model.page_exact.vcpu``.
 
 Nothing here is a formula for many pages, and nothing is shared with the kernel but the bandwidth over time
-(``dqgym.model.link_kernel``) and the random numbers. It reads as plain Python; the decorators only make it fast enough.
+(``dqgym.model.kernel.links``) and the random numbers. It reads as plain Python; the decorators only
+make it fast enough.
 
 What it leaves out: the cost of quota exits (``exit_bytes_per_s``, ``contention``), which summarises measurements and
 has no mechanism that could be played through.
@@ -22,8 +23,8 @@ import numpy as np
 
 from dqgym.jit.compile import kernel, routine
 from dqgym.jit.random import uniform
+from dqgym.model.kernel.links import change_bandwidth, start_link
 from dqgym.model.layout import Vm
-from dqgym.model.link_kernel import change_bandwidth, start_link
 from dqgym.model.page_exact.state import CLEARED, DIRTY, LINK, PAGES, PENDING
 from dqgym.model.page_exact.vcpu import (
     command_cap,

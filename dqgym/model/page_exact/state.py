@@ -166,7 +166,7 @@ class Migration(NamedTuple):
         address_of: int64, the address of each page: region by region, then what nobody writes.
         schedule: float64 [2, ...], times in s and factors on the demand, the entries of one schedule after another's.
         zipf: float64, the share of the writes that go to a page or to a hotter one; one law after another.
-        link: float64 [len(Vm)], the link's row as ``dqgym.model.link_kernel`` works on it.
+        link: float64 [len(Vm)], the link's row as ``dqgym.model.kernel.links`` works on it.
         link_times: float64, the tables of ``ScenarioPool``.
         link_values: float64.
         random: uint64 [2 + V], the streams ``PAGES``, ``LINK`` and, from ``PERIODS`` on, those of the vCPUs.

@@ -104,7 +104,7 @@ class HostCosts:
         return DEFAULT_PARAMETERS._replace(**values), sources
 
     def _exit_bytes_per_s(self) -> float:
-        """From 1 / rate = 1 / limit + (1 - limit / free rate) / exit rate (``dqgym.model.dirtying``)."""
+        """From 1 / rate = 1 / limit + (1 - limit / free rate) / exit rate (``dqgym.model.kernel.writes``)."""
         last = self.limits[-1]
         binding = 1.0 - last.limit_bytes_per_s / self.free_rate_bytes_per_s
         if last.error > -NOISE or binding <= NOISE:

@@ -11,7 +11,7 @@ import numpy as np
 from dqgym.jit.array_views import row
 from dqgym.jit.compile import part, routine
 from dqgym.jit.fast_math import one_minus_exp
-from dqgym.model.dirtying import solid_ahead
+from dqgym.model.kernel.sequential import solid_ahead
 from dqgym.model.layout import Vcpu, Vm
 from dqgym.model.parameters import TIMESLICE_S
 

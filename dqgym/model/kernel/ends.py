@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from dqgym.jit.compile import part, routine
+from dqgym.model.kernel.links import NEVER
 from dqgym.model.layout import Vcpu, Vm
-from dqgym.model.link_kernel import NEVER
 from dqgym.scenario.limits import PAUSED_DEADLINES
 
 _ZERO = np.float32(0.0)
