@@ -17,7 +17,8 @@ from dqgym.jit.compile import kernel
 from dqgym.jit.lane_rows import LANES, blocks_for, column_of, in_rows, state_of
 from dqgym.jit.random import streams
 from dqgym.model.kernel.ends import stop_vcpus
-from dqgym.model.kernel.intervals import GROUP, advance, begin_interval
+from dqgym.model.kernel.intervals import GROUP, advance, begin_intervals, mark_members
+from dqgym.model.kernel.rounds import sync_dirty_log
 from dqgym.model.kernel.sleeping import command_sleeps, empty_rings, kick, lose_quota_asleep
 from dqgym.model.kernel.start import start_migration
 from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
@@ -148,10 +149,15 @@ def advance_all(  # type: ignore[no-untyped-def]
             if not share_unclaimed[n] and state[Vm.SYNC_WAITS] == 0.0:
                 lose_quota_asleep(tile, slots, parameters)
             state[Vm.SHARE_UNCLAIMED] = 1.0 if share_unclaimed[n] else 0.0
-            begin_interval(tile, state, slots, interval_s[n], sync[n])
+            state[Vm.LEFT_S] = interval_s[n]
             members[count] = n
             count += 1
         if count > 0:
+            mark_members(numbers, first, last, members, count)
+            begin_intervals(vcpu, vm, numbers, first, last, members, count, slots)
+            for k in range(count):
+                if sync[members[k]]:
+                    sync_dirty_log(at(vcpu, members[k]), state_of(vm, members[k]), slots)
             advance(
                 vcpu, vm, numbers, first, last, members, count, scratch, random_states, slots, parameters,
                 table_times, table_values,

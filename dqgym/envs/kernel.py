@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from dqgym.cost import TERMS
 from dqgym.envs.hidden import write_hidden_state
 from dqgym.envs.info import write_final_info
 from dqgym.envs.latency import advance_late, run_free
@@ -16,9 +15,9 @@ from dqgym.envs.randomisation import draw_latency, is_heeded, misread
 from dqgym.jit.array_views import at, row
 from dqgym.jit.compile import exact_part, kernel, routine
 from dqgym.jit.lane_rows import LANES, column, set_column, state_of
-from dqgym.jit.lanes import narrow
+from dqgym.jit.lanes import alike, bits, larger, lowest, narrow, where
 from dqgym.jit.random import mix, next_seed, uniform
-from dqgym.model.kernel.intervals import GROUP, advance, begin_interval
+from dqgym.model.kernel.intervals import GROUP, advance, begin_intervals, mark_members
 from dqgym.model.kernel.start import start_migration
 from dqgym.model.layout import (
     NUMBERS,
@@ -143,19 +142,65 @@ def _set_fair_shares(vm, vm_state, numbers):  # type: ignore[no-untyped-def]
     )
 
 
+@exact_part
+def _set_lengths(state, numbers, least_s, pass_times):  # type: ignore[no-untyped-def]
+    """LEFT_S of the migrations of a block that act: their control intervals."""
+    length_s = larger(column(state, Vm.PASS_TIME_S) * pass_times, least_s)
+    set_column(state, Vm.LEFT_S, where(column(numbers, Number.ACTS) > 0.0, length_s, 0.0))
+
+
+@exact_part
+def _reward_block(state, numbers, weights):  # type: ignore[no-untyped-def]
+    """The rewards of a block, and what the terms grew by; 0 for those that do not act."""
+    acts = column(numbers, Number.ACTS) > 0.0
+    one = alike(column(state, Vm.STEPS), 1.0)
+    time = where(acts, column(state, Vm.TIME_TERM) - column(state, Vm.TIME_TERM_BEFORE), 0.0)
+    stall = where(acts, column(state, Vm.STALL_TERM) - column(state, Vm.STALL_TERM_BEFORE), 0.0)
+    # The other two are 0 until the end.
+    downtime = where(acts, column(state, Vm.DOWNTIME_TERM), 0.0)
+    deadline = where(acts, column(state, Vm.DEADLINE_TERM), 0.0)
+    reward = -(weights[0] * time + weights[1] * stall + weights[2] * downtime + weights[3] * deadline)
+    set_column(state, Vm.REWARD, reward)
+    set_column(state, Vm.TIME_GROWN, time)
+    set_column(state, Vm.STALL_GROWN, stall)
+    set_column(state, Vm.DOWNTIME_GROWN, downtime)
+    set_column(state, Vm.DEADLINE_GROWN, deadline)
+    set_column(state, Vm.RETURN, column(state, Vm.RETURN) + reward)
+    set_column(state, Vm.STEPS, column(state, Vm.STEPS) + where(acts, one, 0.0))
+
+
+@exact_part
+def _that_ended(state, numbers):  # type: ignore[no-untyped-def]
+    """Mask of the migrations of a block that ended in this step."""
+    return (column(numbers, Number.ACTS) > 0.0) & (column(state, Vm.DONE) > 0.0)
+
+
+@exact_part
+def _note_ended(vcpu, vm, numbers, first, last, terminated, final_info, slots):  # type: ignore[no-untyped-def]
+    ended = 0
+    for block in range(first, last):
+        rest = bits(_that_ended(at(vm, block), at(numbers, block)))
+        while rest != 0:
+            n = block * LANES + lowest(rest)
+            rest = rest & (rest - 1)
+            ended += 1
+            terminated[n] = True
+            write_final_info(at(vcpu, n), state_of(vm, n), at(final_info, n), len(slots))
+    return ended
+
+
 @kernel
 def step_all(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, encoder, slots, tables, parameters, randomised,
     actions, log_limits, least_interval_s, interval_pass_times, weights, has_begun,
-    observations, hidden, rewards, terms, terminated, final_info,
+    observations, hidden, terminated, final_info,
 ):  # fmt: skip
-    """One control interval of N environments; returns how many ended.
+    """One control interval of N environments; returns how many ended. REWARD and the columns after it say the rest.
 
     ``tables``: the times and values of the pool's tables. ``randomised``: a ``StepRandomisation``.
-    ``has_begun`` [N]: environments that have just begun another migration, and do not act in this step.
-    ``terms`` [len(TERMS), N] gets what each term of the cost has grown by; ``final_info`` [N, len(FINAL_INFO)] is
-    filled for those that end. To begin their next migrations is left to ``reset_where``: few steps need it, and it
-    takes as long to compile as all of this.
+    ``has_begun`` [N]: environments that have just begun another migration, and do not act in this step; what they
+    observe is theirs already. ``terminated`` [N] is set and ``final_info`` [N, len(FINAL_INFO)] filled for those that
+    end. To begin their next migrations is left to ``reset_where``: few need it, and it takes as long to compile.
     """
     _, _, vm_state = encoder
     table_times, table_values = tables
@@ -164,16 +209,13 @@ def step_all(  # type: ignore[no-untyped-def]
     encoder_numbers = np.empty((blocks, ENCODER_NUMBERS, LANES), dtype=np.float32)
     members, scratch = np.empty(GROUP * LANES, dtype=np.int64), np.empty(GROUP * LANES, dtype=np.int64)
     comes_late = randomised.most_latency > 0.0
+    is_misread = randomised.measurement_noise > 0.0 or randomised.bandwidth_noise > 0.0
     limit_row = Vcpu.NEXT_LIMIT if comes_late else Vcpu.LIMIT
     ended = 0
     for first in range(0, blocks, GROUP):
         last = min(first + GROUP, blocks)
         count, heeded = np.int64(0), np.int64(0)  # a literal 0 is another type, for which numba compiles once more
         for n in range(first * LANES, min(last * LANES, vcpu.shape[0])):
-            rewards[n] = 0.0
-            for k in range(len(TERMS)):
-                terms[k, n] = 0.0
-            terminated[n] = False
             if has_begun[n]:
                 continue
             tile, state = at(vcpu, n), state_of(vm, n)
@@ -185,50 +227,34 @@ def step_all(  # type: ignore[no-untyped-def]
             elif comes_late:
                 for i in range(len(slots)):
                     tile[Vcpu.NEXT_LIMIT, i] = tile[Vcpu.LIMIT, i]
-            terms[0, n], terms[1, n] = state[Vm.TIME_TERM], state[Vm.STALL_TERM]
-            rewards[n] = weights[0] * state[Vm.TIME_TERM] + weights[1] * state[Vm.STALL_TERM]
-            interval_s = max(least_interval_s, interval_pass_times * state[Vm.PASS_TIME_S])
-            begin_interval(tile, state, slots, interval_s, False)
             members[count] = n
             count += 1
-        if count == 0:
-            continue
+        mark_members(numbers, first, last, members, count)
+        if count > 0:
+            for block in range(first, last):
+                _set_fair_shares(at(vm, block), at(vm_state, block), at(numbers, block))
+                _set_lengths(at(vm, block), at(numbers, block), least_interval_s, interval_pass_times)
+            set_limits(
+                actions, numbers, Number.FAIR_SHARE, scratch, heeded, log_limits, UNLIMITED_RATE, vcpu, limit_row, slots
+            )  # fmt: skip
+            begin_intervals(vcpu, vm, numbers, first, last, members, count, slots)
+            if comes_late:
+                advance_late(
+                    vcpu, vm, numbers, first, last, members, count, scratch, migration_streams, slots, parameters,
+                    table_times, table_values,
+                )  # fmt: skip
+            else:
+                advance(
+                    vcpu, vm, numbers, first, last, members, count, scratch, migration_streams, slots, parameters,
+                    table_times, table_values,
+                )  # fmt: skip
         for block in range(first, last):
-            _set_fair_shares(at(vm, block), at(vm_state, block), at(numbers, block))
-        set_limits(
-            actions, numbers, Number.FAIR_SHARE, scratch, heeded, log_limits, UNLIMITED_RATE, vcpu, limit_row, slots
-        )  # fmt: skip
-        if comes_late:
-            advance_late(
-                vcpu, vm, numbers, first, last, members, count, scratch, migration_streams, slots, parameters,
-                table_times, table_values,
-            )  # fmt: skip
-        else:
-            advance(
-                vcpu, vm, numbers, first, last, members, count, scratch, migration_streams, slots, parameters,
-                table_times, table_values,
-            )  # fmt: skip
-        for k in range(count):
-            n = members[k]
-            state = state_of(vm, n)
-            # The other two terms are 0 until the end.
-            rewards[n] -= (
-                weights[0] * state[Vm.TIME_TERM]
-                + weights[1] * state[Vm.STALL_TERM]
-                + weights[2] * state[Vm.DOWNTIME_TERM]
-                + weights[3] * state[Vm.DEADLINE_TERM]
-            )
-            terms[0, n] = state[Vm.TIME_TERM] - terms[0, n]
-            terms[1, n] = state[Vm.STALL_TERM] - terms[1, n]
-            terms[2, n], terms[3, n] = state[Vm.DOWNTIME_TERM], state[Vm.DEADLINE_TERM]
-            state[Vm.STEPS] += 1.0
-            state[Vm.RETURN] += rewards[n]
-            misread(at(vcpu, n), state, streams, n, slots, randomised)
-        _observe(vcpu, vm, encoder, first, last, members, count, slots, encoder_numbers, observations, hidden)
-        for k in range(count):
-            n = members[k]
-            if state_of(vm, n)[Vm.DONE] > 0.0:
-                ended += 1
-                terminated[n] = True
-                write_final_info(at(vcpu, n), state_of(vm, n), at(final_info, n), len(slots))
+            _reward_block(at(vm, block), at(numbers, block), weights)
+        if is_misread:
+            for k in range(count):
+                n = members[k]
+                misread(at(vcpu, n), state_of(vm, n), streams, n, slots, randomised)
+        if count > 0:
+            _observe(vcpu, vm, encoder, first, last, members, count, slots, encoder_numbers, observations, hidden)
+            ended += _note_ended(vcpu, vm, numbers, first, last, terminated, final_info, slots)
     return ended

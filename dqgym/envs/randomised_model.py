@@ -19,7 +19,7 @@ from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
 from dqgym.jit.lane_rows import LANES, state_of
-from dqgym.model.kernel.intervals import begin_interval
+from dqgym.model.kernel.intervals import begin_intervals, mark_members
 from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import Scenario
@@ -94,7 +94,9 @@ def _step(  # type: ignore[no-untyped-def]
     for i in range(len(slots)):
         limit = min(limits[0, i], np.float32(UNLIMITED_RATE))
         tile[Vcpu.NEXT_LIMIT, i] = limit if heeded else tile[Vcpu.LIMIT, i]
-    begin_interval(tile, state, slots, interval_s, False)
+    state[Vm.LEFT_S] = interval_s
+    mark_members(numbers, 0, 1, members, 1)
+    begin_intervals(vcpu, vm, numbers, 0, 1, members, 1, slots)
     advance_late(
         vcpu, vm, numbers, 0, 1, members, 1, scratch, random_states, slots, parameters, table_times, table_values
     )  # fmt: skip

@@ -26,9 +26,9 @@ from dqgym.envs.rendering.vector_frames import VectorRecorder
 from dqgym.envs.reward import TERM_KEYS
 from dqgym.envs.spaces import action_space, observation_space
 from dqgym.errors import BadInputError
-from dqgym.jit.lane_rows import LANES, blocks_for, column_of
+from dqgym.jit.lane_rows import LANES, blocks_for, column_of, in_columns
 from dqgym.jit.random import streams
-from dqgym.model.layout import Vcpu, Vm
+from dqgym.model.layout import VM_GROWN, Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
 from dqgym.telemetry.encoder import TILE_ROWS, Encoder, FactColumn, VmState
 
@@ -179,7 +179,7 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         n = self.num_envs
         observations = self._observations = np.empty((n, self.encoder.observation_size), dtype=np.float32)
         hidden = self._hidden = np.zeros((n, self._hidden_size), dtype=np.float32)
-        rewards, terms, terminated = np.empty(n), np.empty((len(TERMS), n)), np.empty(n, dtype=bool)
+        terminated = np.zeros(n, dtype=bool)
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
         begin_now = self._ended if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._nobody
         if begin_now.any():
@@ -188,8 +188,9 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
             self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
             self._pool[2:], self.options.parameters, self._randomised, actions, self.action_spec.log_range,
             self.options.interval.least_s, self.options.interval.pass_times, self.options.weights, begin_now,
-            observations, hidden, rewards, terms, terminated, self._final_info,
+            observations, hidden, terminated, self._final_info,
         )  # fmt: skip
+        rewards, terms = column_of(self._vm, Vm.REWARD, n), in_columns(self._vm, n, VM_GROWN)
         if same_step and any_ended:
             self._begin_after(terminated)
         truncated: BoolArray = self._nobody.copy()

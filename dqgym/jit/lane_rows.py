@@ -54,7 +54,13 @@ def in_blocks(rows: Any) -> Any:
 def in_rows(blocks: Any, count: int, columns: slice = slice(None)) -> Any:
     """The columns of the first ``count`` migrations of blocks, as a new array [count, columns]."""
     chosen = blocks[:, columns].transpose(0, 2, 1)
-    return np.ascontiguousarray(chosen.reshape(-1, chosen.shape[2])[:count])
+    return chosen.reshape(-1, chosen.shape[2])[:count].copy(order="C")
+
+
+def in_columns(blocks: Any, count: int, columns: slice) -> Any:
+    """The same, each column in a row: [columns, count]."""
+    chosen = blocks[:, columns].transpose(1, 0, 2)
+    return chosen.reshape(len(chosen), -1)[:, :count].copy()
 
 
 def column_of(blocks: Any, column: int, count: int) -> Any:

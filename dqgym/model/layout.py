@@ -256,6 +256,15 @@ class Vm(_Numbered):
     STALL_TERM = auto()
     DOWNTIME_TERM = auto()
     DEADLINE_TERM = auto()
+    TIME_TERM_BEFORE = auto()
+    """When the interval began."""
+    STALL_TERM_BEFORE = auto()
+    REWARD = auto()
+    """Of the last control interval, in an environment, and what each term of the cost grew by in it."""
+    TIME_GROWN = auto()
+    STALL_GROWN = auto()
+    DOWNTIME_GROWN = auto()
+    DEADLINE_GROWN = auto()
     STEPS = auto()
     """Control intervals so far, in an environment."""
     RETURN = auto()
@@ -330,6 +339,7 @@ class Number(_Numbered):
 
 NUMBERS = len(Number)
 VM_PARAMETERS = int(Vm.INTERVAL_S)
+VM_GROWN = slice(int(Vm.TIME_GROWN), int(Vm.DEADLINE_GROWN) + 1)
 VM_TELEMETRY = slice(int(Vm.INTERVAL_S), int(Vm.INTERVAL_S) + len(VmField))
 
 

@@ -10,15 +10,15 @@ compiler. ``members`` int64 lists migrations by their numbers in the batch; as m
 from __future__ import annotations
 
 from dqgym.jit.array_views import at
-from dqgym.jit.compile import exact_part, exact_routine, part
-from dqgym.jit.lane_rows import LANES, column, pack_of, pack_size, set_column, state_of
-from dqgym.jit.lanes import bits, lowest, narrow, where
+from dqgym.jit.compile import exact_part, exact_routine
+from dqgym.jit.lane_rows import LANES, column, pack_of, pack_size, set_column, state_of, store
+from dqgym.jit.lanes import bits, lowest, narrow, smaller, where
 from dqgym.model.kernel.charges import charge_intervals
 from dqgym.model.kernel.ends import end_at_deadline, grow_limit
 from dqgym.model.kernel.links import change_bandwidth
 from dqgym.model.kernel.pieces import book_pieces, limit_is_due, link_is_due, sync_is_due
 from dqgym.model.kernel.plan import EPSILON_S, plan_lengths, running, set_pieces
-from dqgym.model.kernel.rounds import end_round, sync_dirty_log
+from dqgym.model.kernel.rounds import end_round
 from dqgym.model.kernel.schedules import draw_periods, replay_rates
 from dqgym.model.kernel.sleeping import plan_sleeps
 from dqgym.model.kernel.writes import write_pack
@@ -28,20 +28,34 @@ GROUP = 2
 """Blocks that are worked on side by side: as many as the processor's first caches hold."""
 
 
-@part
-def begin_interval(tile, state, slots, interval_s, sync):  # type: ignore[no-untyped-def]
-    """Clear the telemetry of the last interval; LEFT_S is then what this one may take."""
-    for i in range(len(slots)):
-        tile[Vcpu.DIRTIED_BYTES, i] = 0.0
-        tile[Vcpu.QUOTA_EXITS, i] = 0.0
-        tile[Vcpu.STALLED_S, i] = 0.0
-        tile[Vcpu.RUN_S, i] = 0.0
-    state[Vm.INTERVAL_S] = 0.0
-    state[Vm.SENT_BEFORE] = state[Vm.SENT_BYTES]
-    state[Vm.SENDING_S] = 0.0
-    state[Vm.LEFT_S] = min(interval_s, state[Vm.ENDS_AT_S] - state[Vm.TIME_S])
-    if sync:
-        sync_dirty_log(tile, state, slots)
+@exact_part
+def mark_members(numbers, first, last, members, count):  # type: ignore[no-untyped-def]
+    """ACTS: 1 for ``members[:count]``, which are of the blocks ``first`` to ``last``, 0 for the others of these."""
+    for block in range(first, last):
+        set_column(at(numbers, block), Number.ACTS, 0.0)
+    for k in range(count):
+        state_of(numbers, members[k])[Number.ACTS] = 1.0
+
+
+@exact_routine
+def begin_intervals(vcpu, vm, numbers, first, last, members, count, slots):  # type: ignore[no-untyped-def]
+    """Clear the telemetry of ``members[:count]``, which are marked; LEFT_S, what they take, ends with the deadline."""
+    for block in range(first, last):
+        state = at(vm, block)
+        acts = column(at(numbers, block), Number.ACTS) > 0.0
+        until_end_s = column(state, Vm.ENDS_AT_S) - column(state, Vm.TIME_S)
+        set_column(state, Vm.LEFT_S, where(acts, smaller(column(state, Vm.LEFT_S), until_end_s), 0.0))
+        set_column(state, Vm.INTERVAL_S, where(acts, 0.0, column(state, Vm.INTERVAL_S)))
+        set_column(state, Vm.SENDING_S, where(acts, 0.0, column(state, Vm.SENDING_S)))
+        set_column(state, Vm.SENT_BEFORE, column(state, Vm.SENT_BYTES))
+        set_column(state, Vm.TIME_TERM_BEFORE, column(state, Vm.TIME_TERM))
+        set_column(state, Vm.STALL_TERM_BEFORE, column(state, Vm.STALL_TERM))
+    for k in range(0, count, pack_size(slots)):
+        pack = pack_of(members, k, count, slots)
+        store(vcpu, pack, Vcpu.DIRTIED_BYTES, 0.0, slots)
+        store(vcpu, pack, Vcpu.QUOTA_EXITS, 0.0, slots)
+        store(vcpu, pack, Vcpu.STALLED_S, 0.0, slots)
+        store(vcpu, pack, Vcpu.RUN_S, 0.0, slots)
 
 
 @exact_part
@@ -163,11 +177,7 @@ def deadline_is_due(state):  # type: ignore[no-untyped-def]
 
 @exact_routine
 def end_intervals(vcpu, vm, numbers, first, last, members, count, slots):  # type: ignore[no-untyped-def]
-    """Complete the telemetry of ``members[:count]``, notice missed deadlines, charge the cost."""
-    for block in range(first, last):
-        set_column(at(numbers, block), Number.ACTS, 0.0)
-    for k in range(count):
-        numbers[members[k] // LANES, Number.ACTS, members[k] % LANES] = 1.0
+    """Complete the telemetry of ``members[:count]``, which are marked, notice missed deadlines, charge the cost."""
     for block in range(first, last):
         state, own = at(vm, block), at(numbers, block)
         complete_telemetry(state, own)
@@ -184,7 +194,7 @@ def advance(  # type: ignore[no-untyped-def]
     vcpu, vm, numbers, first, last, members, count, scratch, random_states, slots, parameters,
     table_times, table_values,
 ):  # fmt: skip
-    """Run ``members[:count]``, each for the interval that ``begin_interval`` gave it.
+    """Run ``members[:count]``, each for the interval that ``begin_intervals`` gave it.
 
     They are all of the blocks ``first`` to ``last`` that have an interval. Fills their telemetry and, where they end,
     their outcome. ``scratch`` is as long as ``members``.
