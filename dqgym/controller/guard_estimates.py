@@ -20,7 +20,7 @@ class DemandEstimate:
     already count, so an estimate is over the share of the memory that was sent: where stores fall evenly, that is the
     demand. None is made before ``FIRST_SENT_SHARE`` is sent. Where the log is cleared earlier (at the sync, or in
     chunks), which telemetry does not tell, all stores count and the demand is overestimated for two rounds, so that a
-    slow workload is let go later. It is done by then: nothing is stalled less without the division.
+    slow workload is let go later. The shipped policy does not stall such workloads either way.
     """
 
     def __init__(self, facts: Facts) -> None:
