@@ -7,7 +7,7 @@ LLVM knows, with ``+ - * /``, comparisons, and the functions below. Without ``nu
 A sum with a product in it is rounded once (fused), exactly where the source has a product as an operand. With that, and
 without any permission for the compiler to reorder (``dqgym.jit.compile.exact_part``), a migration has the same bits
 alone and at any place of any batch. Quotients and roots of float32 lanes may be an estimate and a Newton step, off in
-the last bit or two: exact ones cost as much as ten products.
+the last bit or two: exact ones cost as much as ten products. No divisor may be 0, and no root be taken of less.
 
 The functions take numbers, too, float32 where lanes are: formulas are written once for both. How lanes come from arrays
 and go there: ``dqgym.jit.lane_rows``.
@@ -52,6 +52,9 @@ if COMPILES:
             super().__init__(manager, kind, kind.llvm)
 
 
+FUSES = True
+"""Whether a product in a sum is left unrounded, and quotients and roots are estimated. A test that compares with plain
+Python, which does neither, turns it off before any kernel is compiled."""
 _ROOT_HALF_BITS = 0x3F3504F3
 """Of sqrt(1/2)."""
 
@@ -111,15 +114,15 @@ def _call(builder: Any, name: str, values: Any) -> Any:
 
 def _add(builder: Any, x: Any, y: Any) -> Any:
     for product, other in ((x, y), (y, x)):
-        if getattr(product, "opname", None) == "fmul":
+        if FUSES and getattr(product, "opname", None) == "fmul":
             return _call(builder, "fmuladd", [*product.operands, other])
     return builder.fadd(x, y)
 
 
 def _subtract(builder: Any, x: Any, y: Any) -> Any:
-    if getattr(y, "opname", None) == "fmul":
+    if FUSES and getattr(y, "opname", None) == "fmul":
         return _call(builder, "fmuladd", [builder.fneg(y.operands[0]), y.operands[1], x])
-    if getattr(x, "opname", None) == "fmul":
+    if FUSES and getattr(x, "opname", None) == "fmul":
         return _call(builder, "fmuladd", [*x.operands, builder.fneg(y)])
     return builder.fsub(x, y)
 
@@ -127,7 +130,7 @@ def _subtract(builder: Any, x: Any, y: Any) -> Any:
 def _estimated(context: Any, builder: Any, name: str, x: Any) -> Any:
     """The processor's estimate of 1 / x or 1 / sqrt(x), to 14 bits, for registers of 16 float32; or None."""
     vector = isinstance(x.type, ir.VectorType) and isinstance(x.type.element, ir.FloatType)
-    if not vector or x.type.count % 16 != 0 or "+avx512f" not in context.codegen().magic_tuple()[2]:
+    if not (FUSES and vector) or x.type.count % 16 != 0 or "+avx512f" not in context.codegen().magic_tuple()[2]:
         return None
     register = ir.VectorType(ir.FloatType(), 16)
     kind = ir.FunctionType(register, [register, register, ir.IntType(16)])
@@ -167,7 +170,8 @@ def _root(context: Any, builder: Any, x: Any) -> Any:
     first = builder.fmul(x, inverse)
     half = builder.fmul(inverse, constant(x.type, 0.5))
     rest = _call(builder, "fmuladd", [builder.fneg(first), half, constant(x.type, 0.5)])
-    return _call(builder, "fmuladd", [first, rest, first])
+    root = _call(builder, "fmuladd", [first, rest, first])
+    return builder.select(builder.fcmp_ordered(">", x, constant(x.type, 0.0)), root, constant(x.type, 0.0))
 
 
 def _define_operator(

@@ -49,7 +49,7 @@ def exponential(states, n, mean):  # type: ignore[no-untyped-def]
 @routine
 def normal(states, n):  # type: ignore[no-untyped-def]
     """A standard normal number from stream ``n`` (Box-Muller), to an error of about 1e-7."""
-    radius = math.sqrt(-2.0 * log(np.float32(1.0 - uniform(states, n))))
+    radius = math.sqrt(-2.0 * np.float64(log(np.float32(1.0 - uniform(states, n)))))
     return np.float64(radius * cosine_of_turns(uniform(states, n)))
 
 

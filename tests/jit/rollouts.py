@@ -12,6 +12,9 @@ import dqgym.jit.compile as jit
 
 if __name__ == "__main__" and "--in-order" in sys.argv:
     jit.FAST = set()  # before any kernel is defined
+    import dqgym.jit.lanes
+
+    dqgym.jit.lanes.FUSES = False
 
 import numpy as np
 import torch
