@@ -36,6 +36,8 @@ class ModelBackend:
     Args:
         parameters: the model's global parameters.
         vcpu_slots: number of vCPU slots V; None: as many as the widest scenario needs.
+
+    The tuple of scenarios that it started last is not packed again: whoever plays it often keeps the backend.
     """
 
     name = "model"
@@ -47,6 +49,7 @@ class ModelBackend:
         self.parameters = parameters
         self.vcpu_slots = vcpu_slots
         self.facts: Facts
+        self._scenarios: Sequence[Scenario] = []
         self._pool: ScenarioPool
         self._vcpu: Float32Array
         self._vm: FloatArray
@@ -58,7 +61,7 @@ class ModelBackend:
         """Start one migration for each scenario. BadInputError where the seeds are not as many."""
         if len(seeds) != len(scenarios):
             raise BadInputError(f"{len(scenarios)} scenarios need as many seeds, not {len(seeds)}")
-        self._pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
+        self._pack(scenarios)
         self.facts = self._pool.facts()
         n = len(self._pool)
         self._vcpu = np.zeros((n, len(Vcpu), self._pool.slots), dtype=np.float32)
@@ -73,6 +76,12 @@ class ModelBackend:
         if survey is not None:
             self.facts = replace(self.facts, survey=Survey(survey_s, self._vcpu[:, VCPU_SURVEY].copy()))
         return self._telemetry()
+
+    def _pack(self, scenarios: Sequence[Scenario]) -> None:
+        """Fill the pool; it stays for the next run where that is of the same tuple, which cannot have changed."""
+        if not (isinstance(scenarios, tuple) and scenarios is self._scenarios):
+            self._pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
+            self._scenarios = scenarios
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
         """Carry out a command for ``interval_s`` [N] seconds, or until the migration ends."""
