@@ -67,5 +67,6 @@ def cosine_of_turns(turns):  # type: ignore[no-untyped-def]
 
 def streams(seeds: Iterable[int]) -> NDArray[np.uint64]:
     """uint64 [N]: the state of one stream for each seed (its lowest 64 bits count)."""
-    with np.errstate(over="ignore"):  # where it is not compiled
-        return np.array([mix(_u(int(seed) & _MASK)) for seed in seeds], dtype=np.uint64)
+    numbers = np.array([int(seed) & _MASK for seed in seeds], dtype=np.uint64)
+    mixed: NDArray[np.uint64] = getattr(mix, "py_func", mix)(numbers)  # NumPy's arrays overflow without a word
+    return mixed

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dqgym.arrays import IntArray
 from dqgym.errors import BadInputError
 from dqgym.model.kernel.links import NEVER
 from dqgym.model.layout import IN_STEP, UNLIMITED_RATE, VCPU_PARAMETERS, VM_PARAMETERS, LinkKind, Vcpu, Vm, slots_for
@@ -64,6 +65,10 @@ class ScenarioPool:
         """Number of vCPU slots."""
         return self.vcpu.shape[2]
 
+    def take(self, places: IntArray) -> ScenarioPool:
+        """The scenarios at these places, in that order; one may come more than once."""
+        return replace(self, vcpu=self.vcpu[places], vm=self.vm[places])
+
     def facts(self) -> Facts:
         """Of a migration of each scenario."""
         return Facts(
@@ -83,25 +88,50 @@ def pack_scenarios(
 ) -> ScenarioPool:
     """Arrays of the scenarios, all under the same constants or each under its own.
 
+    A scenario object that comes more than once is packed once: searches play the same few again and again.
+
     Raises:
         BadInputError: a scenario has more vCPUs than ``vcpu_slots`` (None: as many as needed), or tables are too long.
     """
     if not scenarios:
         raise BadInputError("no scenarios: at least one is needed")
-    most = max(scenario.vcpus for scenario in scenarios)
+    constants = [parameters] * len(scenarios) if isinstance(parameters, ModelParameters) else parameters
+    distinct, places = _distinct(list(zip(scenarios, constants, strict=True)))
+    pool = _packed(distinct, vcpu_slots)
+    return pool if len(distinct) == len(scenarios) else pool.take(places)
+
+
+_Pair = tuple[Scenario, ModelParameters]
+"""A scenario, and the constants that it is played under."""
+
+
+def _distinct(pairs: Sequence[_Pair]) -> tuple[list[_Pair], IntArray]:
+    """The pairs without those that are the same objects as an earlier one; where each of all pairs is among them."""
+    first: dict[tuple[int, int], int] = {}
+    distinct: list[_Pair] = []
+    places = np.empty(len(pairs), dtype=np.int64)
+    for n, pair in enumerate(pairs):
+        place = first.setdefault((id(pair[0]), id(pair[1])), len(distinct))
+        if place == len(distinct):
+            distinct.append(pair)
+        places[n] = place
+    return distinct, places
+
+
+def _packed(pairs: Sequence[_Pair], vcpu_slots: int | None) -> ScenarioPool:
+    most = max(scenario.vcpus for scenario, _ in pairs)
     slots = slots_for(most if vcpu_slots is None else vcpu_slots)
     if most > slots:
-        widest = max(scenarios, key=lambda scenario: scenario.vcpus)
+        widest, _ = max(pairs, key=lambda pair: pair[0].vcpus)
         raise BadInputError(f"scenario {widest.name!r} has {most} vCPUs, more than vcpu_slots={slots}")
-    vcpu = np.zeros((len(scenarios), VCPU_PARAMETERS, slots), dtype=np.float32)
-    vm = np.zeros((len(scenarios), VM_PARAMETERS))
+    vcpu = np.zeros((len(pairs), VCPU_PARAMETERS, slots), dtype=np.float32)
+    vm = np.zeros((len(pairs), VM_PARAMETERS))
     # The kernel divides by these, in absent slots, too.
     vcpu[:, [Vcpu.LOW, Vcpu.DUTY, Vcpu.FIRST_S, Vcpu.AGAIN_S, Vcpu.RING_STORES]] = 1.0
     vcpu[:, Vcpu.PERIOD] = _NO_PERIOD_S
     table: list[tuple[float, float]] = [(0.0, 0.0)]
     """(time, bandwidth) of stepped links and (time, integral of the rate factor) of recorded schedules."""
-    constants = [parameters] * len(scenarios) if isinstance(parameters, ModelParameters) else parameters
-    for m, (scenario, own) in enumerate(zip(scenarios, constants, strict=True)):
+    for m, (scenario, own) in enumerate(pairs):
         slot = 0
         for group in scenario.workload:
             columns = slice(slot, slot + group.vcpus)

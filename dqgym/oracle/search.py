@@ -149,7 +149,7 @@ def _costs(
     backend = ModelBackend()
     telemetry = backend.start(again, [seed for seed in seeds for _ in range(each)])
     facts = backend.facts
-    player = Player(schedules, facts, working_sets(again, facts.present.shape[1]))
+    player = Player(schedules, facts, working_sets(scenarios, facts.present.shape[1]).repeat(each, axis=0))
     interval_s = POLICY_INTERVAL.seconds(facts)
     # J is at least T / T0.
     latest_s = np.repeat(best, each) * facts.pass_time_s

@@ -88,20 +88,28 @@ class AutoConverge:
         n = facts.present.shape[0]
         self._free = free_command(facts)
         self._percent = np.zeros(n, dtype=np.int64)
+        self._command = self._free
         self._trigger = SyncTrigger(self.options)
         self._periodic_sync = _PeriodicSync(n)
 
     def act(self, telemetry: Telemetry) -> Command:
         """One run-share cap for all vCPUs of a migration, lowered where a sync made a step."""
         step = self._trigger.fires(telemetry)
+        if step.any():
+            self._raise_percent(step)
+        if self.options.periodic_sync:
+            sync = self._periodic_sync.due(telemetry)
+            if sync.any():
+                return replace(self._command, sync=sync)
+        return self._command
+
+    def _raise_percent(self, step: BoolArray) -> None:
+        """One step where the mask is true; until the next one the command stays as it is."""
         dirty_bytes, trigger_bytes = self._trigger.dirty_bytes[step], self._trigger.trigger_bytes[step]
         self._percent[step] = stepped_percent(self._percent[step], dirty_bytes, trigger_bytes, self.options)
         cap = np.float32(1.0) - self._percent.astype(np.float32)[:, None] / np.float32(100.0)
-        return replace(
-            self._free,
-            run_share_cap=np.broadcast_to(cap, self._free.run_share_cap.shape).copy(),
-            sync=self._periodic_sync.due(telemetry) if self.options.periodic_sync else self._free.sync,
-        )
+        caps = np.broadcast_to(cap, self._free.run_share_cap.shape).copy()
+        self._command = replace(self._free, run_share_cap=caps)
 
 
 def stepped_percent(
@@ -133,7 +141,9 @@ class _PeriodicSync:
         syncs = telemetry.per_vm(VmField.SYNCS)
         if self._setup_syncs is None:
             self._setup_syncs = syncs.copy()
-        tick = now_ms >= self._next_tick_ms
+        tick: BoolArray = now_ms >= self._next_tick_ms
+        if not tick.any():
+            return tick
         sync = tick & (syncs > self._setup_syncs) & (syncs == self._syncs_at_tick)
         self._syncs_at_tick = np.where(tick, syncs + sync, self._syncs_at_tick)
         self._next_tick_ms = np.where(tick, now_ms + PERIODIC_SYNC_MS, self._next_tick_ms)

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from dqgym.arrays import BoolArray, FloatArray
+from dqgym.arrays import FloatArray, IntArray
 from dqgym.telemetry.command import Command, free_command
 from dqgym.telemetry.interval import BASELINE_INTERVAL, ControlInterval
 from dqgym.telemetry.telemetry import Facts, Telemetry, VcpuField, VmField
@@ -92,36 +92,40 @@ class DirtyLimit:
         self._measured_bytes = np.zeros(facts.present.shape)
         self._highest_mib_per_s = np.zeros((n, 1))
         self._sleep_us = np.zeros(facts.present.shape)
+        self._command = self._free
 
     def act(self, telemetry: Telemetry) -> Command:
-        """The sleep of each vCPU at a full ring."""
-        interval_s = telemetry.per_vm(VmField.INTERVAL_S)
-        self._measured_s = np.where(self._limited, self._measured_s + interval_s, 0.0)
-        self._measured_bytes = np.where(
-            self._limited[:, None], self._measured_bytes + telemetry.per_vcpu(VcpuField.DIRTIED_BYTES), 0.0
-        )
-        due = self._measured_s >= self.options.period_s - 1e-6
+        """The sleep of each vCPU at a full ring. The sleeps of migrations that have ended stay as they are."""
+        interval_s, measured = telemetry.per_vm(VmField.INTERVAL_S), self._limited & ~telemetry.done
+        np.add(self._measured_s, interval_s, out=self._measured_s, where=measured)
+        dirtied = telemetry.per_vcpu(VcpuField.DIRTIED_BYTES)
+        np.add(self._measured_bytes, dirtied, out=self._measured_bytes, where=measured[:, None])
+        due = measured & (self._measured_s >= self.options.period_s - 1e-6)
+        rows = np.flatnonzero(due)
         if not self.options.kicks_wake:  # The measurement ends with a sync, which waits until nobody sleeps.
-            due &= ~(telemetry.per_vcpu(VcpuField.STALLED_S) >= 0.99 * interval_s[:, None]).any(axis=1)
-        if due.any():
-            self._adjust(due)
+            stalled_s = telemetry.vcpu[rows, VcpuField.STALLED_S]
+            rows = rows[~(stalled_s >= 0.99 * interval_s[rows, None]).any(axis=1)]
+        if len(rows) > 0:
+            self._adjust(rows)
         self._limited |= self._trigger.fires(telemetry)
-        ring_sleep_s = (self._sleep_us * 1e-6).astype(np.float32)
         if not self.options.kicks_wake:
-            return replace(self._free, ring_sleep_s=ring_sleep_s)
-        return replace(self._free, ring_sleep_s=ring_sleep_s, kicks_wake=self._limited.copy(), read_rings=due)
+            return self._command
+        return replace(self._command, kicks_wake=self._limited.copy(), read_rings=due)
 
-    def _adjust(self, due: BoolArray) -> None:
-        """Set the sleeps anew where a period is over, and begin another."""
-        mib, measured_s = self._measured_bytes / MIB, np.maximum(self._measured_s, 1e-9)[:, None]
+    def _adjust(self, rows: IntArray) -> None:
+        """Set the sleeps anew where a period is over, and begin another; until then the command stays as it is."""
+        mib, measured_s = self._measured_bytes[rows] / MIB, np.maximum(self._measured_s[rows], 1e-9)[:, None]
         rate = np.floor((np.floor(mib) if self.options.whole_mib else mib) / measured_s)
-        highest = np.maximum(self._highest_mib_per_s, rate.max(axis=1, keepdims=True))
-        ring_full_us = np.floor(self._ring_mib * 1e6 / np.maximum(highest, 1.0))
-        adjusted = adjusted_sleep_us(self._sleep_us, rate, self._limit_mib_per_s, ring_full_us)
-        self._highest_mib_per_s = np.where(due[:, None], highest, self._highest_mib_per_s)
-        self._sleep_us = np.where(due[:, None], adjusted, self._sleep_us)
-        self._measured_s = np.where(due, 0.0, self._measured_s)
-        self._measured_bytes = np.where(due[:, None], 0.0, self._measured_bytes)
+        highest = np.maximum(self._highest_mib_per_s[rows], rate.max(axis=1, keepdims=True))
+        ring_full_us = np.floor(self._ring_mib[rows] * 1e6 / np.maximum(highest, 1.0))
+        adjusted = adjusted_sleep_us(self._sleep_us[rows], rate, self._limit_mib_per_s[rows], ring_full_us)
+        self._highest_mib_per_s[rows] = highest
+        self._sleep_us[rows] = adjusted
+        self._measured_s[rows] = 0.0
+        self._measured_bytes[rows] = 0.0
+        ring_sleep_s = self._command.ring_sleep_s.copy()
+        ring_sleep_s[rows] = adjusted * 1e-6
+        self._command = replace(self._free, ring_sleep_s=ring_sleep_s)
 
 
 def limits_mib_per_s(options: DirtyLimitOptions, facts: Facts) -> FloatArray:

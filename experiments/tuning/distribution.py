@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -51,7 +51,12 @@ class Distribution:
     def migrate(self, throttle: Throttle) -> Outcomes:
         """The outcomes of all migrations, on the model."""
         seeds = range(self.seed, self.seed + len(self.scenarios))
-        return run_migrations(ModelBackend(), self.scenarios, throttle, seeds)
+        return run_migrations(self._backend, self.scenarios, throttle, seeds)
+
+    @cached_property
+    def _backend(self) -> ModelBackend:
+        """One for all runs: it packs the scenarios once."""
+        return ModelBackend()
 
     def costs(self, throttle: Throttle, preference: float) -> FloatArray:
         """[N] J of every migration, on the model."""

@@ -52,6 +52,17 @@ def test_a_migration_is_the_same_wherever_it_stands_in_a_batch():
     assert_same(together, backwards, slice(None, None, -1))
 
 
+def test_a_backend_that_has_played_them_before_plays_them_the_same():
+    backend, twice = ModelBackend(vcpu_slots=SLOTS), tuple(MIXED)
+
+    def play(scenarios):
+        return run_migrations(backend, scenarios, make_throttle("dirty-quota"), SEEDS[: len(scenarios)])
+
+    first, again, others = play(twice), play(twice), play(twice[5:9])
+    assert_same(first, again)
+    assert_same(run(MIXED[5:9], SEEDS[:4]), others)
+
+
 @pytest.mark.slow
 def test_what_is_commanded_for_absent_slots_has_no_effect():
     case = scenario(writers(vcpus=2, set_mb=100.0, rate_mb_per_s=0.3))

@@ -25,6 +25,12 @@ def test_the_generator_is_splitmix64():
     ]
 
 
+def test_a_stream_begins_with_its_mixed_seed():
+    seeds = [0, 1, 1234567, -1, 2**64 - 1, 2**64 + 5]
+    assert streams(seeds).tolist() == [int(random.mix(np.uint64(seed % 2**64))) for seed in seeds]
+    assert streams([]).shape == (0,)
+
+
 def test_uniform_numbers_are_uniform():
     numbers = draws(random.uniform, 20_000, 1)
     assert numbers.min() >= 0.0

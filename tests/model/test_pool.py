@@ -4,6 +4,7 @@ import pytest
 from dqgym.model.layout import SLOT_COUNTS, Vm, slots_for
 from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.model.pool import pack_scenarios
+from dqgym.scenario import StepsLink
 from tests.model.migrations import READERS, scenario, writers
 
 
@@ -68,3 +69,26 @@ def test_constants_for_another_number_of_scenarios_are_refused():
 def test_no_scenarios_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         pack()
+
+
+def test_a_scenario_that_comes_again_is_as_if_it_were_another():
+    once = scenario(writers(vcpus=2), memory_mb=500.0)
+    other = scenario(writers(vcpus=3), link=StepsLink(times_s=(0.0, 1.0), bandwidths_bytes_per_s=(2e8, 1e8)))
+    again = pack(once, other, other, once)
+    equal = pack(once, other, other.model_copy(), once.model_copy())
+    np.testing.assert_array_equal(again.vcpu, equal.vcpu)
+    where_tables_begin = [Vm.LINK_A]
+    np.testing.assert_array_equal(
+        np.delete(again.vm, where_tables_begin, axis=1), np.delete(equal.vm, where_tables_begin, axis=1)
+    )
+    assert len(again.table_times) == 3
+    assert len(equal.table_times) == 5
+
+
+def test_the_same_scenario_under_other_constants_is_packed_apart():
+    once = scenario(writers(vcpus=2))
+    other = DEFAULT_PARAMETERS._replace(contention=0.5)
+    pool = pack_scenarios([once, once, once], [DEFAULT_PARAMETERS, other, DEFAULT_PARAMETERS])
+    np.testing.assert_array_equal(
+        pool.vm[:, Vm.CONTENTION], [DEFAULT_PARAMETERS.contention, 0.5, DEFAULT_PARAMETERS.contention]
+    )

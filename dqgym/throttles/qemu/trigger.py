@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -38,7 +37,7 @@ class TriggerOptions(ThrottleOptions):
 
 
 class SyncTrigger:
-    """The trigger for N migrations at a time.
+    """The trigger for N migrations at a time. Few have a sync to evaluate at a time: only these are computed.
 
     Attributes:
         dirty_bytes: [N] found dirty in the period that was evaluated last.
@@ -48,51 +47,43 @@ class SyncTrigger:
     def __init__(self, options: TriggerOptions) -> None:
         self._options = options
         self._hits: NDArray[np.int64] | None = None
-        self._evaluated: _SyncCounters
+        self._next_ms: FloatArray
+        """A sync later than this is evaluated."""
+        self._evaluated_dirty: FloatArray
+        self._evaluated_sent: FloatArray
         self.dirty_bytes: FloatArray
         self.trigger_bytes: FloatArray
 
     def fires(self, telemetry: Telemetry) -> BoolArray:
         """[N] where the last sync is the hit that makes a step."""
-        now = _SyncCounters.of(telemetry)
-        if self._hits is None:
-            self._hits = np.zeros(len(now.sync_ms), dtype=np.int64)
-            self._evaluated = now  # the first telemetry holds the sync of the setup
-        then = self._evaluated
-        due = now.sync_ms > then.sync_ms + self._options.least_period_s * 1000.0
-        self.dirty_bytes = now.dirty_bytes - then.dirty_bytes
-        self.trigger_bytes = np.floor((now.sent_bytes - then.sent_bytes) * self._options.trigger_percent / 100.0)
-        hit: BoolArray = due & (self.dirty_bytes > self.trigger_bytes)
-        self._hits += hit
-        fires: BoolArray = hit & (self._hits >= self._options.hits_per_step)
-        self._hits[fires] = 0
-        self._evaluated = now.where(due, then)
+        sync_ms = whole_ms(telemetry.per_vm(VmField.SYNC_TIME_S))
+        hits = self._begun(telemetry, sync_ms) if self._hits is None else self._hits
+        fires = np.zeros(len(hits), dtype=bool)
+        due = np.flatnonzero(sync_ms > self._next_ms)
+        if len(due) == 0:
+            return fires
+        dirty = telemetry.per_vm(VmField.SYNCED_DIRTY_BYTES)[due]
+        sent = telemetry.per_vm(VmField.SYNCED_SENT_BYTES)[due]
+        found = dirty - self._evaluated_dirty[due]
+        bound = np.floor((sent - self._evaluated_sent[due]) * self._options.trigger_percent / 100.0)
+        hit = found > bound
+        hits[due] += hit
+        fired = hit & (hits[due] >= self._options.hits_per_step)
+        hits[due[fired]] = 0
+        fires[due] = fired
+        self.dirty_bytes[due], self.trigger_bytes[due] = found, bound
+        self._evaluated_dirty[due], self._evaluated_sent[due] = dirty, sent
+        self._next_ms[due] = sync_ms[due] + self._options.least_period_s * 1000.0
         return fires
 
-
-@dataclass(frozen=True)
-class _SyncCounters:
-    """The counters at the last sync: [N] each."""
-
-    sync_ms: FloatArray
-    dirty_bytes: FloatArray
-    sent_bytes: FloatArray
-
-    @classmethod
-    def of(cls, telemetry: Telemetry) -> _SyncCounters:
-        return cls(
-            sync_ms=whole_ms(telemetry.per_vm(VmField.SYNC_TIME_S)),
-            dirty_bytes=telemetry.per_vm(VmField.SYNCED_DIRTY_BYTES).copy(),
-            sent_bytes=telemetry.per_vm(VmField.SYNCED_SENT_BYTES).copy(),
-        )
-
-    def where(self, mask: BoolArray, other: _SyncCounters) -> _SyncCounters:
-        """These counters where the mask is true, the other ones elsewhere."""
-        return _SyncCounters(
-            sync_ms=np.where(mask, self.sync_ms, other.sync_ms),
-            dirty_bytes=np.where(mask, self.dirty_bytes, other.dirty_bytes),
-            sent_bytes=np.where(mask, self.sent_bytes, other.sent_bytes),
-        )
+    def _begun(self, telemetry: Telemetry, sync_ms: FloatArray) -> NDArray[np.int64]:
+        """No hits; the first telemetry holds the sync of the setup."""
+        self._next_ms = sync_ms + self._options.least_period_s * 1000.0
+        self._evaluated_dirty = telemetry.per_vm(VmField.SYNCED_DIRTY_BYTES).copy()
+        self._evaluated_sent = telemetry.per_vm(VmField.SYNCED_SENT_BYTES).copy()
+        self.dirty_bytes, self.trigger_bytes = np.zeros(len(sync_ms)), np.zeros(len(sync_ms))
+        self._hits = np.zeros(len(sync_ms), dtype=np.int64)
+        return self._hits
 
 
 def whole_ms(time_s: FloatArray) -> FloatArray:

@@ -75,20 +75,26 @@ class QuotaRule:
         return running
 
     def command(self, running: Running, parameters: RuleParameters) -> Command:
-        """The rule's limits for the migrations that go on; the others are free."""
+        """The rule's limits for the migrations that go on; the others are free, as all are in their free rounds."""
         limits = self._free.dirty_limit_bytes_per_s.copy()
-        limits[running.rows] = self._limits(running, parameters)
+        ripe = np.flatnonzero(rounds_done(running.telemetry) >= parameters.free_rounds)
+        if len(ripe) > 0:
+            limits[running.rows[ripe]] = self._limits(running, parameters, ripe)
         return replace(self._free, dirty_limit_bytes_per_s=limits)
 
-    def _limits(self, running: Running, parameters: RuleParameters) -> FloatArray:
-        """[K, V] bytes/s."""
-        rows, telemetry = running.rows, running.telemetry
-        bound = parameters.working_set_threshold * round_bytes(telemetry)
+    def _limits(self, running: Running, parameters: RuleParameters, ripe: NDArray[np.int64]) -> FloatArray:
+        """[len(ripe), V] bytes/s of those of the K migrations that are beyond their free rounds."""
+
+        def of_ripe(values: float | FloatArray) -> FloatArray:
+            return np.broadcast_to(values, running.rows.shape)[ripe]
+
+        rows = running.rows[ripe]
+        bound = of_ripe(parameters.working_set_threshold) * round_bytes(running.telemetry)[ripe]
         spared = smallest_within(self.sets.largest_round_bytes[rows], bound)
-        ripe = rounds_done(telemetry) >= parameters.free_rounds
-        throttled = self.facts.present[rows] & ~spared & ripe[:, None]
-        share = parameters.quota_fraction * self.bandwidth(running) / np.maximum(throttled.sum(axis=1), 1)
-        floor = np.asarray(parameters.floor)[..., None] * self.sets.peak_demand_bytes_per_s[rows]
+        throttled = self.facts.present[rows] & ~spared
+        quota = of_ripe(parameters.quota_fraction) * self.bandwidth(running)[ripe]
+        share = quota / np.maximum(throttled.sum(axis=1), 1)
+        floor = of_ripe(parameters.floor)[:, None] * self.sets.peak_demand_bytes_per_s[rows]
         return np.where(throttled, np.maximum(share[:, None], floor), UNLIMITED)
 
     def bandwidth(self, running: Running) -> FloatArray:
@@ -139,11 +145,15 @@ def _run_s(telemetry: Telemetry) -> Float32Array:
 
 def smallest_within(sizes: Float32Array, bound: FloatArray) -> BoolArray:
     """[N, V] the smallest of ``sizes`` [N, V], as many as together do not exceed ``bound`` [N]; the first of equals."""
-    order = np.argsort(sizes, axis=1, kind="stable")
-    together = np.cumsum(np.take_along_axis(sizes, order, axis=1), axis=1)
-    within = np.empty(sizes.shape, dtype=bool)
-    np.put_along_axis(within, order, together <= bound[:, None], axis=1)
-    return within
+    ordered = np.sort(sizes, axis=1)
+    together = np.cumsum(ordered, axis=1)
+    fitting = (together <= bound[:, None]).sum(axis=1)
+    last = sizes.shape[1] - 1
+    # The smallest that does not fit any more: all below it do, and of its equals as many as are left.
+    too_large = ordered[np.arange(len(sizes)), np.minimum(fitting, last)][:, None]
+    below, equal = sizes < too_large, sizes == too_large
+    left = fitting - below.sum(axis=1)
+    return below | (equal & (np.cumsum(equal, axis=1) <= left[:, None]))
 
 
 def round_bytes(telemetry: Telemetry) -> FloatArray:

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from dqgym.backends.model import ModelBackend
+from dqgym.controller.loop import run_migrations
+from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.telemetry import Telemetry, VcpuField, VmField
 from dqgym.throttles.qemu.trigger import SyncTrigger, TriggerOptions
+from dqgym.throttles.registry import make_throttle
 
 
 def synced(time_s: float, *dirty_and_sent: tuple[float, float]) -> Telemetry:
@@ -64,3 +68,18 @@ def test_each_migration_counts_its_own_hits() -> None:
     assert trigger.dirty_bytes.tolist() == [90, 90]
     assert trigger.trigger_bytes.tolist() == [50, 50]
     assert trigger.fires(synced(6.0, (270, 300), (190, 300))).tolist() == [False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("auto-converge", {}), ("current", {}), ("dirty-limit", {}), ("dirty-limit", {"qemu": "8.1"})],
+)
+def test_a_throttle_asks_the_same_of_a_migration_alone_and_among_others(name: str, options: dict[str, str]) -> None:
+    scenarios = get_suite("mixed").scenarios(6, 5, max_vcpus=4)
+
+    def costs(rows: slice) -> list[float]:
+        backend, throttle = ModelBackend(vcpu_slots=4), make_throttle(name, **options)
+        return run_migrations(backend, scenarios[rows], throttle, range(6)[rows]).cost(0.6).tolist()
+
+    assert costs(slice(None)) == [costs(slice(n, n + 1))[0] for n in range(6)]

@@ -177,3 +177,18 @@ def test_it_converges_sooner_with_a_smaller_quota():
         for fraction in (0.05, 0.3, 0.6)
     ]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8, 64])
+def test_of_equal_sizes_the_first_ones_fit(slots):
+    rng = np.random.default_rng(slots)
+    sizes = rng.integers(0, 4, (200, slots)).astype(np.float32) * np.float32(3.3e5)
+    bound = rng.uniform(0.0, 1.2, 200) * sizes.sum(axis=1)
+    order = np.argsort(sizes, axis=1, kind="stable")
+    within = np.zeros(sizes.shape, dtype=bool)
+    for row, smallest_first in enumerate(order):
+        together = np.float32(0)
+        for slot in smallest_first:
+            together += sizes[row, slot]
+            within[row, slot] = together <= bound[row]
+    np.testing.assert_array_equal(smallest_within(sizes, bound), within)
