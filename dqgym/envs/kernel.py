@@ -146,13 +146,14 @@ def _set_fair_shares(vm, vm_state, numbers):  # type: ignore[no-untyped-def]
 @kernel
 def step_all(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, encoder, slots, tables, parameters, randomised,
-    actions, log_limits, least_interval_s, interval_pass_times, weights, has_begun,
+    actions, log_limits, least_interval_s, interval_pass_times, weights, waits,
     observations, hidden, rewards, terms, terminated, final_info,
 ):  # fmt: skip
     """One control interval of N environments; returns how many ended.
 
     ``tables``: the times and values of the pool's tables. ``randomised``: a ``StepRandomisation``.
-    ``has_begun`` [N]: environments that have just begun another migration, and do not act in this step.
+    ``waits`` [N]: environments that do not act in this step and are not observed: they have just begun another
+    migration, or are left out.
     ``terms`` [len(TERMS), N] gets what each term of the cost has grown by; ``final_info`` [N, len(FINAL_INFO)] is
     filled for those that end. To begin their next migrations is left to ``reset_where``: few steps need it, and it
     takes as long to compile as all of this.
@@ -174,7 +175,7 @@ def step_all(  # type: ignore[no-untyped-def]
             for k in range(len(TERMS)):
                 terms[k, n] = 0.0
             terminated[n] = False
-            if has_begun[n]:
+            if waits[n]:
                 continue
             tile, state = at(vcpu, n), state_of(vm, n)
             if state[Vm.STEPS] == 0.0:
