@@ -88,6 +88,13 @@ class Sb3VecEnv(VecEnv):
         observations, infos = self.env.reset(seed=list(seeds))  # type: ignore[arg-type]  # gymnasium's own environments take lists
         return self._first(observations, infos)
 
+    def leave_out(self, mask: np.ndarray) -> None:
+        """Leave environments, bool [N], out of the steps that follow; only migrations can be.
+
+        Until the next ``begin``: their rewards and observations are 0.
+        """
+        self.env.leave_out(mask)  # type: ignore[attr-defined]
+
     def _first(self, observations: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
         """The part of a reset's observations that is handed on."""
         self._raw_observations = observations

@@ -173,9 +173,10 @@ class PairedRollouts(BaseAlgorithm):
             lead = np.where(going[other], cost - cost[other], 0.0)[rows]
             decisions.append((observations[rows], deviations, rows, lead))
             observations, rewards, dones, infos = self.env.step(actions)
-            dones &= going  # what follows in an environment whose migration has ended does not count
             cost[rows] -= rewards[rows]
-            going &= ~dones
+            if dones.any():
+                going &= ~dones
+                self.env.leave_out(~going)
             self.num_timesteps += len(rows)
             self._update_info_buffer([infos[index] for index in np.flatnonzero(dones)])
             callback.update_locals({"infos": infos, "dones": dones})

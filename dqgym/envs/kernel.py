@@ -192,14 +192,14 @@ def _note_ended(vcpu, vm, numbers, first, last, terminated, final_info, slots): 
 @kernel
 def step_all(  # type: ignore[no-untyped-def]
     vcpu, vm, streams, migration_streams, encoder, slots, tables, parameters, randomised,
-    actions, log_limits, least_interval_s, interval_pass_times, weights, has_begun,
+    actions, log_limits, least_interval_s, interval_pass_times, weights, waits,
     observations, hidden, terminated, final_info,
 ):  # fmt: skip
     """One control interval of N environments; returns how many ended. REWARD and the columns after it say the rest.
 
     ``tables``: the times and values of the pool's tables. ``randomised``: a ``StepRandomisation``.
-    ``has_begun`` [N]: environments that have just begun another migration, and do not act in this step; what they
-    observe is theirs already. ``terminated`` [N] is set and ``final_info`` [N, len(FINAL_INFO)] filled for those that
+    ``waits`` [N]: environments that do not act in this step and are not observed: they have just begun another
+    migration, or are left out. ``terminated`` [N] is set and ``final_info`` [N, len(FINAL_INFO)] filled for those that
     end. To begin their next migrations is left to ``reset_where``: few need it, and it takes as long to compile.
     """
     _, _, vm_state = encoder
@@ -216,7 +216,7 @@ def step_all(  # type: ignore[no-untyped-def]
         last = min(first + GROUP, blocks)
         count, heeded = np.int64(0), np.int64(0)  # a literal 0 is another type, for which numba compiles once more
         for n in range(first * LANES, min(last * LANES, vcpu.shape[0])):
-            if has_begun[n]:
+            if waits[n]:
                 continue
             tile, state = at(vcpu, n), state_of(vm, n)
             if state[Vm.STEPS] == 0.0:

@@ -16,7 +16,14 @@ from dqgym.cost import TERMS
 from dqgym.envs.actions import checked_actions
 from dqgym.envs.arguments.checks import whole_number
 from dqgym.envs.arguments.options import EnvironmentKeywords, refuse_unknown_arguments, resolve_options
-from dqgym.envs.arguments.reset_options import VECTOR, checked_options, checked_seed, mask_of, preferences_of_each
+from dqgym.envs.arguments.reset_options import (
+    VECTOR,
+    checked_options,
+    checked_seed,
+    is_mask,
+    mask_of,
+    preferences_of_each,
+)
 from dqgym.envs.arguments.specs import JsonableSpec
 from dqgym.envs.errors import EnvironmentClosedError, ResetNeededError
 from dqgym.envs.hidden import hidden_size, hidden_space
@@ -57,6 +64,8 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
 
     ``hidden_state=True`` adds ``infos["hidden_state"]`` float32 [N, P + Q * V] (``dqgym.envs.hidden``) to every reset
     and step, for a critic in training, and with ``SAME_STEP`` ``infos["final_hidden_state"]`` where environments ended.
+
+    ``leave_out`` lets environments stand still while others go on.
 
     Pickling and deepcopy keep the state in mid-episode.
     """
@@ -125,6 +134,7 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         self._ended = np.zeros(n, dtype=bool)
         self._nobody = np.zeros(n, dtype=bool)
         self._everybody = np.ones(n, dtype=bool)
+        self._left_out = self._nobody
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -155,12 +165,29 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
             for preference in np.unique(preferences[mask]).tolist():
                 self._begin(mask & (preferences == preference), (preference, preference))
         self._ended = self._ended & ~mask
+        self._left_out = self._left_out & ~mask
         if self._recorder is not None:
             self._recorder.begin(mask, self._vcpu, self._vm)
         infos = with_masks(TERM_KEYS, np.zeros((len(TERMS), self.num_envs)), mask.copy())
         if self.hidden_state:
             infos |= {"hidden_state": self._hidden, "_hidden_state": np.ones(self.num_envs, dtype=bool)}
         return self._observations, infos
+
+    def leave_out(self, mask: BoolArray) -> None:
+        """Leave environments out of the steps that follow, until they are reset or this is called again.
+
+        They stand still, whatever their actions; their rewards are 0, and their rows of observations, too. What others
+        do is the same, bit for bit, and a step takes less time.
+
+        Args:
+            mask: bool [N] which ones; those that were left out before, and are no more, go on where they were.
+
+        Raises:
+            BadInputError: another type or length.
+        """
+        if not is_mask(mask, self.num_envs):
+            raise BadInputError(f"leave_out: the mask must be bool [{self.num_envs}], not {mask!r}")
+        self._left_out = mask.copy()
 
     def step(self, actions: Float32Array) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
         """One control interval of every migration, for actions [N, V] in [-1, 1].
@@ -173,21 +200,24 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         if self._streams is None or self.closed:
             self._refuse("step")
         actions = checked_actions(actions, self._actions_shape)
-        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
-            waiting = np.flatnonzero(self._ended).tolist()
+        left_out = self._left_out
+        ended_before = self._ended & ~left_out
+        if self.autoreset_mode == AutoresetMode.DISABLED and ended_before.any():
+            waiting = np.flatnonzero(ended_before).tolist()
             raise ResetNeededError(f"environments {waiting} have ended: reset them, with reset_mask")
         n = self.num_envs
-        observations = self._observations = np.empty((n, self.encoder.observation_size), dtype=np.float32)
+        # Zeros for those left out, which the kernel does not observe; of that size, they cost no more than np.empty.
+        observations = self._observations = np.zeros((n, self.encoder.observation_size), dtype=np.float32)
         hidden = self._hidden = np.zeros((n, self._hidden_size), dtype=np.float32)
         terminated = np.zeros(n, dtype=bool)
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
-        begin_now = self._ended if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._nobody
+        begin_now = ended_before if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._nobody
         if begin_now.any():
             self._begin(begin_now, self.options.preferences)
         any_ended = step_all(
             self._vcpu, self._vm, self._streams, self._migration_streams, self._encoder_state, self._slots,
             self._pool[2:], self.options.parameters, self._randomised, actions, self.action_spec.log_range,
-            self.options.interval.least_s, self.options.interval.pass_times, self.options.weights, begin_now,
+            self.options.interval.least_s, self.options.interval.pass_times, self.options.weights, begin_now | left_out,
             observations, hidden, terminated, self._final_info,
         )  # fmt: skip
         rewards, terms = column_of(self._vm, Vm.REWARD, n), in_columns(self._vm, n, VM_GROWN)
@@ -201,10 +231,10 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
             any_ended = ended.any()
         infos = self._infos(terms, ended, same_step) if any_ended else self._running_infos(terms)
         if not same_step:
-            self._ended = ended.copy()
+            self._ended = ended | (self._ended & left_out)
         if self._recorder is not None:
             begun = ended if same_step else begin_now
-            self._recorder.note(~begun, self._vcpu, self._vm)
+            self._recorder.note(~(begun | left_out), self._vcpu, self._vm)
             self._recorder.begin(begun, self._vcpu, self._vm)
         return observations, rewards, terminated, truncated, infos
 
@@ -243,6 +273,7 @@ class MigrationVectorEnv(JsonableSpec, VectorEnv):
         truncated: BoolArray = (
             np.where(terminated, ended_after, column_of(self._vm, Vm.STEPS, self.num_envs)) >= self._most_steps
         )
+        truncated &= ~self._left_out
         cut = truncated & ~terminated
         if cut.any():
             final_info_where(cut, self._vcpu, self._vm, self._final_info, self._slots)

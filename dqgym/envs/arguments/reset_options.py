@@ -55,6 +55,11 @@ def mask_of(options: Mapping[str, Any], num_envs: int) -> BoolArray:
     if "reset_mask" not in options:
         return np.ones(num_envs, dtype=bool)
     mask = np.asarray(options["reset_mask"])
-    if mask.shape != (num_envs,) or mask.dtype != np.bool_ or not mask.any():
+    if not is_mask(mask, num_envs) or not mask.any():
         raise BadInputError(f"options['reset_mask'] must be bool [{num_envs}] with at least one True, not {mask!r}")
     return mask
+
+
+def is_mask(given: Any, num_envs: int) -> bool:
+    """Whether it is an array, bool [N]."""
+    return isinstance(given, np.ndarray) and given.shape == (num_envs,) and given.dtype == np.bool_

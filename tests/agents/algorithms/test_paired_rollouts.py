@@ -218,3 +218,26 @@ def test_it_logs_under_the_names_of_stable_baselines3() -> None:
     )  # of the migrations that count
     assert logged["rollout/ep_rew_mean"] < -1.0  # no migration costs less than T0
     assert logged["time/fps"] > 0
+
+
+@pytest.mark.slow
+def test_migrations_that_ended_stand_still_and_the_rollout_is_the_same() -> None:
+    skipping, stepping = made(suite="mixed"), made(suite="mixed")
+    left_out: list[int] = []
+    leave_out = skipping.env.leave_out
+    skipping.env.leave_out = lambda mask: (left_out.append(mask.sum()), leave_out(mask))  # type: ignore[method-assign, func-returns-value]
+    stepping.env.leave_out = lambda mask: None  # type: ignore[method-assign]
+    inner = stepping.env.step_wait
+    going = np.ones(16, dtype=bool)
+
+    def step_all_and_count_first_ends_alone():
+        observations, rewards, dones, infos = inner()
+        dones &= going
+        going[dones] = False
+        return observations, rewards, dones, infos
+
+    stepping.env.step_wait = step_all_and_count_first_ends_alone  # type: ignore[method-assign]
+    one, other = rollout_of(skipping), rollout_of(stepping)
+    assert max(left_out) == 16
+    for field in ("observations", "deviations", "migration", "lead", "cost"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)
