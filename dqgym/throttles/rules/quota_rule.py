@@ -86,7 +86,7 @@ class QuotaRule:
         """[len(ripe), V] bytes/s of those of the K migrations that are beyond their free rounds."""
 
         def of_ripe(values: float | FloatArray) -> FloatArray:
-            return np.broadcast_to(values, running.rows.shape)[ripe]
+            return values[ripe] if isinstance(values, np.ndarray) and values.ndim > 0 else np.asarray(values)
 
         rows = running.rows[ripe]
         bound = of_ripe(parameters.working_set_threshold) * round_bytes(running.telemetry)[ripe]
@@ -94,7 +94,7 @@ class QuotaRule:
         throttled = self.facts.present[rows] & ~spared
         quota = of_ripe(parameters.quota_fraction) * self.bandwidth(running)[ripe]
         share = quota / np.maximum(throttled.sum(axis=1), 1)
-        floor = of_ripe(parameters.floor)[:, None] * self.sets.peak_demand_bytes_per_s[rows]
+        floor = of_ripe(parameters.floor)[..., None] * self.sets.peak_demand_bytes_per_s[rows]
         return np.where(throttled, np.maximum(share[:, None], floor), UNLIMITED)
 
     def bandwidth(self, running: Running) -> FloatArray:
@@ -114,12 +114,12 @@ class WorkingSets:
     """
 
     def __init__(self, facts: Facts) -> None:
-        shape = facts.present.shape
-        self.round_bytes: Float32Array = np.zeros(shape, dtype=np.float32)
-        self.largest_round_bytes: Float32Array = np.zeros(shape, dtype=np.float32)
-        self.demand_bytes_per_s: Float32Array = np.zeros(shape, dtype=np.float32)
-        self.peak_demand_bytes_per_s: Float32Array = np.zeros(shape, dtype=np.float32)
-        self._syncs = np.ones(shape[0])  # the one that setup makes
+        n, slots = facts.present.shape
+        # Side by side, so that those of the migrations that go on are taken out and put back at once.
+        self._known: Float32Array = np.zeros((n, 4, slots), dtype=np.float32)
+        self.round_bytes, self.largest_round_bytes = self._known[:, 0], self._known[:, 1]
+        self.demand_bytes_per_s, self.peak_demand_bytes_per_s = self._known[:, 2], self._known[:, 3]
+        self._syncs = np.ones(n)  # the one that setup makes
 
     def observe(self, running: Running) -> None:
         """Take in one interval; what was dirtied in an interval with a sync counts to the round that ended in it."""
@@ -127,12 +127,14 @@ class WorkingSets:
         dirtied = telemetry.per_vcpu(VcpuField.DIRTIED_BYTES)
         dirtied = np.where(np.isnan(dirtied), np.float32(0), dirtied)
         demand = np.divide(dirtied, _run_s(telemetry), out=np.zeros_like(dirtied), where=dirtied > 0)
-        so_far = self.round_bytes[rows] + dirtied
+        known = self._known[rows]
+        so_far = known[:, 0] + dirtied
         syncs = telemetry.per_vm(VmField.SYNCS)
-        self.largest_round_bytes[rows] = np.maximum(self.largest_round_bytes[rows], so_far)
-        self.demand_bytes_per_s[rows] = demand
-        self.peak_demand_bytes_per_s[rows] = np.maximum(self.peak_demand_bytes_per_s[rows], demand)
-        self.round_bytes[rows] = np.where((syncs > self._syncs[rows])[:, None], np.float32(0), so_far)
+        known[:, 0] = np.where((syncs > self._syncs[rows])[:, None], np.float32(0), so_far)
+        known[:, 1] = np.maximum(known[:, 1], so_far)
+        known[:, 2] = demand
+        known[:, 3] = np.maximum(known[:, 3], demand)
+        self._known[rows] = known
         self._syncs[rows] = syncs
 
 
