@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("dqgym", "agents", "experiments")
 COMMANDS = ROOT / "experiments" / "commands"
 MOST_PARAMETERS = 10
-KERNEL_DECORATORS = {"kernel", "part", "routine"}
+KERNEL_DECORATORS = {"kernel", "part", "routine", "exact_kernel", "exact_part", "exact_routine"}
 """Of compiled functions: they take arrays one by one."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

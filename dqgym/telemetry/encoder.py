@@ -84,7 +84,7 @@ class VcpuState(IntEnum):
 PRESENT_ROW = 0
 STATE_ROWS = PRESENT_ROW + 1
 SURVEY_ROWS = STATE_ROWS + len(VcpuState)
-SURVEY_FEATURES = len(PerVcpu) - int(PerVcpu.SURVEY_RATE)
+SURVEY_FEATURES = int(PerVcpu.SURVEY_SET) + 1 - int(PerVcpu.SURVEY_RATE)
 TILE_ROWS = SURVEY_ROWS + SURVEY_FEATURES
 """The encoder's tile of one migration, float32 [TILE_ROWS, V]: which vCPUs are present, the rows of ``VcpuState``, and
 the features of the survey, which stay as they are."""

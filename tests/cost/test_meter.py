@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dqgym.backends.model import ModelBackend
 from dqgym.cost import MAX_STALL, TERMS
 from dqgym.cost.meter import CostMeter, StallMeter
+from dqgym.jit.lane_rows import in_rows
 from dqgym.model.layout import Vm
 from dqgym.scenario.suites.registry import get_suite
 from dqgym.telemetry.telemetry import VcpuField, VmField
@@ -126,7 +127,7 @@ def test_kernel_and_meter_agree_on_random_migrations(seed, preference, suite, sl
     while running.any():
         interval_s = facts.pass_time_s * rng.uniform(0.01, 2.0, count)
         telemetry = backend.step(random_command(rng, facts), interval_s)
-        state = backend._vm
+        state = in_rows(backend._vm, count)
         for n in np.flatnonzero(running):
             run_times_s, took_s = telemetry.vcpu[n, VcpuField.RUN_S], telemetry.vm[n, VmField.INTERVAL_S]
             ended = bool(telemetry.done[n])
