@@ -183,9 +183,9 @@ def test_what_comes_out_of_scaling_is_within_the_bounds_or_an_error_that_says_wh
 def test_a_pool_has_tables_that_32_bit_indices_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dqgym.model.pool._MOST_TABLE_ENTRIES", 3)
     two = scenario(**steps(times_s=[0.0, 1.0], bandwidths_bytes_per_s=[1e6, 2e6]))
-    pack_scenarios([two], DEFAULT_PARAMETERS)
+    pack_scenarios([two, two], DEFAULT_PARAMETERS)  # the same tables
     with pytest.raises(units.BadInputError, match="5 entries in all; allowed: at most 3"):
-        pack_scenarios([two, two], DEFAULT_PARAMETERS)
+        pack_scenarios([two, two.model_copy()], DEFAULT_PARAMETERS)
 
 
 def test_stores_that_never_leave_the_hot_part_fill_no_larger_ring() -> None:
