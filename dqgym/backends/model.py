@@ -14,14 +14,14 @@ from dqgym.cost.definition import downtime
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
-from dqgym.jit.lane_rows import LANES, blocks_for, column_of, state_of
+from dqgym.jit.lane_rows import LANES, blocks_for, in_columns, mark, state_of
 from dqgym.jit.random import streams
 from dqgym.model.kernel.ends import stop_vcpus
-from dqgym.model.kernel.intervals import GROUP, advance, begin_intervals, mark_members
+from dqgym.model.kernel.intervals import GROUP, advance, begin_intervals
 from dqgym.model.kernel.rounds import sync_dirty_log
 from dqgym.model.kernel.sleeping import command_sleeps, empty_rings, kick, lose_quota_asleep
 from dqgym.model.kernel.start import start_migration
-from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
+from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, VCPU_SURVEY, VCPU_TELEMETRY, VM_TELEMETRY, Number, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.model.pool import ScenarioPool, pack_scenarios
 from dqgym.scenario import Scenario
@@ -41,7 +41,8 @@ class ModelBackend:
         parameters: the model's global parameters.
         vcpu_slots: number of vCPU slots V; None: as many as the widest scenario needs.
 
-    The tuple of scenarios that it started last is not packed again: whoever plays it often keeps the backend.
+    The tuple of scenarios that it started last is not packed again, unless ``parameters`` or ``vcpu_slots`` have been
+    set anew: whoever plays it often keeps the backend.
     """
 
     name = "model"
@@ -53,7 +54,7 @@ class ModelBackend:
         self.parameters = parameters
         self.vcpu_slots = vcpu_slots
         self.facts: Facts
-        self._scenarios: Sequence[Scenario] = []
+        self._packed: tuple[Sequence[Scenario], ModelParameters, int | None] = ((), parameters, vcpu_slots)
         self._pool: ScenarioPool
         self._vcpu: Float32Array
         self._vm: FloatArray
@@ -83,9 +84,11 @@ class ModelBackend:
 
     def _pack(self, scenarios: Sequence[Scenario]) -> None:
         """Fill the pool; it stays for the next run where that is of the same tuple, which cannot have changed."""
-        if not (isinstance(scenarios, tuple) and scenarios is self._scenarios):
+        before, *how_before = self._packed
+        is_same = isinstance(scenarios, tuple) and scenarios is before
+        if not is_same or how_before != [self.parameters, self.vcpu_slots]:
             self._pool = pack_scenarios(scenarios, self.parameters, self.vcpu_slots)
-            self._scenarios = scenarios
+            self._packed = scenarios, self.parameters, self.vcpu_slots
 
     def step(self, command: Command, interval_s: FloatArray) -> Telemetry:
         """Carry out a command for ``interval_s`` [N] seconds, or until the migration ends."""
@@ -175,7 +178,7 @@ def advance_all(  # type: ignore[no-untyped-def]
             members[count] = n
             count += 1
         if count > 0:
-            mark_members(numbers, first, last, members, count)
+            mark(numbers, Number.ACTS, first, last, members, count)
             begin_intervals(vcpu, vm, numbers, first, last, members, count, slots)
             for k in range(count):
                 if sync[members[k]]:
@@ -188,26 +191,22 @@ def advance_all(  # type: ignore[no-untyped-def]
 
 def outcomes_of(vcpu: Float32Array, vm: FloatArray) -> Outcomes:
     """The outcomes of migrations that have ended, from the arrays of ``dqgym.model.layout``."""
-
-    def state(column: Vm) -> FloatArray:
-        values: FloatArray = column_of(vm, column, len(vcpu))
-        return values
-
+    state: FloatArray = in_columns(vm, len(vcpu))
     present: BoolArray = vcpu[:, Vcpu.PRESENT] > 0
-    total_time_s = state(Vm.TIME_S)
-    converged: BoolArray = state(Vm.CONVERGED) > 0
+    total_time_s = state[Vm.TIME_S]
+    converged: BoolArray = state[Vm.CONVERGED] > 0
     per_vcpu = np.where(present, vcpu[:, Vcpu.RUN_TOTAL_S] / np.maximum(total_time_s, 1e-12)[:, None], np.nan)
     return Outcomes(
         converged=converged,
         total_time_s=total_time_s,
-        downtime_s=np.where(converged, downtime(state(Vm.DOWNTIME_S), state(Vm.PAUSED_S)), np.nan),
+        downtime_s=np.where(converged, downtime(state[Vm.DOWNTIME_S], state[Vm.PAUSED_S]), np.nan),
         guest_runtime_per_vcpu=np.minimum(per_vcpu, 1.0),
         guest_runtime=np.nanmean(np.minimum(per_vcpu, 1.0), axis=1),
-        bytes_sent=state(Vm.SENT_BYTES),
-        rounds=state(Vm.ROUND).astype(np.int64),
-        max_throttle_percent=100.0 * (1.0 - state(Vm.LEAST_CAP)),
-        stall_s=state(Vm.STALL_S),
-        pass_time_s=state(Vm.PASS_TIME_S),
-        deadline_s=state(Vm.DEADLINE_S),
-        forced=converged & (state(Vm.PAUSED) > 0),
+        bytes_sent=state[Vm.SENT_BYTES],
+        rounds=state[Vm.ROUND].astype(np.int64),
+        max_throttle_percent=100.0 * (1.0 - state[Vm.LEAST_CAP]),
+        stall_s=state[Vm.STALL_S],
+        pass_time_s=state[Vm.PASS_TIME_S],
+        deadline_s=state[Vm.DEADLINE_S],
+        forced=converged & (state[Vm.PAUSED] > 0),
     )

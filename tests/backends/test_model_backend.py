@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from dqgym.backends.model import ModelBackend
 from dqgym.controller.loop import run_migrations
 from dqgym.cost import LEAST_RUN_SHARE, MAX_STALL
+from dqgym.model.parameters import DEFAULT_PARAMETERS
 from dqgym.scenario.suites import get_suite
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.telemetry import VcpuField, VmField
@@ -61,6 +62,22 @@ def test_a_backend_that_has_played_them_before_plays_them_the_same():
     first, again, others = play(twice), play(twice), play(twice[5:9])
     assert_same(first, again)
     assert_same(run(MIXED[5:9], SEEDS[:4]), others)
+
+
+def test_a_backend_that_is_told_other_constants_does_not_play_the_ones_before():
+    guests, faster = (
+        tuple(MIXED),
+        DEFAULT_PARAMETERS._replace(exit_bytes_per_s=10.0 * DEFAULT_PARAMETERS.exit_bytes_per_s),
+    )
+
+    def time_s(backend):
+        return run_migrations(backend, guests, make_throttle("dirty-quota"), range(len(guests))).total_time_s
+
+    told = ModelBackend(vcpu_slots=SLOTS)
+    before = time_s(told)
+    told.parameters = faster
+    np.testing.assert_array_equal(time_s(told), time_s(ModelBackend(faster, vcpu_slots=SLOTS)))
+    assert (time_s(told) != before).any()
 
 
 @pytest.mark.slow
