@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from dqgym.jit.compile import routine
 from dqgym.model.layout import Vcpu, Vm
-from dqgym.telemetry.encoder import squash
+from dqgym.telemetry.encoding import squash
 from dqgym.telemetry.features import SQUASHED_HIGH
 
 _f = np.float32

@@ -1,7 +1,7 @@
-"""One step of N environments: action to command, the model, telemetry to observation, reward and reset in one pass.
+"""One step of N environments: action to command, the model, telemetry to observation and reward in one pass.
 
-The pieces are those that a backend and a throttle use one after another; here they run migration by migration, so that
-everything stays in the processor's cache.
+The parts are those that a backend and a throttle use one after another; here a few blocks of migrations go through all
+of them before the next do, so that everything stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dqgym.envs.latency import advance_late, run_free
 from dqgym.envs.randomisation import draw_latency, is_heeded, misread
 from dqgym.jit.array_views import at, row
 from dqgym.jit.compile import exact_part, kernel, routine
-from dqgym.jit.lane_rows import LANES, column, set_column, state_of
-from dqgym.jit.lanes import alike, bits, larger, lowest, narrow, where
+from dqgym.jit.lane_rows import LANES, column, mark, set_column, state_of
+from dqgym.jit.lanes import alike, bits, larger, narrow, split_lowest, where
 from dqgym.jit.random import mix, next_seed, uniform
-from dqgym.model.kernel.intervals import GROUP, advance, begin_intervals, mark_members
+from dqgym.model.kernel.intervals import GROUP, advance, begin_intervals
+from dqgym.model.kernel.plan import acting
 from dqgym.model.kernel.start import start_migration
 from dqgym.model.layout import (
     NUMBERS,
@@ -30,8 +31,8 @@ from dqgym.model.layout import (
     Vm,
 )
 from dqgym.telemetry.action import set_limits
-from dqgym.telemetry.encoder import NUMBERS as ENCODER_NUMBERS
-from dqgym.telemetry.encoder import FactColumn, VmState, encode, reset_encoder
+from dqgym.telemetry.encoding import NUMBERS as ENCODER_NUMBERS
+from dqgym.telemetry.encoding import FactColumn, VmState, encode, reset_encoder
 
 _VCPU_TELEMETRY_FIRST = VCPU_TELEMETRY.start
 _VM_TELEMETRY_FIRST = VM_TELEMETRY.start
@@ -143,16 +144,18 @@ def _set_fair_shares(vm, vm_state, numbers):  # type: ignore[no-untyped-def]
 
 
 @exact_part
-def _set_lengths(state, numbers, least_s, pass_times):  # type: ignore[no-untyped-def]
-    """LEFT_S of the migrations of a block that act: their control intervals."""
+def _begin_block(state, numbers, least_s, pass_times):  # type: ignore[no-untyped-def]
+    """LEFT_S of the migrations of a block that act, their control intervals; what their costs are before it."""
     length_s = larger(column(state, Vm.PASS_TIME_S) * pass_times, least_s)
-    set_column(state, Vm.LEFT_S, where(column(numbers, Number.ACTS) > 0.0, length_s, 0.0))
+    set_column(state, Vm.LEFT_S, where(acting(numbers), length_s, 0.0))
+    set_column(state, Vm.TIME_TERM_BEFORE, column(state, Vm.TIME_TERM))
+    set_column(state, Vm.STALL_TERM_BEFORE, column(state, Vm.STALL_TERM))
 
 
 @exact_part
 def _reward_block(state, numbers, weights):  # type: ignore[no-untyped-def]
     """The rewards of a block, and what the terms grew by; 0 for those that do not act."""
-    acts = column(numbers, Number.ACTS) > 0.0
+    acts = acting(numbers)
     one = alike(column(state, Vm.STEPS), 1.0)
     time = where(acts, column(state, Vm.TIME_TERM) - column(state, Vm.TIME_TERM_BEFORE), 0.0)
     stall = where(acts, column(state, Vm.STALL_TERM) - column(state, Vm.STALL_TERM_BEFORE), 0.0)
@@ -172,7 +175,7 @@ def _reward_block(state, numbers, weights):  # type: ignore[no-untyped-def]
 @exact_part
 def _that_ended(state, numbers):  # type: ignore[no-untyped-def]
     """Mask of the migrations of a block that ended in this step."""
-    return (column(numbers, Number.ACTS) > 0.0) & (column(state, Vm.DONE) > 0.0)
+    return acting(numbers) & (column(state, Vm.DONE) > 0.0)
 
 
 @exact_part
@@ -181,8 +184,8 @@ def _note_ended(vcpu, vm, numbers, first, last, terminated, final_info, slots): 
     for block in range(first, last):
         rest = bits(_that_ended(at(vm, block), at(numbers, block)))
         while rest != 0:
-            n = block * LANES + lowest(rest)
-            rest = rest & (rest - 1)
+            lane, rest = split_lowest(rest)
+            n = block * LANES + lane
             ended += 1
             terminated[n] = True
             write_final_info(at(vcpu, n), state_of(vm, n), at(final_info, n), len(slots))
@@ -229,11 +232,11 @@ def step_all(  # type: ignore[no-untyped-def]
                     tile[Vcpu.NEXT_LIMIT, i] = tile[Vcpu.LIMIT, i]
             members[count] = n
             count += 1
-        mark_members(numbers, first, last, members, count)
+        mark(numbers, Number.ACTS, first, last, members, count)
         if count > 0:
             for block in range(first, last):
                 _set_fair_shares(at(vm, block), at(vm_state, block), at(numbers, block))
-                _set_lengths(at(vm, block), at(numbers, block), least_interval_s, interval_pass_times)
+                _begin_block(at(vm, block), at(numbers, block), least_interval_s, interval_pass_times)
             set_limits(
                 actions, numbers, Number.FAIR_SHARE, scratch, heeded, log_limits, UNLIMITED_RATE, vcpu, limit_row, slots
             )  # fmt: skip

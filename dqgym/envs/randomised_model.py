@@ -18,9 +18,9 @@ from dqgym.envs.randomisation import Randomisation, draw_latency, is_heeded, mis
 from dqgym.errors import BadInputError
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import kernel
-from dqgym.jit.lane_rows import LANES, state_of
-from dqgym.model.kernel.intervals import begin_intervals, mark_members
-from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, Vcpu, Vm
+from dqgym.jit.lane_rows import LANES, mark, state_of
+from dqgym.model.kernel.intervals import begin_intervals
+from dqgym.model.layout import NUMBERS, UNLIMITED_RATE, Number, Vcpu, Vm
 from dqgym.model.parameters import DEFAULT_PARAMETERS, ModelParameters
 from dqgym.scenario import Scenario
 from dqgym.telemetry.command import Command
@@ -95,7 +95,7 @@ def _step(  # type: ignore[no-untyped-def]
         limit = min(limits[0, i], np.float32(UNLIMITED_RATE))
         tile[Vcpu.NEXT_LIMIT, i] = limit if heeded else tile[Vcpu.LIMIT, i]
     state[Vm.LEFT_S] = interval_s
-    mark_members(numbers, 0, 1, members, 1)
+    mark(numbers, Number.ACTS, 0, 1, members, 1)
     begin_intervals(vcpu, vm, numbers, 0, 1, members, 1, slots)
     advance_late(
         vcpu, vm, numbers, 0, 1, members, 1, scratch, random_states, slots, parameters, table_times, table_values

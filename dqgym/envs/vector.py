@@ -37,7 +37,8 @@ from dqgym.jit.lane_rows import LANES, blocks_for, column_of, in_columns
 from dqgym.jit.random import streams
 from dqgym.model.layout import VM_GROWN, Vcpu, Vm
 from dqgym.model.pool import pack_scenarios
-from dqgym.telemetry.encoder import TILE_ROWS, Encoder, FactColumn, VmState
+from dqgym.telemetry.encoder import Encoder
+from dqgym.telemetry.encoding import TILE_ROWS, FactColumn, VmState
 
 _OWN_ARGUMENTS = ("num_envs", "max_episode_steps", "autoreset_mode", "render_mode", "hidden_state")
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dqgym.jit.compile import COMPILES, generated
-from dqgym.jit.lanes import joined, splat
+from dqgym.jit.array_views import at
+from dqgym.jit.compile import COMPILES, exact_part, generated
+from dqgym.jit.lanes import joined, shuffled, splat
 
 if COMPILES:
     from llvmlite import ir
@@ -57,7 +58,7 @@ def in_rows(blocks: Any, count: int, columns: slice = slice(None)) -> Any:
     return chosen.reshape(-1, chosen.shape[2])[:count].copy(order="C")
 
 
-def in_columns(blocks: Any, count: int, columns: slice) -> Any:
+def in_columns(blocks: Any, count: int, columns: slice = slice(None)) -> Any:
     """The same, each column in a row: [columns, count]."""
     chosen = blocks[:, columns].transpose(1, 0, 2)
     return chosen.reshape(len(chosen), -1)[:, :count].copy()
@@ -84,24 +85,25 @@ def _int(value: int) -> Any:
     return ir.Constant(_INT64, value)
 
 
-def _picks(places: list[int]) -> Any:
-    return ir.Constant(ir.VectorType(_INT32, len(places)), places)
-
-
-def _shuffled(builder: Any, value: Any, places: list[int]) -> Any:
-    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), _picks(places))
+def _place(builder: Any, member: Any) -> tuple[Any, Any]:
+    """(block, lane) of a migration."""
+    return builder.ashr(member, _int(LANES.bit_length() - 1)), builder.and_(member, _int(LANES - 1))
 
 
 # Blocks.
+
+
+def _column_at(context: Any, builder: Any, sig: Any, args: Any, lanes: Any) -> Any:
+    """The place of column ``args[1]`` of the block ``args[0]``."""
+    offset = builder.mul(_index(context, builder, args[1], sig.args[1]), _int(LANES))
+    return _vector_at(builder, _data(context, builder, sig.args[0], args[0]).data, offset, lanes.llvm)
 
 
 def _column_code(typingctx: Any, block: Any, k: Any) -> Any:
     lanes = Lanes(block.dtype, LANES)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = _data(context, builder, sig.args[0], args[0]).data
-        offset = builder.mul(_index(context, builder, args[1], sig.args[1]), _int(LANES))
-        value = builder.load(_vector_at(builder, data, offset, lanes.llvm))
+        value = builder.load(_column_at(context, builder, sig, args, lanes))
         value.align = block.dtype.bitwidth // 8
         return value
 
@@ -112,14 +114,12 @@ def _set_column_code(typingctx: Any, block: Any, k: Any, value: Any) -> Any:
     lanes = Lanes(block.dtype, LANES)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = _data(context, builder, sig.args[0], args[0]).data
-        offset = builder.mul(_index(context, builder, args[1], sig.args[1]), _int(LANES))
         given = args[2]
         if not isinstance(value, Lanes):
             given = splat(builder, context.cast(builder, given, value, block.dtype), LANES)
         elif value != lanes:
             raise TypeError(f"{value} do not fit a block of {block.dtype}")
-        builder.store(given, _vector_at(builder, data, offset, lanes.llvm)).align = block.dtype.bitwidth // 8
+        builder.store(given, _column_at(context, builder, sig, args, lanes)).align = block.dtype.bitwidth // 8
         return context.get_dummy_value()
 
     return types.void(block, k, value), codegen
@@ -144,8 +144,7 @@ def _state_of_code(typingctx: Any, blocks: Any, n: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         whole = _data(context, builder, sig.args[0], args[0])
         columns = builder.extract_value(whole.shape, 1)
-        place = _index(context, builder, args[1], sig.args[1])
-        block, lane = builder.ashr(place, _int(LANES.bit_length() - 1)), builder.and_(place, _int(LANES - 1))
+        block, lane = _place(builder, _index(context, builder, args[1], sig.args[1]))
         first = builder.add(builder.mul(builder.mul(block, columns), _int(LANES)), lane)
         result = context.make_array(view)(context, builder)
         populate_array(
@@ -165,6 +164,15 @@ def _state_of_code(typingctx: Any, blocks: Any, n: Any) -> Any:
 def state_of(blocks: Any, n: int) -> Any:
     """The view [columns] of migration ``n`` in blocks [.., columns, LANES]; it counts no references."""
     return blocks[n // LANES, :, n % LANES]
+
+
+@exact_part
+def mark(blocks, k, first, last, members, count):  # type: ignore[no-untyped-def]
+    """Column ``k`` of the blocks ``first`` to ``last``: 1 for ``members[:count]``, which are of them, or 0."""
+    for block in range(first, last):
+        set_column(at(blocks, block), k, 0.0)
+    for j in range(count):
+        state_of(blocks, members[j])[k] = 1.0
 
 
 # Packs.
@@ -244,7 +252,7 @@ def _store_code(typingctx: Any, tiles: Any, pack: Any, k: Any, value: Any, slots
             given = splat(builder, context.cast(builder, given, value, tiles.dtype), size * pack.count)
         one = ir.VectorType(given.type.element, size)
         for j, offset in enumerate(_offsets(context, builder, sig, args, size)):
-            part = _shuffled(builder, given, list(range(j * size, (j + 1) * size)))
+            part = shuffled(builder, given, list(range(j * size, (j + 1) * size)))
             builder.store(part, _vector_at(builder, data, offset, one)).align = tiles.dtype.bitwidth // 8
         return context.get_dummy_value()
 
@@ -277,8 +285,7 @@ def _pointers(context: Any, builder: Any, sig: Any, args: Any) -> list[Any]:
     row = builder.mul(_index(context, builder, args[1], sig.args[1]), _int(LANES))
     pointers = []
     for j in range(sig.args[2].count):
-        member = builder.extract_value(args[2], j)
-        block, lane = builder.ashr(member, _int(LANES.bit_length() - 1)), builder.and_(member, _int(LANES - 1))
+        block, lane = _place(builder, builder.extract_value(args[2], j))
         offset = builder.add(builder.add(builder.mul(block, size), row), lane)
         pointers.append(builder.gep(blocks.data, [offset], inbounds=True))
     return pointers
@@ -326,7 +333,7 @@ def _folded(combine: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             folded, step = args[0], len(slots) // 2
             while step >= 1:
-                folded = combine(builder, folded, _shuffled(builder, folded, [j ^ step for j in range(value.count)]))
+                folded = combine(builder, folded, shuffled(builder, folded, [j ^ step for j in range(value.count)]))
                 step //= 2
             return folded
 

@@ -64,12 +64,16 @@ def constant(kind: Any, value: float) -> Any:
     return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
 
 
+def shuffled(builder: Any, value: Any, places: list[int], other: Any = None) -> Any:
+    """The lanes at these places of a vector, or of it and the ``other`` after it."""
+    picks = ir.Constant(ir.VectorType(_INT32, len(places)), places)
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined) if other is None else other, picks)
+
+
 def splat(builder: Any, value: Any, count: int) -> Any:
     """LLVM's ``value`` in all lanes."""
-    vector = ir.VectorType(value.type, count)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(_INT32, 0))
-    everywhere = ir.Constant(ir.VectorType(_INT32, count), [0] * count)
-    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), everywhere)
+    nothing = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
+    return shuffled(builder, builder.insert_element(nothing, value, ir.Constant(_INT32, 0)), [0] * count)
 
 
 def _common(kinds: Any) -> Any:
@@ -92,10 +96,6 @@ def _as(context: Any, builder: Any, value: Any, given: Any, wanted: Any) -> Any:
     if isinstance(wanted, Lanes):
         return splat(builder, context.cast(builder, value, given, wanted.dtype), wanted.count)
     return context.cast(builder, value, given, wanted)
-
-
-def _llvm(kind: Any) -> Any:
-    return kind.llvm if isinstance(kind, Lanes) else _LLVM[str(kind)]
 
 
 def _mask_of(kind: Any) -> Any:
@@ -138,8 +138,7 @@ def _estimated(context: Any, builder: Any, name: str, x: Any) -> Any:
     everywhere = ir.Constant(ir.IntType(16), -1)
     parts = []
     for first in range(0, x.type.count, 16):
-        picks = ir.Constant(ir.VectorType(_INT32, 16), list(range(first, first + 16)))
-        part = builder.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), picks)
+        part = shuffled(builder, x, list(range(first, first + 16)))
         parts.append(builder.call(function, [part, ir.Constant(register, [0.0] * 16), everywhere]))
     return joined(builder, parts)
 
@@ -147,8 +146,8 @@ def _estimated(context: Any, builder: Any, name: str, x: Any) -> Any:
 def joined(builder: Any, parts: list[Any]) -> Any:
     """One vector of several of the same length, whose number is a power of two."""
     while len(parts) > 1:
-        both = ir.Constant(ir.VectorType(_INT32, 2 * parts[0].type.count), list(range(2 * parts[0].type.count)))
-        parts = [builder.shuffle_vector(a, b, both) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        both = list(range(2 * parts[0].type.count))
+        parts = [shuffled(builder, a, both, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
 
 
@@ -381,14 +380,18 @@ def bits(mask: Any) -> Any:
     return sum(1 << i for i, set_ in enumerate(mask) if set_)
 
 
-def _lowest_code(typingctx: Any, x: Any) -> Any:
+def _split_lowest_code(typingctx: Any, mask_bits: Any) -> Any:
+    pair = types.UniTuple(types.int64, 2)
+
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        lane = builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        rest = builder.and_(args[0], builder.sub(args[0], ir.Constant(_INT64, 1)))
+        return context.make_tuple(builder, pair, [lane, rest])
 
-    return types.int64(types.int64), codegen
+    return pair(types.int64), codegen
 
 
-@generated(_lowest_code)
-def lowest(mask_bits: int) -> int:
-    """The place of the lowest bit that is set; ``mask_bits`` is not 0."""
-    return (mask_bits & -mask_bits).bit_length() - 1
+@generated(_split_lowest_code)
+def split_lowest(mask_bits: int) -> tuple[int, int]:
+    """(place of the lowest bit that is set, the other bits); ``mask_bits`` is not 0."""
+    return (mask_bits & -mask_bits).bit_length() - 1, mask_bits & (mask_bits - 1)

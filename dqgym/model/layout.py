@@ -257,7 +257,7 @@ class Vm(_Numbered):
     DOWNTIME_TERM = auto()
     DEADLINE_TERM = auto()
     TIME_TERM_BEFORE = auto()
-    """When the interval began."""
+    """When the control interval began, in an environment."""
     STALL_TERM_BEFORE = auto()
     REWARD = auto()
     """Of the last control interval, in an environment, and what each term of the cost grew by in it."""

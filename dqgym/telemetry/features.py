@@ -4,7 +4,7 @@ Everything is dimensionless (rates in units of the bandwidth, times in units of 
 memory), so that one policy serves 1 GB and 1 TB, one vCPU and sixty-four. Quantities that span decades are squashed:
 squash(x) = (x + 1e-4) ** 0.25 - 0.1, so that 0 is 0, 0.01 is 0.22, 1 is 0.9 and 100 is 3.1.
 
-``dqgym.telemetry.encoder`` computes the features, each under the name that it has here.
+``dqgym.telemetry.encoding`` computes the features, each under the name that it has here.
 """
 
 from __future__ import annotations

@@ -79,16 +79,10 @@ def _of_size(suites: Sequence[str], n_envs: int, slots: int, sampling: Sampling)
             "env_steps_per_s": stepper.wall_rate,
             "env_steps_per_cpu_s": stepper.cpu_rate,
             "cycles_per_step": median(measured_hz) / stepper.cpu_rate if measured_hz else None,
-            "pieces_per_step": _pieces_per_step(envs[suite]),
+            "pieces_per_step": envs[suite].pieces_per_step(),
             "mean_vcpus": float(np.mean([scenario.vcpus for scenario in envs[suite].options.scenarios])),
             "cartpole_steps_per_cpu_s": {kind: other.cpu_rate for kind, other in others.items()},
             "ratio_to_cartpole_vector_env": stepper.cpu_rate / others[GYMNASIUM].cpu_rate,
         }
         for suite, stepper in migrations.items()
     ]
-
-
-def _pieces_per_step(env: Any) -> float | None:
-    """The pieces of constant rates in which the model plays a control interval; None where it does not count them."""
-    count = getattr(env, "pieces_per_step", None)
-    return None if count is None else float(count())

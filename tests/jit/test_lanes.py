@@ -23,7 +23,7 @@ from dqgym.jit.lane_rows import (
     store,
     totals,
 )
-from dqgym.jit.lanes import alike, bits, ceil, floor, larger, lowest, narrow, root, smaller, where, widen
+from dqgym.jit.lanes import alike, bits, ceil, floor, larger, narrow, root, smaller, split_lowest, where, widen
 
 ULP = 2.0**-22
 """Quotients and roots may be off in the last bit or two of 24."""
@@ -141,8 +141,7 @@ def halve(blocks, n):
 def places(mask_bits, found):
     count = 0
     while mask_bits != 0:
-        found[count] = lowest(mask_bits)
-        mask_bits = mask_bits & (mask_bits - 1)
+        found[count], mask_bits = split_lowest(mask_bits)
         count += 1
     return count
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dqgym.arrays import BoolArray, Float32Array, FloatArray
 from dqgym.controller.timeline import TimelineRecorder
-from dqgym.jit.lane_rows import column_of, in_rows
+from dqgym.jit.lane_rows import column_of, in_columns, in_rows
 from dqgym.model.layout import UNLIMITED_RATE, VCPU_TELEMETRY, VM_TELEMETRY, Vcpu, Vm
 from dqgym.telemetry.command import free_command
 from dqgym.telemetry.telemetry import Facts, Telemetry
@@ -24,13 +24,14 @@ class VectorRecorder:
 
     def begin(self, mask: BoolArray, vcpu: Float32Array, vm: FloatArray) -> None:
         """Forget the migrations of ``mask`` [N]: others have begun in their places."""
+        state = in_columns(vm, len(vcpu))
         self._facts = Facts(
             present=vcpu[:, Vcpu.PRESENT] > 0,
-            memory_bytes=column_of(vm, Vm.MEMORY_BYTES, len(vcpu)),
-            bandwidth_bytes_per_s=column_of(vm, Vm.NOMINAL_BANDWIDTH, len(vcpu)),
-            downtime_limit_s=column_of(vm, Vm.DOWNTIME_LIMIT_S, len(vcpu)),
-            deadline_s=column_of(vm, Vm.DEADLINE_S, len(vcpu)),
-            ring_bytes=column_of(vm, Vm.RING_BYTES, len(vcpu)),
+            memory_bytes=state[Vm.MEMORY_BYTES],
+            bandwidth_bytes_per_s=state[Vm.NOMINAL_BANDWIDTH],
+            downtime_limit_s=state[Vm.DOWNTIME_LIMIT_S],
+            deadline_s=state[Vm.DEADLINE_S],
+            ring_bytes=state[Vm.RING_BYTES],
         )
         for index in np.flatnonzero(mask).tolist():
             self._recorders[index] = TimelineRecorder(self._facts, index)

@@ -2,6 +2,6 @@
 
 ``intervals`` runs a block of migrations piece by piece: ``plan`` says how long the next piece of each is, ``writes``
 what their vCPUs do in it, ``pieces`` books it, ``rounds`` and ``ends`` end what is over, ``charges`` adds up the cost.
-What few migrations have stands beside it: ``links`` that change, ``periods`` of random length, ``recorded`` schedules,
-``sleeping`` vCPUs, a ``survey``.
+What few migrations have stands beside it: ``links`` that change, random and recorded ``schedules``, ``sleeping`` vCPUs,
+a ``survey``.
 """

@@ -27,13 +27,14 @@ from dqgym.jit.lane_rows import (
     totals,
 )
 from dqgym.jit.lanes import alike, narrow, where, widen
+from dqgym.model.kernel.plan import acting
 from dqgym.model.layout import Number, Vcpu, Vm
 
 
 @exact_part
 def lengthen_windows(state, numbers):  # type: ignore[no-untyped-def]
     """Add the interval to the window of the stall cost; says which windows it ends."""
-    acts = column(numbers, Number.ACTS) > 0.0
+    acts = acting(numbers)
     window_s = column(state, Vm.WINDOW_S) + where(acts, column(state, Vm.INTERVAL_S), 0.0)
     ended = (column(state, Vm.DONE) > 0.0) & (window_s > 0.0)
     charged = acts & ((window_s >= FULL_WINDOW_S) | ended)
@@ -58,7 +59,7 @@ def charge_pack(vcpu, numbers, pack, slots):  # type: ignore[no-untyped-def]
 @exact_part
 def charge_windows(state, numbers):  # type: ignore[no-untyped-def]
     """Bring the terms up to date, of migrations that go on."""
-    acts, charged = column(numbers, Number.ACTS) > 0.0, column(numbers, Number.CHARGED) > 0.0
+    acts, charged = acting(numbers), column(numbers, Number.CHARGED) > 0.0
     window_s, before_s = column(state, Vm.WINDOW_S), column(state, Vm.STALL_S)
     window_stall_s = widen(column(numbers, Number.STALL)) / column(state, Vm.VCPUS) * window_s
     stall_s = where(charged, before_s + window_stall_s, before_s)

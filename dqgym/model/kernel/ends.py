@@ -17,6 +17,7 @@ from dqgym.scenario.limits import PAUSED_DEADLINES
 
 _ZERO = np.float32(0.0)
 EPSILON_S = 1e-9
+"""Less than this is no time at all."""
 
 
 @part

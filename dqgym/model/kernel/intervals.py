@@ -12,12 +12,12 @@ from __future__ import annotations
 from dqgym.jit.array_views import at
 from dqgym.jit.compile import exact_part, exact_routine
 from dqgym.jit.lane_rows import LANES, column, pack_of, pack_size, set_column, state_of, store
-from dqgym.jit.lanes import bits, lowest, narrow, smaller, where
+from dqgym.jit.lanes import bits, narrow, smaller, split_lowest, where
 from dqgym.model.kernel.charges import charge_intervals
-from dqgym.model.kernel.ends import end_at_deadline, grow_limit
+from dqgym.model.kernel.ends import EPSILON_S, end_at_deadline, grow_limit
 from dqgym.model.kernel.links import change_bandwidth
 from dqgym.model.kernel.pieces import book_pieces, limit_is_due, link_is_due, sync_is_due
-from dqgym.model.kernel.plan import EPSILON_S, plan_lengths, running, set_pieces
+from dqgym.model.kernel.plan import acting, plan_lengths, running, set_pieces
 from dqgym.model.kernel.rounds import end_round
 from dqgym.model.kernel.schedules import draw_periods, replay_rates
 from dqgym.model.kernel.sleeping import plan_sleeps
@@ -28,28 +28,17 @@ GROUP = 2
 """Blocks that are worked on side by side: as many as the processor's first caches hold."""
 
 
-@exact_part
-def mark_members(numbers, first, last, members, count):  # type: ignore[no-untyped-def]
-    """ACTS: 1 for ``members[:count]``, which are of the blocks ``first`` to ``last``, 0 for the others of these."""
-    for block in range(first, last):
-        set_column(at(numbers, block), Number.ACTS, 0.0)
-    for k in range(count):
-        state_of(numbers, members[k])[Number.ACTS] = 1.0
-
-
 @exact_routine
 def begin_intervals(vcpu, vm, numbers, first, last, members, count, slots):  # type: ignore[no-untyped-def]
     """Clear the telemetry of ``members[:count]``, which are marked; LEFT_S, what they take, ends with the deadline."""
     for block in range(first, last):
         state = at(vm, block)
-        acts = column(at(numbers, block), Number.ACTS) > 0.0
+        acts = acting(at(numbers, block))
         until_end_s = column(state, Vm.ENDS_AT_S) - column(state, Vm.TIME_S)
         set_column(state, Vm.LEFT_S, where(acts, smaller(column(state, Vm.LEFT_S), until_end_s), 0.0))
         set_column(state, Vm.INTERVAL_S, where(acts, 0.0, column(state, Vm.INTERVAL_S)))
         set_column(state, Vm.SENDING_S, where(acts, 0.0, column(state, Vm.SENDING_S)))
         set_column(state, Vm.SENT_BEFORE, column(state, Vm.SENT_BYTES))
-        set_column(state, Vm.TIME_TERM_BEFORE, column(state, Vm.TIME_TERM))
-        set_column(state, Vm.STALL_TERM_BEFORE, column(state, Vm.STALL_TERM))
     for k in range(0, count, pack_size(slots)):
         pack = pack_of(members, k, count, slots)
         store(vcpu, pack, Vcpu.DIRTIED_BYTES, 0.0, slots)
@@ -62,8 +51,8 @@ def begin_intervals(vcpu, vm, numbers, first, last, members, count, slots):  # t
 def list_members(members, count, mask_bits, first):  # type: ignore[no-untyped-def]
     """Add the migrations of a mask to ``members[:count]``, of a block that begins with ``first``; the new count."""
     while mask_bits != 0:
-        members[count] = first + lowest(mask_bits)
-        mask_bits = mask_bits & (mask_bits - 1)
+        lane, mask_bits = split_lowest(mask_bits)
+        members[count] = first + lane
         count += 1
     return count
 
@@ -89,15 +78,15 @@ def plan_pieces(vcpu, vm, numbers, block, active, slots, window_s, table_times, 
     plan_lengths(state, window_s)
     rest = active & bits(column(state, Vm.SLEEPS) > 0.0)
     while rest != 0:
-        n = first + lowest(rest)
-        rest = rest & (rest - 1)
+        lane, rest = split_lowest(rest)
+        n = first + lane
         own = state_of(vm, n)
         own[Vm.PIECE_S] = plan_sleeps(at(vcpu, n), slots, own[Vm.TIME_S], own[Vm.PIECE_S], own[Vm.SYNC_WAITS])
     set_pieces(state, at(numbers, block))
     rest = active & bits(column(state, Vm.RECORDED) > 0.0)
     while rest != 0:
-        n = first + lowest(rest)
-        rest = rest & (rest - 1)
+        lane, rest = split_lowest(rest)
+        n = first + lane
         own = state_of(vm, n)
         replay_rates(at(vcpu, n), slots, own[Vm.TIME_S], own[Vm.PIECE_S], table_times, table_values)
 
@@ -109,22 +98,22 @@ def end_pieces(vcpu, vm, numbers, block, random_states, slots, window_s, table_t
     book_pieces(state)
     rest = bits(limit_is_due(state))
     while rest != 0:
-        grow_limit(state_of(vm, first + lowest(rest)))
-        rest = rest & (rest - 1)
+        lane, rest = split_lowest(rest)
+        grow_limit(state_of(vm, first + lane))
     rest = bits(sync_is_due(state))
     while rest != 0:
-        n = first + lowest(rest)
-        rest = rest & (rest - 1)
+        lane, rest = split_lowest(rest)
+        n = first + lane
         end_round(at(vcpu, n), state_of(vm, n), slots, window_s)
     rest = bits(column(at(numbers, block), Number.PERIODS_ENDED) > 0.0)
     while rest != 0:
-        n = first + lowest(rest)
-        rest = rest & (rest - 1)
+        lane, rest = split_lowest(rest)
+        n = first + lane
         draw_periods(at(vcpu, n), random_states, n, slots, state_of(vm, n)[Vm.PIECE_S])
     rest = bits(link_is_due(state))
     while rest != 0:
-        n = first + lowest(rest)
-        rest = rest & (rest - 1)
+        lane, rest = split_lowest(rest)
+        n = first + lane
         change_bandwidth(state_of(vm, n), random_states, n, table_times, table_values)
 
 
@@ -151,16 +140,15 @@ def run_pieces(vcpu, vm, numbers, first, last, members, random_states, slots, pa
             pack = pack_of(members, k, count, slots)
             write_pack(vcpu, numbers, pack, min(count - k, pack_size(slots)), slots, quota_interval_s)
         while busy != 0:
-            block = first + lowest(busy)
-            busy = busy & (busy - 1)
-            end_pieces(vcpu, vm, numbers, block, random_states, slots, window_s, table_times, table_values)
+            place, busy = split_lowest(busy)
+            end_pieces(vcpu, vm, numbers, first + place, random_states, slots, window_s, table_times, table_values)
 
 
 @exact_part
 def complete_telemetry(state, numbers):  # type: ignore[no-untyped-def]
     """The measured bandwidth, and what remains."""
     sending_s = column(state, Vm.SENDING_S)
-    was_sending = (column(numbers, Number.ACTS) > 0.0) & (sending_s > 0.0)
+    was_sending = acting(numbers) & (sending_s > 0.0)
     # A migration that ended has sent its rest at line speed; the bandwidth is that of the rounds.
     in_rounds = where(column(state, Vm.DONE) > 0.0, column(state, Vm.ROUND_END_SENT), column(state, Vm.SENT_BYTES))
     measured = (in_rounds - column(state, Vm.SENT_BEFORE)) / sending_s
@@ -181,10 +169,10 @@ def end_intervals(vcpu, vm, numbers, first, last, members, count, slots):  # typ
     for block in range(first, last):
         state, own = at(vm, block), at(numbers, block)
         complete_telemetry(state, own)
-        rest = bits((column(own, Number.ACTS) > 0.0) & deadline_is_due(state))
+        rest = bits(acting(own) & deadline_is_due(state))
         while rest != 0:
-            n = block * LANES + lowest(rest)
-            rest = rest & (rest - 1)
+            lane, rest = split_lowest(rest)
+            n = block * LANES + lane
             end_at_deadline(at(vcpu, n), state_of(vm, n), slots)
     charge_intervals(vcpu, vm, numbers, first, last, members, count, slots)
 

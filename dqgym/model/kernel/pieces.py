@@ -5,7 +5,7 @@ from __future__ import annotations
 from dqgym.jit.compile import exact_part
 from dqgym.jit.lane_rows import column, set_column
 from dqgym.jit.lanes import alike, bits, larger, narrow, where, widen
-from dqgym.model.kernel.plan import EPSILON_S
+from dqgym.model.kernel.ends import EPSILON_S
 from dqgym.model.kernel.writes import random_writes
 from dqgym.model.layout import Vm
 

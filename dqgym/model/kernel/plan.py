@@ -10,17 +10,22 @@ from dqgym.jit.compile import exact_part
 from dqgym.jit.lane_rows import column, set_column
 from dqgym.jit.lanes import alike, bits, ceil, larger, narrow, smaller, where
 from dqgym.model.kernel.clear_chunks import next_clearing, uncleared
+from dqgym.model.kernel.ends import EPSILON_S
+from dqgym.model.kernel.links import NEVER
 from dqgym.model.kernel.sleeping import SAME_TIME_S
 from dqgym.model.layout import Number, Vm
 
-EPSILON_S = 1e-9
-"""Less than this is no time at all."""
 _SAME_BYTES = 1.0
 _FEW_BEYOND = 0.9
 """A piece is not parted for what lies beyond this share of it."""
 _SAME_WINDOW = 1e-6
 """Share of a send window that rounding may take from a time."""
-_EVER_S = 1e300
+
+
+@exact_part
+def acting(numbers):  # type: ignore[no-untyped-def]
+    """Mask of the migrations that have an interval."""
+    return column(numbers, Number.ACTS) > 0.0
 
 
 @exact_part
@@ -63,7 +68,7 @@ def plan_lengths(state, window_s):  # type: ignore[no-untyped-def]
     pending = round_bytes - sent_before
     low_at_s = round_time_s + pending / bandwidth - column(state, Vm.DOWNTIME_LIMIT_NOW_S)
     has_zeros = zero_left > 0.0
-    scans, scans_until_s = has_zeros, alike(pending, _EVER_S)
+    scans, scans_until_s = has_zeros, alike(pending, NEVER)
     if bits(has_zeros) != 0:
         with_zeros_s, scans, until_s = plan_scan(state, pending, low_at_s)
         low_at_s = where(has_zeros, with_zeros_s, low_at_s)

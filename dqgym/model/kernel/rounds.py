@@ -17,7 +17,8 @@ from dqgym.model.kernel.sleeping import empty_rings, kick, sync_wait
 from dqgym.model.layout import Vcpu, Vm
 
 _f, _f64 = np.float32, np.float64
-_EPSILON_S = 1e-9
+_TINY = 1e-9
+"""Keeps a share that nothing is left of from dividing by 0."""
 _LEAST_SHARE = _f(1e-30)
 
 
@@ -44,7 +45,7 @@ def sync_dirty_log(tile, state, slots):  # type: ignore[no-untyped-def]
     cleared = _f(1.0)
     if state[Vm.LAZY_CLEAR] > 0.0:
         sealed = uncleared(state[Vm.CLEARED_AHEAD], state[Vm.ADDRESS], 1.0 - unsent, 1.0 - unsent)
-        cleared = _f(max(1.0 - sealed / max(unsent, _EPSILON_S), 0.0))
+        cleared = _f(max(1.0 - sealed / max(unsent, _TINY), 0.0))
     vcpus_found = _f(0.0)
     per_hot, per_cold = row(tile, Vcpu.PER_HOT, slots), row(tile, Vcpu.PER_COLD, slots)
     hot_pending, cold_pending = row(tile, Vcpu.HOT_PENDING, slots), row(tile, Vcpu.COLD_PENDING, slots)

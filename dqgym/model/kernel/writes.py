@@ -85,12 +85,13 @@ def granted_share(excess, present, numbers, pack, slots):  # type: ignore[no-unt
 
 
 @exact_part
-def within_quota(vcpu, numbers, pack, slots, natural, quota, per_s, beyond, bank_s):  # type: ignore[no-untyped-def]
+def within_quota(vcpu, numbers, pack, slots, natural, quota, per_s, beyond, throttled, bank_s):  # type: ignore[no-untyped-def]
     """Bytes that the quota lets each vCPU dirty of the ``natural`` ones; keeps what is left of it.
 
-    ``beyond``: number of vCPUs beyond their quotas. Exits cost time: a throttled vCPU achieves q with
-    1/q = 1/limit + (1 - limit/natural) (1 + contention n (n - 1)) / exit_bytes_per_s, which is the harmonic rule that
-    reproduces the letter's dirty-quota column, faded in so that a quota that hardly bites hardly costs.
+    ``beyond``: number of vCPUs beyond their quotas; ``throttled``: whether quotas are kept and used up at all. Exits
+    cost time: a throttled vCPU achieves q with 1/q = 1/limit + (1 - limit/natural) (1 + contention n (n - 1)) /
+    exit_bytes_per_s, which is the harmonic rule that reproduces the letter's dirty-quota column, faded in so that a
+    quota that hardly bites hardly costs.
     """
     contention = spread(numbers, Number.CONTENTION, pack, slots)
     exit_s_per_byte = (1.0 + contention * beyond * (beyond - 1.0)) * spread(
@@ -106,7 +107,6 @@ def within_quota(vcpu, numbers, pack, slots, natural, quota, per_s, beyond, bank
     used = smaller(larger(kept + refill + overshoot * bites, 0.0), natural)
     # A pool that grants all that is wanted leaves a quota that is what is written, but for rounding.
     used = where(bites > _HARDLY_BITES, used, natural)
-    throttled = (beyond > 0.0) | (spread(numbers, Number.SLEEPS, pack, slots) > 0.0)  # sleepers save quota
     left = larger(smaller(kept + refill - used, bank), -overshoot)
     store(vcpu, pack, Vcpu.CREDIT, where(throttled, left, credit), slots)
     return where(throttled, used, natural)
@@ -179,7 +179,8 @@ def write_pack(vcpu, numbers, pack, count, slots, quota_interval_s):  # type: ig
         granted = granted_share(excess, present, numbers, pack, slots)
         quota = limit * h + larger(excess, 0.0) * granted
         bank_s = 2.0 * quota_interval_s  # this interval's quota, and what is left of the last
-        used = within_quota(vcpu, numbers, pack, slots, natural, quota, per_s, beyond, bank_s)
+        throttled = (beyond > 0.0) | sleeps  # sleepers save quota
+        used = within_quota(vcpu, numbers, pack, slots, natural, quota, per_s, beyond, throttled, bank_s)
         stopped = used < natural
         all_clean = solid_ahead(ahead, passed, cold_bytes)
         available = hot_clean + cold_clean + hot_inflow + cold_inflow

@@ -25,7 +25,7 @@ Numbers = NDArray[np.floating[Any]]
 
 
 def unclipped_squash(x: Numbers) -> Numbers:
-    """(x + 1e-4) ** 0.25 - 0.1 as float64: ``dqgym.telemetry.encoder.squash`` without its upper bound."""
+    """(x + 1e-4) ** 0.25 - 0.1 as float64: ``dqgym.telemetry.encoding.squash`` without its upper bound."""
     return np.sqrt(np.sqrt(x + SQUASH_SHIFT)) - SQUASH_OFFSET
 
 

@@ -13,9 +13,10 @@ from dqgym.backends.model import ModelBackend
 from dqgym.backends.reference import ReferenceBackend
 from dqgym.model.kernel.clear_chunks import COARSE, NO_MORE, next_clearing, uncleared
 from dqgym.scenario import DirtyLog
+from dqgym.telemetry.command import free_command
 from dqgym.telemetry.telemetry import VcpuField, VmField
 from tests.model.guests import PAGE, Run, guest, writer
-from tests.model.migrations import NO_COSTS, Constant, migrate
+from tests.model.migrations import NO_COSTS, migrate
 
 MIB = 2**20
 FEW = settings(max_examples=100, deadline=None, derandomize=True)
@@ -27,6 +28,14 @@ def chunked(chunk_pages: int, pages: int = 1000, pattern: str = "sequential", ra
     log = DirtyLog(clear_chunk_bytes=chunk_pages * PAGE)
     made = guest(writer(pattern, pages, rate, **others), pages=pages)
     return made.model_copy(update={"dirty_log": log})
+
+
+def running_free(make_backend, case):
+    """The migration begins, and goes on unthrottled for each number of seconds that the function is called with."""
+    backend = make_backend(NO_COSTS, vcpu_slots=4)
+    backend.start([case], [0])
+    command = free_command(backend.facts)
+    return lambda length_s: backend.step(command, np.array([length_s]))
 
 
 @pytest.mark.parametrize(
@@ -69,11 +78,7 @@ def test_larger_chunks_let_more_be_dirtied_in_a_round(make_backend, chunk):
     """A slow writer at random dirties most in the first round when all of the log is cleared at its beginning."""
     pages = 10_000
     case = chunked(round(chunk * pages), pages=pages, pattern="uniform", rate=10.0)
-    backend = make_backend(NO_COSTS, vcpu_slots=4)
-    begun = backend.start([case], [0])
-    throttle = Constant()
-    throttle.reset(backend.facts)
-    after = backend.step(throttle.act(begun), np.array([90.0]))
+    after = running_free(make_backend, case)(90.0)
     dirtied = float(after.per_vcpu(VcpuField.DIRTIED_BYTES)[0, 0]) / PAGE
     sent = np.linspace(0.0, 0.9, 9001)
     ahead = np.ceil(sent / chunk) * chunk
@@ -111,15 +116,12 @@ def test_the_first_round_begins_with_the_first_chunk_and_the_second_near_the_end
     """So that what is found in a round depends on how chunks divide the memory, which a mean of chunks does not say."""
     pages = 10_000
     case = chunked(round(chunk * pages), pages=pages, pattern="uniform", rate=20.0)
-    backend = make_backend(NO_COSTS, vcpu_slots=4)
-    begun = backend.start([case], [0])
-    throttle = Constant()
-    throttle.reset(backend.facts)
+    step = running_free(make_backend, case)
     for _ in range(99):
-        after = backend.step(throttle.act(begun), np.array([1.0]))
+        step(1.0)
     counted = [min(math.ceil(sent / chunk) * chunk, 1.0) for sent in np.linspace(0.001, 0.99, 990)]
     dirty = pages * (1.0 - math.exp(-20.0 * 99.0 * np.mean(counted) / pages))
-    after = backend.step(throttle.act(begun), np.array([2.0]))
+    after = step(2.0)
     assert after.per_vm(VmField.ROUND)[0] == 2
     assert float(after.per_vm(VmField.SYNCED_DIRTY_BYTES)[0]) / PAGE == pytest.approx(dirty, rel=0.06)
 

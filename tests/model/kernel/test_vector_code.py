@@ -7,7 +7,8 @@ from dqgym.jit.lane_rows import LANES
 from dqgym.model.kernel.plan import plan_lengths
 from dqgym.model.kernel.writes import write_pack
 from dqgym.model.layout import NUMBERS, Vcpu, Vm
-from dqgym.telemetry.encoder import TILE_ROWS, encode_vcpus, observation_size
+from dqgym.telemetry.encoder import observation_size
+from dqgym.telemetry.encoding import TILE_ROWS, encode_vcpus
 from tests.jit.assembly import ON_X86, assembly_of, count
 
 
